@@ -1,0 +1,149 @@
+"""What an exported file says about itself: the contract between exporters and runtimes.
+
+An ONNX model carries these values in ``metadata_props`` under the prefix ``swinir_deploy.``; an
+engine is a bare plan with the same values in a sidecar ``NAME.engine.json``. This module imports
+neither onnx nor torch: whoever reads a file hands over its properties as text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from swinir_deploy.errors import ArtifactError
+
+__all__ = ["METADATA_PREFIX", "SCHEMA_VERSION", "ArtifactMetadata", "IoLayout", "Precision"]
+
+SCHEMA_VERSION = 1
+METADATA_PREFIX = "swinir_deploy."
+
+IoLayout = Literal["tensor", "image"]
+Precision = Literal["fp32", "fp16", "bf16"]
+
+
+@dataclass(frozen=True)
+class ArtifactMetadata:
+    """Everything a runtime must know about an artefact, and where it came from.
+
+    Attributes:
+        io: ``tensor`` is NCHW float32 in 0..1; ``image`` is NHWC uint8. Channels are RGB or gray.
+        scale: output side divided by input side.
+        in_chans: channels of input and output, 1 or 3.
+        window_size: tiles and padded sides are multiples of it.
+        precision: of the weights and activations inside the graph.
+        task: ``sr``, ``denoise`` or ``jpeg``; empty where the source did not say.
+        model_id: catalogue id, or the checkpoint's file name.
+        source_sha256: of the checkpoint file.
+        target: the recipe of graph rewrites (``any``, ``ort``, ``openvino``, ``tensorrt``).
+        shape: the pattern given to the export, such as ``Nx3xHxW`` (digits are fixed sides).
+        residual_scale_log2: k of the residual stream's factor 2**-k (0: not rescaled).
+        opset: ONNX operator set of the graph.
+        config: the network's hyper-parameters (``SwinIRConfig.to_dict``).
+        tools: name -> version of what wrote the file.
+        parity: figures of the export's own check (see ``exporters.onnx``).
+        schema_version: of this record.
+    """
+
+    io: IoLayout
+    scale: int
+    in_chans: int
+    window_size: int
+    precision: Precision = "fp32"
+    task: str = ""
+    model_id: str = ""
+    source_sha256: str = ""
+    target: str = "any"
+    shape: str = ""
+    residual_scale_log2: int = 0
+    opset: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def to_props(self) -> dict[str, str]:
+        """Text values under prefixed keys, for ONNX ``metadata_props``; the rest is JSON."""
+        return {
+            METADATA_PREFIX + key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in asdict(self).items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON sidecar."""
+        return asdict(self)
+
+    @classmethod
+    def from_props(cls, props: Mapping[str, str], source: str) -> ArtifactMetadata:
+        """Read what :meth:`to_props` wrote.
+
+        Args:
+            props: keys and values as the file holds them; foreign keys are ignored.
+            source: name of the file, for the messages.
+
+        Raises:
+            ArtifactError: no such metadata, a newer schema, or a value that makes no sense.
+        """
+        values: dict[str, Any] = {}
+        types = {f.name: f for f in fields(cls)}
+        for key, text in props.items():
+            name = key.removeprefix(METADATA_PREFIX)
+            if name == key or name not in types:
+                continue
+            if types[name].type in ("str", "IoLayout", "Precision"):
+                values[name] = text
+            else:
+                try:
+                    values[name] = json.loads(text)
+                except json.JSONDecodeError as error:
+                    raise ArtifactError(
+                        f"{source}: metadata {key!r} holds {text[:40]!r}, which is not JSON. "
+                        "Export the model again."
+                    ) from error
+        return cls._checked(values, source)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> ArtifactMetadata:
+        """Read what :meth:`to_dict` wrote; errors as in :meth:`from_props`."""
+        names = {f.name for f in fields(cls)}
+        return cls._checked({k: v for k, v in values.items() if k in names}, source)
+
+    @classmethod
+    def _checked(cls, values: dict[str, Any], source: str) -> ArtifactMetadata:
+        version = values.get("schema_version")
+        if version is None:
+            raise ArtifactError(
+                f"{source}: not made by swinir-deploy (no {METADATA_PREFIX}schema_version in its "
+                "metadata). Export the checkpoint with 'swinir-deploy export'."
+            )
+        if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+            raise ArtifactError(
+                f"{source}: metadata schema {version!r}; this version reads 1 to "
+                f"{SCHEMA_VERSION}. Update swinir-deploy or export again."
+            )
+
+        def require(ok: bool, name: str, wanted: str) -> None:
+            if not ok:
+                raise ArtifactError(
+                    f"{source}: metadata {name} is {values.get(name)!r}; it must be {wanted}. "
+                    "Export the model again."
+                )
+
+        require(values.get("io") in get_args(IoLayout), "io", f"one of {get_args(IoLayout)}")
+        require(values.get("scale") in (1, 2, 3, 4, 8), "scale", "1, 2, 3, 4 or 8")
+        require(values.get("in_chans") in (1, 3), "in_chans", "1 or 3")
+        window = values.get("window_size")
+        require(
+            isinstance(window, int) and 2 <= window <= 64, "window_size", "a number from 2 to 64"
+        )
+        precision = values.get("precision", "fp32")
+        require(
+            precision in get_args(Precision), "precision", f"one of {get_args(Precision)}"
+        )
+        for f in fields(cls):
+            if f.name in values and f.type in ("dict[str, Any]", "dict[str, str]"):
+                require(isinstance(values[f.name], dict), f.name, "an object")
+            if f.name in values and f.type == "int":
+                require(type(values[f.name]) is int, f.name, "a whole number")
+        return cls(**values)

@@ -1,0 +1,137 @@
+"""The hyper-parameters of a SwinIR, under the names of the official constructor."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from swinir_deploy.errors import UsageError
+
+__all__ = ["RGB_MEAN", "ResiConnection", "SwinIRConfig", "Upsampler"]
+
+Upsampler = Literal["pixelshuffle", "pixelshuffledirect", "nearest+conv", ""]
+ResiConnection = Literal["1conv", "3conv"]
+
+RGB_MEAN = (0.4488, 0.4371, 0.4040)
+"""Subtracted from RGB input in 0..1 (DIV2K's mean; models/network_swinir.py)."""
+
+
+@dataclass(frozen=True)
+class SwinIRConfig:
+    """Architecture of one SwinIR; field names are those of ``models/network_swinir.py``.
+
+    Attributes:
+        upscale: output side divided by input side: 1, 2, 3, 4 or 8.
+        in_chans: channels of input and output, 1 (gray) or 3 (RGB).
+        window_size: side of an attention window in pixels (8; 7 for the JPEG models).
+        img_range: factor on the input after the mean is subtracted: 1.0, or 255.0 for JPEG.
+        depths: blocks in each RSTB (residual Swin Transformer block).
+        embed_dim: channels of the deep-feature stream; a multiple of every entry of num_heads.
+        num_heads: attention heads in each RSTB, as long as ``depths``.
+        mlp_ratio: hidden channels of the MLP divided by ``embed_dim``.
+        upsampler: reconstruction head; ``""`` adds a residual picture at the input's size.
+        resi_connection: convolution that closes each RSTB: ``1conv`` or the bottleneck ``3conv``.
+        img_size: training side in pixels. Shapes a tensor only where ``ape`` is set.
+        ape: absolute position embedding; such a network runs at ``img_size`` only.
+        patch_norm: LayerNorm after the patch embedding.
+        qkv_bias: bias of the query, key and value projection.
+        num_feat: channels of the ``pixelshuffle`` and ``nearest+conv`` heads.
+
+    Raises:
+        UsageError: a field contradicts itself or another one.
+    """
+
+    upscale: int
+    in_chans: int
+    window_size: int
+    img_range: float
+    depths: tuple[int, ...]
+    embed_dim: int
+    num_heads: tuple[int, ...]
+    mlp_ratio: float = 2.0
+    upsampler: Upsampler = ""
+    resi_connection: ResiConnection = "1conv"
+    img_size: int = 64
+    ape: bool = False
+    patch_norm: bool = True
+    qkv_bias: bool = True
+    num_feat: int = 64
+
+    def __post_init__(self) -> None:
+        def require(ok: bool, name: str, wanted: str) -> None:
+            if not ok:
+                found = getattr(self, name)
+                raise UsageError(f"SwinIRConfig.{name} is {found!r}; it must be {wanted}.")
+
+        require(self.upscale in (1, 2, 3, 4, 8), "upscale", "1, 2, 3, 4 or 8")
+        require(self.in_chans in (1, 3), "in_chans", "1 (gray) or 3 (RGB)")
+        require(self.window_size >= 2, "window_size", "at least 2")
+        require(self.img_range > 0, "img_range", "positive (1.0, or 255.0 for JPEG models)")
+        require(
+            len(self.depths) > 0 and min(self.depths) > 0,
+            "depths",
+            "one positive number for each RSTB",
+        )
+        require(
+            len(self.num_heads) == len(self.depths) and min(self.num_heads) > 0,
+            "num_heads",
+            f"{len(self.depths)} positive numbers, as many as depths has",
+        )
+        require(
+            all(self.embed_dim % heads == 0 for heads in self.num_heads),
+            "embed_dim",
+            f"a multiple of every entry of num_heads {self.num_heads}",
+        )
+        require(self.upsampler in get_args(Upsampler), "upsampler", f"of {get_args(Upsampler)}")
+        require(
+            self.resi_connection in get_args(ResiConnection),
+            "resi_connection",
+            f"of {get_args(ResiConnection)}",
+        )
+        if self.upsampler == "":
+            require(self.upscale == 1, "upscale", "1 when there is no upsampler")
+        if self.upsampler == "nearest+conv":
+            require(self.upscale in (2, 4), "upscale", "2 or 4 with upsampler 'nearest+conv'")
+        if self.ape:
+            require(
+                self.img_size % self.window_size == 0,
+                "img_size",
+                f"a multiple of window_size {self.window_size} with ape",
+            )
+
+    @property
+    def num_blocks(self) -> int:
+        """Swin Transformer blocks in all RSTBs together."""
+        return sum(self.depths)
+
+    @property
+    def mlp_hidden_dim(self) -> int:
+        """Channels between the MLP's two layers."""
+        return int(self.embed_dim * self.mlp_ratio)
+
+    @property
+    def shift_size(self) -> int:
+        """Rows and columns by which every second block's windows are moved."""
+        return self.window_size // 2
+
+    @property
+    def min_side(self) -> int:
+        """Smallest height or width that reflection can pad to a whole window."""
+        return self.window_size // 2 + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values (lists for tuples), fit for JSON and YAML."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SwinIRConfig:
+        """The inverse of :meth:`to_dict`; unknown keys raise :class:`UsageError`."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise UsageError(f"SwinIRConfig has no field {unknown}; it has {sorted(known)}.")
+        clean = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        missing = sorted({"upscale", "in_chans", "window_size", "img_range", "depths"} - set(clean))
+        if missing:
+            raise UsageError(f"SwinIRConfig needs {missing}.")
+        return cls(**clean)

@@ -1,0 +1,269 @@
+"""The contract of every back end: checks once for all, private hooks for the rest.
+
+A back end subclasses :class:`Runtime` and fills in ``_load``, ``_infer`` and ``_unload``. What a
+caller may rely on (shape, dtype, state, statistics) is enforced here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import abc
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinir_deploy.artifact import IoLayout, Precision
+from swinir_deploy.errors import InputError, RuntimeClosedError
+
+__all__ = ["Runtime", "RuntimeSpec", "RuntimeStats"]
+
+
+@dataclass(frozen=True)
+class RuntimeSpec:
+    """What an opened model takes and gives.
+
+    Attributes:
+        backend: name of the back end, such as ``ort``.
+        device: where it computes, such as ``cpu`` or ``cuda:0``.
+        io: ``tensor``: NCHW float32, 0..1; ``image``: NHWC uint8. RGB, or gray with one channel.
+        scale: output side divided by input side.
+        in_chans: channels of input and output, 1 or 3.
+        window_size: tiles are multiples of it.
+        precision: of the arithmetic inside.
+        min_side_px: smallest height and width that the model itself takes.
+        batch: the only batch size it takes, or None for any.
+        height: the only input height it takes, or None for any.
+        width: the only input width it takes, or None for any.
+        task: ``sr``, ``denoise``, ``jpeg`` or empty.
+        model_id: catalogue id or file name.
+    """
+
+    backend: str
+    device: str
+    io: IoLayout
+    scale: int
+    in_chans: int
+    window_size: int
+    precision: Precision = "fp32"
+    min_side_px: int = 1
+    batch: int | None = None
+    height: int | None = None
+    width: int | None = None
+    task: str = ""
+    model_id: str = ""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of input and output."""
+        return np.dtype(np.float32 if self.io == "tensor" else np.uint8)
+
+    def input_shape(self, batch: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """Shape of an input batch in this model's layout."""
+        if self.io == "tensor":
+            return batch, self.in_chans, height, width
+        return batch, height, width, self.in_chans
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Shape of the output for an input of ``input_shape``."""
+        batch, height, width = self.batch_height_width(input_shape)
+        return self.input_shape(batch, height * self.scale, width * self.scale)
+
+    def batch_height_width(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Batch, height and width of a four-dimensional shape in this model's layout."""
+        if self.io == "tensor":
+            return shape[0], shape[2], shape[3]
+        return shape[0], shape[1], shape[2]
+
+    def describe_input(self) -> str:
+        """For messages, such as ``[batch, 3, height, width] float32 (RGB, 0..1)``."""
+        batch = self.batch or "batch"
+        height, width = self.height or "height", self.width or "width"
+        dims = (
+            [batch, self.in_chans, height, width]
+            if self.io == "tensor"
+            else [batch, height, width, self.in_chans]
+        )
+        colour = "RGB" if self.in_chans == 3 else "gray"
+        values = "0..1" if self.io == "tensor" else "0..255"
+        return f"[{', '.join(map(str, dims))}] {self.dtype} ({colour}, {values})"
+
+
+@dataclass(frozen=True)
+class RuntimeStats:
+    """Counted since the runtime was opened; times are of ``run`` as the caller sees it.
+
+    Attributes:
+        runs: calls of ``run`` that returned.
+        pictures: sum of their batch sizes.
+        load_ms: time to open the model, in milliseconds.
+        first_run_ms: the first run, which may compile; 0 before it.
+        total_run_ms: all runs together.
+    """
+
+    runs: int
+    pictures: int
+    load_ms: float
+    first_run_ms: float
+    total_run_ms: float
+
+
+class Runtime(abc.ABC):
+    """A model that is open on one back end; a context manager.
+
+    Constructing one opens the model; :meth:`close` (or leaving the ``with`` block) releases it.
+    :meth:`run` may be called from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = False
+        started = time.perf_counter()
+        self._spec = self._load()
+        self._load_ms = (time.perf_counter() - started) * 1e3
+        self._runs = 0
+        self._pictures = 0
+        self._first_run_ms = 0.0
+        self._total_run_ms = 0.0
+        self._open = True
+
+    # ------------------------------------------------------------------ what a back end fills in
+
+    @abc.abstractmethod
+    def _load(self) -> RuntimeSpec:
+        """Open the model and describe it."""
+
+    @abc.abstractmethod
+    def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Compute one checked, C-contiguous batch."""
+
+    @abc.abstractmethod
+    def _unload(self) -> None:
+        """Release everything. Called once."""
+
+    # ------------------------------------------------------------------------ what callers use
+
+    @property
+    def spec(self) -> RuntimeSpec:
+        """What the model takes and gives; stays readable after :meth:`close`."""
+        return self._spec
+
+    @property
+    def stats(self) -> RuntimeStats:
+        """Counters since the model was opened."""
+        with self._lock:
+            return RuntimeStats(
+                self._runs, self._pictures, self._load_ms, self._first_run_ms, self._total_run_ms
+            )
+
+    @property
+    def closed(self) -> bool:
+        """True once :meth:`close` was called."""
+        return not self._open
+
+    def run(self, batch: Any) -> NDArray[Any]:
+        """Restore a batch of pictures.
+
+        Args:
+            batch: a NumPy array, or any object with ``__dlpack__`` in host memory. ``io ==
+                "tensor"``: [batch, channels, height, width] float32 in 0..1; ``"image"``:
+                [batch, height, width, channels] uint8. Not changed; strides may be any.
+
+        Returns:
+            A new array of the same layout and dtype with sides ``scale`` times as long. Float
+            output is not clamped.
+
+        Raises:
+            InputError: wrong shape, dtype, or a side below ``spec.min_side_px``.
+            RuntimeClosedError: the runtime is closed.
+        """
+        if not self._open:
+            raise RuntimeClosedError(
+                f"This {self._spec.backend} runtime is closed. Open it again with open_runtime()."
+            )
+        array = self._checked_input(batch)
+        started = time.perf_counter()
+        result = self._infer(array)
+        elapsed_ms = (time.perf_counter() - started) * 1e3
+        wanted = self._spec.output_shape(array.shape)
+        if result.shape != wanted or result.dtype != self._spec.dtype:
+            raise InputError(
+                f"{self._spec.model_id or 'The model'} on {self._spec.backend} gave "
+                f"{list(result.shape)} {result.dtype} for an input of {list(array.shape)}; its "
+                f"metadata promises {list(wanted)} {self._spec.dtype}. The file does not match "
+                "its metadata: export it again."
+            )
+        with self._lock:
+            if self._runs == 0:
+                self._first_run_ms = elapsed_ms
+            self._runs += 1
+            self._pictures += array.shape[0]
+            self._total_run_ms += elapsed_ms
+        return result
+
+    def warmup(self, height: int, width: int, batch: int = 1, runs: int = 1) -> None:
+        """Run ``runs`` times on a black batch, so that later runs of this shape are steady."""
+        shape = self._spec.input_shape(batch, height, width)
+        for _ in range(runs):
+            self.run(np.zeros(shape, self._spec.dtype))
+
+    def close(self) -> None:
+        """Release the model. Calling it again does nothing."""
+        with self._lock:
+            if not self._open:
+                return
+            self._open = False
+        self._unload()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------------------------- checks
+
+    def _checked_input(self, batch: Any) -> NDArray[Any]:
+        spec = self._spec
+        if not isinstance(batch, np.ndarray):
+            if not hasattr(batch, "__dlpack__"):
+                raise InputError(
+                    f"run() got {type(batch).__name__}; it takes a NumPy array or a DLPack "
+                    f"tensor: {spec.describe_input()}."
+                )
+            try:
+                batch = np.from_dlpack(batch)
+            except (RuntimeError, BufferError, TypeError) as error:
+                raise InputError(
+                    f"run() cannot read this {type(batch).__name__} as host memory: {error}. "
+                    "Move it to the CPU and detach it first."
+                ) from error
+        if batch.dtype != spec.dtype:
+            raise InputError(
+                f"run() got dtype {batch.dtype}; this model takes {spec.describe_input()}."
+            )
+        channel_axis = 1 if spec.io == "tensor" else 3
+        if batch.ndim != 4 or batch.shape[channel_axis] != spec.in_chans:
+            raise InputError(
+                f"run() got shape {list(batch.shape)}; this model takes {spec.describe_input()}."
+            )
+        count, height, width = spec.batch_height_width(batch.shape)
+        fixed = ((spec.batch, count), (spec.height, height), (spec.width, width))
+        if count < 1 or any(want is not None and want != got for want, got in fixed):
+            raise InputError(
+                f"run() got shape {list(batch.shape)}; this model takes {spec.describe_input()}."
+            )
+        if min(height, width) < spec.min_side_px:
+            raise InputError(
+                f"run() got {width}x{height} pixels; this model needs sides of at least "
+                f"{spec.min_side_px}. swinir_deploy.Restorer pads smaller pictures."
+            )
+        return np.ascontiguousarray(batch)
