@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from swinir_deploy.artifact import IoLayout, Precision
 from swinir_deploy.errors import InputError, RuntimeClosedError
 
 __all__ = ["Runtime", "RuntimeSpec", "RuntimeStats"]
+
+RuntimeT = TypeVar("RuntimeT", bound="Runtime")
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,7 @@ class Runtime(abc.ABC):
             self._open = False
         self._unload()
 
-    def __enter__(self) -> Self:
+    def __enter__(self: RuntimeT) -> RuntimeT:
         return self
 
     def __exit__(
