@@ -1,0 +1,348 @@
+"""SwinIR (Liang et al. 2021, arXiv:2108.10257) for inference, export and fine-tuning.
+
+Parameters have the names and shapes of the official ``models/network_swinir.py``, so a strict
+load of an official, BasicSR or KAIR checkpoint works. The computation differs in its order only:
+tokens stay in window order through an RSTB and are re-laid once between a plain and a shifted
+block, and the shift mask is computed once for all blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from swinir_deploy.errors import InputError
+from swinir_deploy.network import windows
+from swinir_deploy.network.config import RGB_MEAN, SwinIRConfig
+
+__all__ = ["RSTB", "SwinIR", "SwinTransformerBlock", "WindowAttention"]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What all shifted blocks of one forward pass share: see :mod:`network.windows`."""
+
+    order: Tensor
+    inverse_order: Tensor
+    mask: Tensor
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self-attention inside windows, with a relative position bias.
+
+    The rewrites of :mod:`swinir_deploy.network.rewrites` change three attributes: ``scale`` (1.0
+    once it is folded into the weights), ``head_dim`` (larger once heads are padded) and
+    ``position_bias`` (a constant once the table is expanded).
+    """
+
+    relative_position_index: Tensor
+    position_bias: Tensor | None
+
+    def __init__(self, dim: int, window: int, num_heads: int, qkv_bias: bool) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = dim // num_heads
+        self.scale = self.head_dim**-0.5
+        self.relative_position_bias_table = nn.Parameter(
+            torch.zeros((2 * window - 1) ** 2, num_heads)
+        )
+        self.qkv = nn.Linear(dim, dim * 3, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim)
+        index = windows.relative_position_index(window)
+        self.register_buffer("relative_position_index", index, persistent=False)
+        self.register_buffer("position_bias", None, persistent=False)
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def expanded_position_bias(self) -> Tensor:
+        """[heads, window**2, window**2], added to the logits."""
+        if self.position_bias is not None:
+            return self.position_bias
+        return self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+
+    def forward(self, tokens: Tensor, tokens_per_window: int, mask: Tensor | None) -> Tensor:
+        """Attend inside each window.
+
+        Args:
+            tokens: [T, C] in window order.
+            tokens_per_window: N, ``window_size**2``.
+            mask: None, or [windows of one picture, 1, N, N] to be added to the logits.
+
+        Returns:
+            [T, C].
+        """
+        heads, head_dim, count = self.num_heads, self.head_dim, tokens_per_window
+        qkv = self.qkv(tokens).reshape(-1, count, 3, heads, head_dim)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        if self.scale != 1.0:
+            query = query * self.scale
+        logits = query @ key.transpose(-2, -1)
+        logits = logits + self.expanded_position_bias()
+        if mask is not None:
+            masked = logits.reshape(-1, mask.shape[0], heads, count, count) + mask
+            logits = masked.reshape(-1, heads, count, count)
+        attended = torch.softmax(logits, dim=-1) @ value
+        return self.proj(attended.transpose(1, 2).reshape(-1, heads * head_dim))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a GELU between them."""
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[T, C] -> [T, C]."""
+        return self.fc2(F.gelu(self.fc1(tokens)))
+
+
+class SwinTransformerBlock(nn.Module):
+    """Attention and MLP, each after a LayerNorm and beside a residual connection."""
+
+    def __init__(self, config: SwinIRConfig, num_heads: int, shifted: bool) -> None:
+        super().__init__()
+        self.shifted = shifted
+        self.tokens_per_window = config.window_size**2
+        self.norm1 = nn.LayerNorm(config.embed_dim)
+        self.attn = WindowAttention(
+            config.embed_dim, config.window_size, num_heads, config.qkv_bias
+        )
+        self.norm2 = nn.LayerNorm(config.embed_dim)
+        self.mlp = Mlp(config.embed_dim, config.mlp_hidden_dim)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """[T, C] -> [T, C]; ``mask`` as in :meth:`WindowAttention.forward`, None if not shifted."""
+        tokens = tokens + self.attn(self.norm1(tokens), self.tokens_per_window, mask)
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class BasicLayer(nn.Module):
+    """The blocks of one RSTB, alternately plain and shifted by half a window."""
+
+    def __init__(self, config: SwinIRConfig, depth: int, num_heads: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            SwinTransformerBlock(config, num_heads, shifted=index % 2 == 1)
+            for index in range(depth)
+        )
+
+    def forward(self, tokens: Tensor, shift: Shift | None) -> Tensor:
+        """[B, H*W, C] -> [B, H*W, C], in the order of plain windows before and after."""
+        batch, count, channels = tokens.shape
+        is_shifted = False
+        for block in self.blocks:
+            if shift is not None and block.shifted != is_shifted:
+                tokens = tokens[:, shift.order if block.shifted else shift.inverse_order]
+                is_shifted = block.shifted
+            mask = shift.mask if shift is not None and block.shifted else None
+            flat = block(tokens.reshape(-1, channels), mask)
+            tokens = flat.reshape(batch, count, channels)
+        if shift is not None and is_shifted:
+            tokens = tokens[:, shift.inverse_order]
+        return tokens
+
+
+class RSTB(nn.Module):
+    """Residual Swin Transformer block (section 3.2 of the paper)."""
+
+    def __init__(self, config: SwinIRConfig, depth: int, num_heads: int) -> None:
+        super().__init__()
+        self.window = config.window_size
+        self.residual_group = BasicLayer(config, depth, num_heads)
+        self.conv = _residual_convolution(config)
+
+    def forward(self, image: Tensor, shift: Shift | None) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        rows, columns = image.shape[2] // self.window, image.shape[3] // self.window
+        tokens = self.residual_group(windows.image_to_windows(image, self.window), shift)
+        return self.conv(windows.windows_to_image(tokens, self.window, rows, columns)) + image
+
+
+class PatchEmbed(nn.Module):
+    """The LayerNorm over channels that opens the deep-feature stream (patch size 1)."""
+
+    def __init__(self, config: SwinIRConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.embed_dim) if config.patch_norm else None
+
+    def forward(self, image: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        return image if self.norm is None else _norm_channels(self.norm, image)
+
+
+class SwinIR(nn.Module):
+    """The network of one :class:`SwinIRConfig`; see the module's docstring."""
+
+    mean: Tensor
+
+    def __init__(self, config: SwinIRConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.embed_dim
+        self.conv_first = _conv3x3(config.in_chans, dim)
+        self.patch_embed = PatchEmbed(config)
+        if config.ape:
+            self.absolute_pos_embed = nn.Parameter(torch.zeros(1, config.img_size**2, dim))
+            nn.init.trunc_normal_(self.absolute_pos_embed, std=0.02)
+        self.layers = nn.ModuleList(
+            RSTB(config, depth, heads)
+            for depth, heads in zip(config.depths, config.num_heads, strict=True)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.conv_after_body = _residual_convolution(config)
+        self._build_head()
+        mean = RGB_MEAN if config.in_chans == 3 else (0.0,)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.apply(_initialise)
+
+    def _build_head(self) -> None:
+        config, dim, feat = self.config, self.config.embed_dim, self.config.num_feat
+        if config.upsampler == "pixelshuffle":
+            self.conv_before_upsample = _leaky_conv(dim, feat)
+            self.upsample = _pixelshuffle_stages(config.upscale, feat)
+            self.conv_last = _conv3x3(feat, config.in_chans)
+        elif config.upsampler == "pixelshuffledirect":
+            self.upsample = nn.Sequential(
+                _conv3x3(dim, config.upscale**2 * config.in_chans), nn.PixelShuffle(config.upscale)
+            )
+        elif config.upsampler == "nearest+conv":
+            self.conv_before_upsample = _leaky_conv(dim, feat)
+            self.conv_up1 = _conv3x3(feat, feat)
+            if config.upscale == 4:
+                self.conv_up2 = _conv3x3(feat, feat)
+            self.conv_hr = _conv3x3(feat, feat)
+            self.conv_last = _conv3x3(feat, config.in_chans)
+        else:
+            self.conv_last = _conv3x3(dim, config.in_chans)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Restore pictures of any size from ``config.min_side`` up, as the official forward does.
+
+        Args:
+            image: [B, in_chans, H, W] float, RGB or gray, 0..1. Padded at the right and bottom
+                by reflection to multiples of the window.
+
+        Returns:
+            [B, in_chans, H * upscale, W * upscale], not clamped.
+
+        Raises:
+            InputError: a side is too short to reflect, or ``ape`` fixes another size.
+        """
+        height, width = image.shape[2], image.shape[3]
+        if min(height, width) < self.config.min_side:
+            raise InputError(
+                f"The picture has {width}x{height} pixels; the network pads by reflection and "
+                f"needs sides of at least {self.config.min_side}. Pad it first, or use Restorer."
+            )
+        window, scale = self.config.window_size, self.config.upscale
+        padded = F.pad(image, (0, -width % window, 0, -height % window), mode="reflect")
+        return self.core(padded)[:, :, : height * scale, : width * scale]
+
+    def core(self, image: Tensor) -> Tensor:
+        """:meth:`forward` without padding: both sides must be multiples of ``window_size``."""
+        centred = (image - self.mean) * self.config.img_range
+        shallow = self.conv_first(centred)
+        deep = self.conv_after_body(self.deep_features(shallow)) + shallow
+        return self._reconstruct(deep, centred) / self.config.img_range + self.mean
+
+    def deep_features(self, shallow: Tensor) -> Tensor:
+        """The RSTBs and the norm after them: [B, C, H, W] -> [B, C, H, W]."""
+        stream = self.patch_embed(shallow)
+        if self.config.ape:
+            stream = stream + self._absolute_positions(stream)
+        shift = self._shift(stream)
+        for layer in self.layers:
+            stream = layer(stream, shift)
+        return _norm_channels(self.norm, stream)
+
+    def _shift(self, stream: Tensor) -> Shift | None:
+        if max(self.config.depths) < 2:
+            return None
+        window, shift = self.config.window_size, self.config.shift_size
+        rows, columns = stream.shape[2] // window, stream.shape[3] // window
+        return Shift(
+            order=windows.shift_order(rows, columns, window, shift, stream),
+            inverse_order=windows.unshift_order(rows, columns, window, shift, stream),
+            mask=windows.shift_mask(rows, columns, window, shift, stream),
+        )
+
+    def _absolute_positions(self, stream: Tensor) -> Tensor:
+        side = self.config.img_size
+        if stream.shape[2] != side or stream.shape[3] != side:
+            raise InputError(
+                f"This network has an absolute position embedding for {side}x{side} pixels and "
+                f"cannot run at {stream.shape[3]}x{stream.shape[2]} (padded). Use tiles of "
+                f"{side} pixels."
+            )
+        return self.absolute_pos_embed.transpose(1, 2).reshape(1, -1, side, side)
+
+    def _reconstruct(self, deep: Tensor, centred: Tensor) -> Tensor:
+        upsampler = self.config.upsampler
+        if upsampler == "pixelshuffle":
+            features = self.upsample(self.conv_before_upsample(deep))
+            return self.conv_last(features)
+        if upsampler == "pixelshuffledirect":
+            return self.upsample(deep)
+        if upsampler == "nearest+conv":
+            features = self.conv_before_upsample(deep)
+            features = _leaky(self.conv_up1(_nearest_x2(features)))
+            if self.config.upscale == 4:
+                features = _leaky(self.conv_up2(_nearest_x2(features)))
+            return self.conv_last(_leaky(self.conv_hr(features)))
+        return centred + self.conv_last(deep)
+
+
+def _conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, 3, 1, 1)
+
+
+def _leaky_conv(channels_in: int, channels_out: int) -> nn.Sequential:
+    """Convolution and LeakyReLU 0.01 (PyTorch's default slope, as the official heads have it)."""
+    return nn.Sequential(_conv3x3(channels_in, channels_out), nn.LeakyReLU(0.01))
+
+
+def _leaky(features: Tensor) -> Tensor:
+    return F.leaky_relu(features, 0.2)
+
+
+def _nearest_x2(features: Tensor) -> Tensor:
+    return F.interpolate(features, scale_factor=2.0, mode="nearest")
+
+
+def _residual_convolution(config: SwinIRConfig) -> nn.Module:
+    dim = config.embed_dim
+    if config.resi_connection == "1conv":
+        return _conv3x3(dim, dim)
+    return nn.Sequential(
+        _conv3x3(dim, dim // 4),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(dim // 4, dim // 4, 1, 1, 0),
+        nn.LeakyReLU(0.2),
+        _conv3x3(dim // 4, dim),
+    )
+
+
+def _pixelshuffle_stages(upscale: int, feat: int) -> nn.Sequential:
+    factors = [3] if upscale == 3 else [2] * int(math.log2(upscale))
+    stages: list[nn.Module] = []
+    for factor in factors:
+        stages += [_conv3x3(feat, factor**2 * feat), nn.PixelShuffle(factor)]
+    return nn.Sequential(*stages)
+
+
+def _norm_channels(norm: nn.LayerNorm, image: Tensor) -> Tensor:
+    """LayerNorm over the channels of [B, C, H, W]."""
+    return norm(image.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _initialise(module: nn.Module) -> None:
+    """The official initialisation: linear weights truncated normal 0.02, biases zero."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

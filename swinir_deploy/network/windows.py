@@ -1,0 +1,116 @@
+"""Windows, their cyclic shift and the mask that goes with it, for any number of windows.
+
+Everything here is computed from the number of windows on each side, never from an example's
+size, so that a traced graph serves every picture. Tokens of a picture are kept in *window order*:
+row-major over windows, then row-major inside each window.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "MASKED_LOGIT",
+    "image_to_windows",
+    "relative_position_index",
+    "shift_mask",
+    "shift_order",
+    "unshift_order",
+    "windows_to_image",
+]
+
+MASKED_LOGIT = -100.0
+"""Added to the attention logits of pairs that only the cyclic shift made neighbours."""
+
+
+def image_to_windows(image: Tensor, window: int) -> Tensor:
+    """[B, C, H, W] -> tokens in window order [B, H*W, C]; H and W are multiples of ``window``."""
+    batch, channels, height, width = image.shape
+    rows, columns = height // window, width // window
+    tiles = image.reshape(batch, channels, rows, window, columns, window)
+    return tiles.permute(0, 2, 4, 3, 5, 1).reshape(batch, height * width, channels)
+
+
+def windows_to_image(tokens: Tensor, window: int, rows: int, columns: int) -> Tensor:
+    """The inverse of :func:`image_to_windows`, for ``rows`` x ``columns`` windows."""
+    batch, _, channels = tokens.shape
+    tiles = tokens.reshape(batch, rows, columns, window, window, channels)
+    return tiles.permute(0, 5, 1, 3, 2, 4).reshape(
+        batch, channels, rows * window, columns * window
+    )
+
+
+def shift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
+    """Where each token of the shifted windows stands among the plain windows.
+
+    ``tokens[:, shift_order(...)]`` does in one gather what the official block does by
+    window_reverse, torch.roll by ``-shift`` and window_partition.
+
+    Returns:
+        int64 [rows * columns * window**2], a permutation, on the device of ``like``.
+    """
+    return _rolled_order(rows, columns, window, shift, like)
+
+
+def unshift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
+    """The inverse permutation of :func:`shift_order`."""
+    return _rolled_order(rows, columns, window, -shift, like)
+
+
+def _rolled_order(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
+    """Positions, in window order, of the tokens moved up and left by ``shift``, cyclically."""
+
+    def axis(count: int) -> tuple[Tensor, Tensor]:
+        side = count * window
+        coordinate = torch.arange(side, device=like.device)
+        source = (coordinate + shift + side) % side
+        outer = torch.div(source, window, rounding_mode="floor")
+        return outer.reshape(count, window), (source - outer * window).reshape(count, window)
+
+    row_window, row_inside = axis(rows)
+    column_window, column_inside = axis(columns)
+    area = window * window
+    row_part = row_window * (area * columns) + row_inside * window
+    column_part = column_window * area + column_inside
+    order = row_part[:, None, :, None] + column_part[None, :, None, :]
+    return order.reshape(rows * columns * area)
+
+
+def shift_mask(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
+    """The mask of shifted-window attention (``calculate_mask`` of models/network_swinir.py).
+
+    After the cyclic shift, a window of the last row (column) holds two strips that are not
+    neighbours in the picture: its first ``window - shift`` rows (columns) and the rest. Tokens
+    of different strips do not attend to each other.
+
+    Returns:
+        [rows * columns, 1, window**2, window**2] of 0 and :data:`MASKED_LOGIT`, dtype of
+        ``like``; to be added to the logits, one matrix for each window.
+    """
+    wrapped = torch.arange(window, device=like.device) >= window - shift
+
+    def strip(count: int) -> Tensor:
+        last = torch.arange(count, device=like.device) >= count - 1
+        return last[:, None] & wrapped[None, :]
+
+    row_strip = strip(rows)[:, None, :, None]
+    column_strip = strip(columns)[None, :, None, :]
+    label = row_strip.to(like.dtype) * 2 + column_strip.to(like.dtype)
+    label = label.reshape(rows * columns, window * window)
+    apart = label[:, None, :, None] != label[:, None, None, :]
+    return apart.to(like.dtype) * MASKED_LOGIT
+
+
+def relative_position_index(window: int) -> Tensor:
+    """Row of the bias table for each pair of tokens of a window (Swin Transformer, section 3.2).
+
+    Returns:
+        int64 [window**2, window**2] with values in 0 .. (2 * window - 1)**2 - 1.
+    """
+    inside = torch.arange(window)
+    row = inside.repeat_interleave(window)
+    column = inside.repeat(window)
+    row_distance = row[:, None] - row[None, :] + window - 1
+    column_distance = column[:, None] - column[None, :] + window - 1
+    return row_distance * (2 * window - 1) + column_distance
