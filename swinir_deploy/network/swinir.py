@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -135,7 +136,8 @@ class BasicLayer(nn.Module):
         """[B, H*W, C] -> [B, H*W, C], in the order of plain windows before and after."""
         batch, count, channels = tokens.shape
         is_shifted = False
-        for block in self.blocks:
+        for module in self.blocks:
+            block = cast(SwinTransformerBlock, module)
             if shift is not None and block.shifted != is_shifted:
                 tokens = tokens[:, shift.order if block.shifted else shift.inverse_order]
                 is_shifted = block.shifted
