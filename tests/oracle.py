@@ -102,8 +102,11 @@ def official_network(config: SwinIRConfig, seed: int = 0) -> OfficialSwinIR:
         else:
             # What is added to the residual stream stays smaller than the stream.
             into_stream = owner in ("proj", "fc2", "conv")
-            after_relu = not name.startswith("layers") and owner != "conv_first"
-            gain = 0.5 if into_stream else 1.4 if after_relu else 1.0
+            gives_picture = name.startswith("conv_last") or (
+                name.startswith("upsample.") and config.upsampler == "pixelshuffledirect"
+            )
+            after_relu = owner in ("conv_up1", "conv_up2", "conv_hr")
+            gain = 0.5 if into_stream or gives_picture else 1.4 if after_relu else 1.0
             values = normal(parameter.shape, gain * parameter[0].numel() ** -0.5)
         # Only conv_first and the picture see img_range; without this the body would not show.
         if name.startswith("conv_after_body") or name == "conv_first.bias":
