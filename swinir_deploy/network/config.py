@@ -130,7 +130,9 @@ class SwinIRConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise UsageError(f"SwinIRConfig has no field {unknown}; it has {sorted(known)}.")
-        clean: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        clean: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
         missing = sorted({"upscale", "in_chans", "window_size", "img_range", "depths"} - set(clean))
         if missing:
             raise UsageError(f"SwinIRConfig needs {missing}.")

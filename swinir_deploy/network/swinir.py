@@ -4,28 +4,41 @@ Parameters have the names and shapes of the official ``models/network_swinir.py`
 load of an official, BasicSR or KAIR checkpoint works. The computation differs in its order only:
 tokens stay in window order through an RSTB and are re-laid once between a plain and a shifted
 block, and the shift mask is computed once for all blocks.
+
+:meth:`SwinIR.core` is a chain of four kinds of units (opening, group, junction, closing) that
+exchange tensors only, so that an exporter can trace each kind once.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from swinir_deploy.errors import InputError
-from swinir_deploy.network import windows
 from swinir_deploy.network.config import RGB_MEAN, SwinIRConfig
+from swinir_deploy.network.windows import (
+    image_to_windows,
+    relative_position_index,
+    shift_mask,
+    shift_order,
+    windows_to_image,
+)
 
-__all__ = ["RSTB", "SwinIR", "SwinTransformerBlock", "WindowAttention"]
+__all__ = ["RSTB", "Shift", "SwinIR", "SwinTransformerBlock", "WindowAttention"]
 
 
-@dataclass(frozen=True)
-class Shift:
-    """What all shifted blocks of one forward pass share: see :mod:`network.windows`."""
+class Shift(NamedTuple):
+    """What all shifted blocks of one forward pass share; see :mod:`swinir_deploy.network.windows`.
+
+    Attributes:
+        order: int64 [rows, columns, N], from plain to shifted windows.
+        inverse_order: int64 [rows, columns, N], from shifted to plain windows.
+        mask: [rows, columns, N, N], added to the logits of shifted windows.
+    """
 
     order: Tensor
     inverse_order: Tensor
@@ -53,7 +66,7 @@ class WindowAttention(nn.Module):
         )
         self.qkv = nn.Linear(dim, dim * 3, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
-        index = windows.relative_position_index(window)
+        index = relative_position_index(window)
         self.register_buffer("relative_position_index", index, persistent=False)
         self.register_buffer("position_bias", None, persistent=False)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
@@ -132,21 +145,23 @@ class BasicLayer(nn.Module):
             for index in range(depth)
         )
 
-    def forward(self, tokens: Tensor, shift: Shift | None) -> Tensor:
-        """[B, H*W, C] -> [B, H*W, C], in the order of plain windows before and after."""
-        batch, count, channels = tokens.shape
+    def forward(self, windows: Tensor, shift: Shift) -> Tensor:
+        """[B, rows, columns, N, C] -> the same, in the order of plain windows before and after."""
+        shape = windows.shape
+        batch, channels = shape[0], shape[4]
+        mask = shift.mask.reshape(-1, 1, *shift.mask.shape[2:])
+        tokens = windows.reshape(-1, channels)
         is_shifted = False
         for module in self.blocks:
             block = cast(SwinTransformerBlock, module)
-            if shift is not None and block.shifted != is_shifted:
-                tokens = tokens[:, shift.order if block.shifted else shift.inverse_order]
+            if block.shifted != is_shifted:
+                order = shift.order if block.shifted else shift.inverse_order
+                tokens = _reorder(tokens, batch, order)
                 is_shifted = block.shifted
-            mask = shift.mask if shift is not None and block.shifted else None
-            flat = block(tokens.reshape(-1, channels), mask)
-            tokens = flat.reshape(batch, count, channels)
-        if shift is not None and is_shifted:
-            tokens = tokens[:, shift.inverse_order]
-        return tokens
+            tokens = block(tokens, mask if block.shifted else None)
+        if is_shifted:
+            tokens = _reorder(tokens, batch, shift.inverse_order)
+        return tokens.reshape(shape)
 
 
 class RSTB(nn.Module):
@@ -158,11 +173,14 @@ class RSTB(nn.Module):
         self.residual_group = BasicLayer(config, depth, num_heads)
         self.conv = _residual_convolution(config)
 
-    def forward(self, image: Tensor, shift: Shift | None) -> Tensor:
+    def forward(self, stream: Tensor, shift: Shift) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        rows, columns = image.shape[2] // self.window, image.shape[3] // self.window
-        tokens = self.residual_group(windows.image_to_windows(image, self.window), shift)
-        return self.conv(windows.windows_to_image(tokens, self.window, rows, columns)) + image
+        tokens = self.residual_group(image_to_windows(stream, self.window), shift)
+        return self.junction(tokens, stream)
+
+    def junction(self, tokens: Tensor, stream: Tensor) -> Tensor:
+        """What follows the blocks: [B, rows, columns, N, C] and [B, C, H, W] -> [B, C, H, W]."""
+        return self.conv(windows_to_image(tokens, self.window)) + stream
 
 
 class PatchEmbed(nn.Module):
@@ -247,31 +265,39 @@ class SwinIR(nn.Module):
 
     def core(self, image: Tensor) -> Tensor:
         """:meth:`forward` without padding: both sides must be multiples of ``window_size``."""
+        centred, shallow, stream, shift = self.opening(image)
+        for layer in self.layers:
+            stream = layer(stream, shift)
+        return self.closing(stream, shallow, centred)
+
+    def opening(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Shift]:
+        """Everything before the first RSTB.
+
+        Args:
+            image: [B, in_chans, H, W], 0..1, sides multiples of ``window_size``.
+
+        Returns:
+            The picture without its mean and in ``img_range``; the shallow features; the
+            deep-feature stream [B, embed_dim, H, W]; what the shifted blocks share.
+        """
         centred = (image - self.mean) * self.config.img_range
         shallow = self.conv_first(centred)
-        deep = self.conv_after_body(self.deep_features(shallow)) + shallow
-        return self._reconstruct(deep, centred) / self.config.img_range + self.mean
-
-    def deep_features(self, shallow: Tensor) -> Tensor:
-        """The RSTBs and the norm after them: [B, C, H, W] -> [B, C, H, W]."""
         stream = self.patch_embed(shallow)
         if self.config.ape:
             stream = stream + self._absolute_positions(stream)
-        shift = self._shift(stream)
-        for layer in self.layers:
-            stream = layer(stream, shift)
-        return _norm_channels(self.norm, stream)
-
-    def _shift(self, stream: Tensor) -> Shift | None:
-        if max(self.config.depths) < 2:
-            return None
-        window, shift = self.config.window_size, self.config.shift_size
-        rows, columns = stream.shape[2] // window, stream.shape[3] // window
-        return Shift(
-            order=windows.shift_order(rows, columns, window, shift, stream),
-            inverse_order=windows.unshift_order(rows, columns, window, shift, stream),
-            mask=windows.shift_mask(rows, columns, window, shift, stream),
+        window, half = self.config.window_size, self.config.shift_size
+        rows, columns = image.shape[2] // window, image.shape[3] // window
+        shift = Shift(
+            order=shift_order(rows, columns, window, half, stream),
+            inverse_order=shift_order(rows, columns, window, -half, stream),
+            mask=shift_mask(rows, columns, window, half, stream),
         )
+        return centred, shallow, stream, shift
+
+    def closing(self, stream: Tensor, shallow: Tensor, centred: Tensor) -> Tensor:
+        """Everything after the last RSTB; arguments as :meth:`opening` gives them."""
+        deep = self.conv_after_body(_norm_channels(self.norm, stream)) + shallow
+        return self._reconstruct(deep, centred) / self.config.img_range + self.mean
 
     def _absolute_positions(self, stream: Tensor) -> Tensor:
         side = self.config.img_size
@@ -297,6 +323,13 @@ class SwinIR(nn.Module):
                 features = _leaky(self.conv_up2(_nearest_x2(features)))
             return self.conv_last(_leaky(self.conv_hr(features)))
         return centred + self.conv_last(deep)
+
+
+def _reorder(tokens: Tensor, batch: int, order: Tensor) -> Tensor:
+    """Gather [T, C] in the same order within each of ``batch`` pictures."""
+    channels = tokens.shape[1]
+    pictures = tokens.reshape(batch, -1, channels)
+    return pictures.index_select(1, order.flatten()).reshape(-1, channels)
 
 
 def _conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:

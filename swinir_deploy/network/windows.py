@@ -1,8 +1,8 @@
 """Windows, their cyclic shift and the mask that goes with it, for any number of windows.
 
 Everything here is computed from the number of windows on each side, never from an example's
-size, so that a traced graph serves every picture. Tokens of a picture are kept in *window order*:
-row-major over windows, then row-major inside each window.
+size, so that a traced graph serves every picture. A picture's tokens are kept in *window order*:
+[batch, rows, columns, tokens of a window, channels], where rows and columns count windows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ __all__ = [
     "relative_position_index",
     "shift_mask",
     "shift_order",
-    "unshift_order",
     "windows_to_image",
 ]
 
@@ -25,56 +24,50 @@ MASKED_LOGIT = -100.0
 
 
 def image_to_windows(image: Tensor, window: int) -> Tensor:
-    """[B, C, H, W] -> tokens in window order [B, H*W, C]; H and W are multiples of ``window``."""
+    """[B, C, H, W] -> [B, rows, columns, window**2, C]; H and W are multiples of ``window``."""
     batch, channels, height, width = image.shape
     rows, columns = height // window, width // window
     tiles = image.reshape(batch, channels, rows, window, columns, window)
-    return tiles.permute(0, 2, 4, 3, 5, 1).reshape(batch, height * width, channels)
+    return tiles.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows, columns, window**2, channels)
 
 
-def windows_to_image(tokens: Tensor, window: int, rows: int, columns: int) -> Tensor:
-    """The inverse of :func:`image_to_windows`, for ``rows`` x ``columns`` windows."""
-    batch, _, channels = tokens.shape
+def windows_to_image(tokens: Tensor, window: int) -> Tensor:
+    """The inverse of :func:`image_to_windows`."""
+    batch, rows, columns, _, channels = tokens.shape
     tiles = tokens.reshape(batch, rows, columns, window, window, channels)
-    return tiles.permute(0, 5, 1, 3, 2, 4).reshape(
-        batch, channels, rows * window, columns * window
-    )
+    return tiles.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, rows * window, columns * window)
 
 
 def shift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
-    """Where each token of the shifted windows stands among the plain windows.
+    """Where each token of the shifted windows stands among the tokens of the plain windows.
 
-    ``tokens[:, shift_order(...)]`` does in one gather what the official block does by
-    window_reverse, torch.roll by ``-shift`` and window_partition.
+    Gathering a picture's tokens in this order does in one step what the official block does by
+    window_reverse, torch.roll by ``-shift`` and window_partition; the order for ``-shift`` is
+    the way back.
 
     Returns:
-        int64 [rows * columns * window**2], a permutation, on the device of ``like``.
+        int64 [rows, columns, window**2], a permutation of 0 .. rows * columns * window**2 - 1, on
+        the device of ``like``.
     """
-    return _rolled_order(rows, columns, window, shift, like)
 
-
-def unshift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
-    """The inverse permutation of :func:`shift_order`."""
-    return _rolled_order(rows, columns, window, -shift, like)
-
-
-def _rolled_order(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
-    """Positions, in window order, of the tokens moved up and left by ``shift``, cyclically."""
-
-    def axis(count: int) -> tuple[Tensor, Tensor]:
+    def source(count: int) -> tuple[Tensor, Tensor]:
+        """Window and place inside it that each coordinate's token comes from."""
         side = count * window
-        coordinate = torch.arange(side, device=like.device)
-        source = (coordinate + shift + side) % side
-        outer = torch.div(source, window, rounding_mode="floor")
-        return outer.reshape(count, window), (source - outer * window).reshape(count, window)
+        place = torch.arange(window, device=like.device)[None, :] + shift
+        first = torch.arange(count, device=like.device)[:, None] * window
+        moved = first + place
+        wrapped = torch.where(moved < 0, moved + side, moved)
+        wrapped = torch.where(wrapped < side, wrapped, wrapped - side)
+        outer = torch.div(wrapped, window, rounding_mode="floor")
+        return outer, wrapped - outer * window
 
-    row_window, row_inside = axis(rows)
-    column_window, column_inside = axis(columns)
+    row_window, row_inside = source(rows)
+    column_window, column_inside = source(columns)
     area = window * window
     row_part = row_window * (area * columns) + row_inside * window
     column_part = column_window * area + column_inside
     order = row_part[:, None, :, None] + column_part[None, :, None, :]
-    return order.reshape(rows * columns * area)
+    return order.reshape(rows, columns, area)
 
 
 def shift_mask(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
@@ -85,20 +78,18 @@ def shift_mask(rows: int, columns: int, window: int, shift: int, like: Tensor) -
     of different strips do not attend to each other.
 
     Returns:
-        [rows * columns, 1, window**2, window**2] of 0 and :data:`MASKED_LOGIT`, dtype of
+        [rows, columns, window**2, window**2] of 0 and :data:`MASKED_LOGIT`, with the dtype of
         ``like``; to be added to the logits, one matrix for each window.
     """
     wrapped = torch.arange(window, device=like.device) >= window - shift
 
     def strip(count: int) -> Tensor:
         last = torch.arange(count, device=like.device) >= count - 1
-        return last[:, None] & wrapped[None, :]
+        return (last[:, None] & wrapped[None, :]).to(like.dtype)
 
-    row_strip = strip(rows)[:, None, :, None]
-    column_strip = strip(columns)[None, :, None, :]
-    label = row_strip.to(like.dtype) * 2 + column_strip.to(like.dtype)
-    label = label.reshape(rows * columns, window * window)
-    apart = label[:, None, :, None] != label[:, None, None, :]
+    label = strip(rows)[:, None, :, None] * 2 + strip(columns)[None, :, None, :]
+    label = label.reshape(rows, columns, window**2)
+    apart = label[:, :, :, None] != label[:, :, None, :]
     return apart.to(like.dtype) * MASKED_LOGIT
 
 
