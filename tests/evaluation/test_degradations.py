@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from swinir_deploy.errors import UsageError
+from swinir_deploy.evaluation.degradations import bicubic_resize
+
+
+def _dense_matrix(length: int, scale: float, out_length: int) -> np.ndarray:
+    """MATLAB's contributions(), one output sample and one tap at a time."""
+    stretch = max(1 / scale, 1)
+    matrix = np.zeros((out_length, length))
+    for row in range(out_length):
+        centre = (row + 0.5) / scale - 0.5
+        for tap in range(int(np.floor(centre - 2 * stretch)), int(centre + 2 * stretch) + 2):
+            x = abs(centre - tap) / stretch
+            if x <= 1:
+                weight = 1.5 * x**3 - 2.5 * x**2 + 1
+            elif x <= 2:
+                weight = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+            else:
+                continue
+            inside = tap
+            while not 0 <= inside < length:
+                inside = -1 - inside if inside < 0 else 2 * length - 1 - inside
+            matrix[row, inside] += weight
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("scale", [1 / 2, 1 / 3, 1 / 4, 1 / 8, 2.0, 3.0, 4.0, 0.37])
+@pytest.mark.parametrize("shape", [(24, 48, 3), (25, 31), (5, 9, 1)])
+def test_equals_the_dense_matrices_of_the_definition(scale, shape):
+    image = np.random.default_rng(1).normal(size=shape)
+    rows, columns = (int(np.ceil(side * scale - 1e-9)) for side in shape[:2])
+    expected = np.einsum(
+        "rh,cw,hw...->rc...",
+        _dense_matrix(shape[0], scale, rows),
+        _dense_matrix(shape[1], scale, columns),
+        image,
+    )
+    result = bicubic_resize(image, scale)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1 / 2, 1 / 3, 1 / 4])
+def test_inner_pixels_agree_with_pillow(scale):
+    # Pillow has the same kernel and widening; it differs at the edges, and by a few levels where
+    # the first of the two passes rounds or clamps (black and white areas).
+    image = data.astronaut()[:480, :480]
+    side = round(480 * scale)
+    pillow = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+    difference = bicubic_resize(image, scale).astype(int) - pillow.astype(int)
+    inside = np.abs(difference[4:-4, 4:-4])
+    assert inside.mean() < 0.25
+    assert inside.max() <= 4
+
+
+def test_uint8_is_rounded_after_each_pass():
+    # MATLAB keeps the class between the passes. The mean of 0, 0, 0, 1 is 0; but the rows
+    # give 0 and 0.5, rounded up to 1, and these give 0.5 again.
+    assert bicubic_resize(np.array([[0, 0], [0, 1]], np.uint8), 0.5).tolist() == [[1]]
+
+
+def test_uint8_is_clamped_where_the_kernel_overshoots():
+    step = np.zeros((8, 16), np.uint8)
+    step[:, 8:] = 255
+    enlarged = bicubic_resize(step, 4)
+    assert enlarged.dtype == np.uint8
+    assert enlarged.min() == 0 and enlarged.max() == 255
+    as_float = bicubic_resize(step.astype(np.float32), 4)
+    assert as_float.dtype == np.float32
+    assert as_float.min() < -1 and as_float.max() > 256
+
+
+@pytest.mark.parametrize("scale", [0.25, 1 / 3, 1.0, 2.5])
+def test_a_constant_picture_stays_constant(scale):
+    image = np.full((13, 29, 3), 77, np.uint8)
+    result = bicubic_resize(image, scale)
+    assert result.shape == (int(np.ceil(13 * scale)), int(np.ceil(29 * scale)), 3)
+    assert (result == 77).all()
+
+
+def test_the_scale_one_changes_nothing():
+    image = data.astronaut()[:40, :60]
+    assert (bicubic_resize(image, 1.0) == image).all()
+
+
+def test_every_length_that_a_third_divides_exactly_is_divided_exactly():
+    for thirds in range(1, 400):
+        assert bicubic_resize(np.zeros((3 * thirds, 3)), 1 / 3).shape == (thirds, 1)
+
+
+@pytest.mark.parametrize(
+    ("image", "scale", "words"),
+    [
+        (np.zeros((4, 4)), 0, "must be positive"),
+        (np.zeros((4, 4)), float("nan"), "must be positive"),
+        (np.zeros(4), 0.5, r"\[H, W\]"),
+        (np.zeros((0, 4)), 0.5, r"\[H, W\]"),
+        (np.zeros((4, 4), np.int32), 0.5, "int32"),
+    ],
+)
+def test_what_is_no_picture_is_refused(image, scale, words):
+    with pytest.raises(UsageError, match=words):
+        bicubic_resize(image, scale)
