@@ -55,7 +55,7 @@ def test_inner_pixels_agree_with_pillow(scale):
     pillow = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
     difference = bicubic_resize(image, scale).astype(int) - pillow.astype(int)
     inside = np.abs(difference[4:-4, 4:-4])
-    assert inside.mean() < 0.25
+    assert inside.mean() < 0.3
     assert inside.max() <= 4
 
 
