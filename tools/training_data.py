@@ -26,7 +26,7 @@ def sharp_versions(path: Path) -> Iterator[Pixels]:
     halved or quartered they are what a super-resolution network should learn to draw.
     """
     with Image.open(path) as opened:
-        image = opened.convert("RGB")
+        image = opened.convert("RGBA" if opened.mode == "P" else "RGB").convert("RGB")
     longest = max(image.size)
     lossy = path.suffix.lower() != ".png"
     if longest > 3000:

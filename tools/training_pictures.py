@@ -126,11 +126,11 @@ SOURCES = (
     Source(
         "wheel",
         "scikit-image==0.26.0",
-        "public domain / CC0 / freely usable, as its data/README.txt and docstrings say",
+        "CC0-1.0 or public domain, as the docstrings in skimage.data say (page: BSD-3-Clause)",
         tuple(
             f"skimage/data/{name}.png"
             for name in (
-                *("astronaut", "coffee", "motorcycle_left", "brick", "grass", "gravel"),
+                *("astronaut", "coffee", "brick", "grass", "gravel"),
                 *("coins", "ihc", "text", "page"),
             )
         ),
