@@ -1,0 +1,47 @@
+"""Pictures: files, padding, tiles, and the restorer that brings them through a runtime.
+
+Needs NumPy, Pillow and tqdm; neither torch nor any back end.
+"""
+
+from swinir_deploy.imaging.files import (
+    DEFAULT_MAX_PIXELS,
+    DEFAULT_QUALITY,
+    PICTURE_SUFFIXES,
+    check_target,
+    read_picture,
+    write_picture,
+)
+from swinir_deploy.imaging.padding import crop, pad_to_window
+from swinir_deploy.imaging.picture import Picture
+from swinir_deploy.imaging.reports import FailedFile, FolderReport, RestoredFile
+from swinir_deploy.imaging.restorer import (
+    DEFAULT_OVERLAP_PX,
+    DEFAULT_TILE_PX,
+    WHOLE_PICTURE_PX,
+    Restorer,
+)
+from swinir_deploy.imaging.tiling import AxisPlan, Tile, TilePlan, blend_strips, plan_tiles
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "DEFAULT_OVERLAP_PX",
+    "DEFAULT_QUALITY",
+    "DEFAULT_TILE_PX",
+    "PICTURE_SUFFIXES",
+    "WHOLE_PICTURE_PX",
+    "AxisPlan",
+    "FailedFile",
+    "FolderReport",
+    "Picture",
+    "RestoredFile",
+    "Restorer",
+    "Tile",
+    "TilePlan",
+    "blend_strips",
+    "check_target",
+    "crop",
+    "pad_to_window",
+    "plan_tiles",
+    "read_picture",
+    "write_picture",
+]

@@ -1,0 +1,76 @@
+"""A picture in memory, with what a file says about it beside its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinir_deploy.errors import PictureError
+
+__all__ = ["Picture"]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels as they are shown: upright, palette and CMYK resolved to RGB.
+
+    Attributes:
+        pixels: [height, width, channels] uint8 (0..255) or uint16 (0..65535); one channel is
+            gray, three are RGB.
+        alpha: [height, width] opacity of the same dtype, 0 transparent; None where all is opaque.
+            Colours are not multiplied by it.
+        icc_profile: colour profile as the file holds it, or None.
+        dpi: dots per inch, horizontal and vertical, or None.
+        notes: what reading or restoring changed that a user would want to know, as sentences.
+
+    Raises:
+        PictureError: a shape or dtype other than these.
+    """
+
+    pixels: NDArray[Any]
+    alpha: NDArray[Any] | None = None
+    icc_profile: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if (
+            pixels.dtype not in (np.uint8, np.uint16)
+            or pixels.ndim != 3
+            or pixels.shape[2] not in (1, 3)
+            or min(pixels.shape) < 1
+        ):
+            raise PictureError(
+                f"Picture.pixels is {list(pixels.shape)} {pixels.dtype}; it must be "
+                "[height, width, 1 or 3] uint8 or uint16 with at least one pixel."
+            )
+        alpha = self.alpha
+        if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype != pixels.dtype):
+            raise PictureError(
+                f"Picture.alpha is {list(alpha.shape)} {alpha.dtype}; it must be "
+                f"{list(pixels.shape[:2])} {pixels.dtype}, like the pixels."
+            )
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def is_gray(self) -> bool:
+        """One channel rather than three."""
+        return bool(self.pixels.shape[2] == 1)
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits in a sample, 8 or 16."""
+        return int(self.pixels.dtype.itemsize * 8)
