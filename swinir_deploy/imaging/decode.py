@@ -60,16 +60,14 @@ def arrays(
 
 
 def _gray16(image: ImageFile) -> NDArray[np.uint16]:
-    """[height, width, 1] of a 16-bit gray image; 9 to 15 bit TIFFs are spread over the range."""
+    """[height, width, 1] of an image of 9 to 15 bit gray, spread over the range of 16."""
     samples = np.asarray(image).astype(np.uint16)[..., None]
     tags = getattr(image, "tag_v2", {})
-    depth = int(np.atleast_1d(tags.get(258, 16))[0])
-    if depth < 16:
-        top = 2**depth - 1
-        samples = ((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
-    if tags.get(262) == 0:  # WhiteIsZero, which Pillow ignores at this depth
-        samples = 65535 - samples
-    return samples
+    top = 2 ** int(np.atleast_1d(tags.get(258, 16))[0]) - 1
+    spread: NDArray[np.uint16] = ((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(
+        np.uint16
+    )
+    return 65535 - spread if tags.get(262) == 0 else spread  # 0: white, which Pillow ignores here
 
 
 def _cmyk_to_rgb(image: ImageFile, notes: list[str]) -> Image.Image:
@@ -107,7 +105,8 @@ def picture_from_tiff16(data: bytes, tags: ImageFileDirectory_v2) -> Picture:
     if 282 in tags and 283 in tags:
         per_inch = {2: 1.0, 3: 2.54}.get(tags.get(296, 2))
         dpi = dpi_of((tags[282], tags[283]), per_inch)
-    picture = Picture(pixels, alpha, tags.get(34675) or None, dpi)
+    notes = ("The file has several frames; the first is used.",) if tags.next else ()
+    picture = Picture(pixels, alpha, tags.get(34675) or None, dpi, notes)
     return upright(picture, int(tags.get(ORIENTATION_TAG, 1)))
 
 

@@ -115,8 +115,8 @@ def read_picture(
         raise
     except Exception as error:  # Pillow's decoders raise many types for damaged files.
         raise PictureError(
-            f"Cannot read {source}: this {kind} file of {len(data)} bytes is damaged or cut short "
-            f"({error}). Get the file again."
+            f"Cannot read {source}: this {kind} file of {len(data)} bytes is damaged, cut short or "
+            f"of a rare kind ({error}). Get the file again, or convert it."
         ) from error
 
 

@@ -1,8 +1,9 @@
-"""TIFF with 16 bits a sample and several samples a pixel, which Pillow reduces to 8 bits.
+"""TIFF with 16 bits a sample; Pillow keeps these for plain gray only, and not for all of that.
 
 Reading borrows Pillow's decoder all the same: W pixels of three 16-bit samples lie in the file as
-3 W gray pixels would, under any lossless compression. So the file's directory is replaced by one
-that says so, and what the replaced fields said (the horizontal predictor) is done here.
+3 W gray pixels would, under any lossless compression, and a separate plane lies there as a gray
+picture of its own. So the file is given a new directory that says so, and what was taken out of
+it (horizontal predictor) is done here.
 Tag numbers and types are those of the TIFF 6.0 specification.
 """
 
@@ -24,19 +25,10 @@ _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES = 273, 277, 278, 279
 _X_RESOLUTION, _Y_RESOLUTION, _PLANAR, _RESOLUTION_UNIT = 282, 283, 284, 296
 _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 317, 322, 323, 324, 325
 _EXTRA_SAMPLES, _SAMPLE_FORMAT, _ICC_PROFILE = 338, 339, 34675
-_KEPT_TAGS = (
-    _HEIGHT,
-    _COMPRESSION,
-    _FILL_ORDER,
-    _STRIP_OFFSETS,
-    _ROWS_PER_STRIP,
-    _STRIP_BYTES,
-    _TILE_HEIGHT,
-    _TILE_OFFSETS,
-    _TILE_BYTES,
-)
 _SHORT, _LONG, _RATIONAL, _UNDEFINED = 3, 4, 5, 7
 _STRIP_ROWS = 64
+
+_Field = tuple[int, int, "list[int] | bytes"]
 
 
 def tiff_tags(data: bytes) -> ImageFileDirectory_v2:
@@ -53,24 +45,19 @@ def tiff_tags(data: bytes) -> ImageFileDirectory_v2:
 
 
 def is_tiff16(data: bytes, tags: ImageFileDirectory_v2) -> bool:
-    """Whether :func:`read_tiff16` serves this file.
-
-    It does not serve plain gray (Pillow keeps its 16 bits), separate planes, floating point and
-    BigTIFF.
-    """
+    """Whether :func:`read_tiff16` serves this file: gray or RGB, whole numbers of 16 bits."""
     return (
-        data[2:4] in (b"*\0", b"\0*")
-        and int(tags.get(_SAMPLES, 1)) > 1
+        len(data) < 2**32 - 2**24
         and set(tags.get(_BITS, ())) == {16}
         and set(tags.get(_SAMPLE_FORMAT, (1,))) == {1}
-        and tags.get(_PLANAR, 1) == 1
         and tags.get(_PREDICTOR, 1) in (1, 2)
-        and tags.get(_PHOTOMETRIC) in (1, 2)
+        and (tags.get(_PHOTOMETRIC), min(int(tags.get(_SAMPLES, 1)), 3))
+        in ((0, 1), (0, 2), (1, 1), (1, 2), (2, 3))
     )
 
 
 def read_tiff16(data: bytes, tags: ImageFileDirectory_v2) -> NDArray[np.uint16]:
-    """Decode all samples of a 16-bit TIFF of several samples a pixel.
+    """Decode all samples of a 16-bit TIFF.
 
     Args:
         data: the whole file, one that :func:`is_tiff16` accepts.
@@ -79,39 +66,53 @@ def read_tiff16(data: bytes, tags: ImageFileDirectory_v2) -> NDArray[np.uint16]:
     Returns:
         [height, width, samples] as stored: not turned upright, colours before the rest.
     """
-    samples, height, width = int(tags[_SAMPLES]), int(tags[_HEIGHT]), int(tags[_WIDTH])
+    samples = int(tags.get(_SAMPLES, 1))
+    if samples > 1 and tags.get(_PLANAR, 1) == 2:
+        planes = [_read_plane(data, tags, plane, samples, 1) for plane in range(samples)]
+        return np.concatenate(planes, axis=2)
+    return _read_plane(data, tags, 0, 1, samples)
+
+
+def _read_plane(
+    data: bytes, tags: ImageFileDirectory_v2, plane: int, planes: int, samples: int
+) -> NDArray[np.uint16]:
+    """[height, width, samples] of one of the file's separate planes."""
+    height, width = int(tags[_HEIGHT]), int(tags[_WIDTH])
     tile_width = int(tags.get(_TILE_WIDTH, width))
-    replaced = {_WIDTH: width * samples, _BITS: 16, _PHOTOMETRIC: 1, _SAMPLES: 1, _PLANAR: 1}
+    fields: list[_Field] = [
+        (_WIDTH, _LONG, [width * samples]),
+        (_HEIGHT, _LONG, [height]),
+        (_BITS, _SHORT, [16]),
+        (_COMPRESSION, _SHORT, [int(tags.get(_COMPRESSION, 1))]),
+        (_PHOTOMETRIC, _SHORT, [1]),
+        (_FILL_ORDER, _SHORT, [int(tags.get(_FILL_ORDER, 1))]),
+        (_SAMPLES, _SHORT, [1]),
+    ]
     if _TILE_WIDTH in tags:
-        replaced[_TILE_WIDTH] = tile_width * samples
-    with TiffImageFile(io.BytesIO(_with_directory(data, replaced))) as gray:
+        fields.append((_TILE_WIDTH, _LONG, [tile_width * samples]))
+        fields.append((_TILE_HEIGHT, _LONG, [int(tags[_TILE_HEIGHT])]))
+    else:
+        fields.append((_ROWS_PER_STRIP, _LONG, [int(tags.get(_ROWS_PER_STRIP, height))]))
+    for tag in (_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES):
+        if tag in tags:
+            values = [int(value) for value in tags[tag]]
+            each = len(values) // planes
+            fields.append((tag, _LONG, values[plane * each : (plane + 1) * each]))
+    stream = io.BytesIO(data)
+    order = "<" if data.startswith(b"II") else ">"
+    stream.write(data[:2] + struct.pack(f"{order}HI", 42, 0))
+    stream.seek(0, io.SEEK_END)
+    _write_directory(stream, fields, order)
+    stream.seek(0)
+    with TiffImageFile(stream) as gray:
         gray.load()
-        pixels = np.asarray(gray).astype(np.uint16).reshape(height, width, samples)
+        pixels: NDArray[np.uint16] = np.asarray(gray).astype(np.uint16)
+    pixels = pixels.reshape(height, width, samples)
     if tags.get(_PREDICTOR, 1) == 2:
         for left in range(0, width, tile_width):
             block = pixels[:, left : left + tile_width]
             block[...] = np.cumsum(block, axis=1, dtype=np.uint16)
     return pixels
-
-
-def _with_directory(data: bytes, replaced: dict[int, int]) -> bytes:
-    """``data`` with a new first directory at its end: kept tags, and ``replaced`` as LONG."""
-    order = "<" if data.startswith(b"II") else ">"
-    (position,) = struct.unpack_from(f"{order}I", data, 4)
-    (count,) = struct.unpack_from(f"{order}H", data, position)
-    entries = {
-        tag: struct.pack(f"{order}HHII", tag, _LONG, 1, value) for tag, value in replaced.items()
-    }
-    for index in range(count):
-        entry = data[position + 2 + 12 * index : position + 14 + 12 * index]
-        (tag,) = struct.unpack_from(f"{order}H", entry)
-        if tag in _KEPT_TAGS:
-            entries[tag] = entry
-    padding = b"\0" * (len(data) % 2)
-    directory = struct.pack(f"{order}H", len(entries))
-    directory += b"".join(entries[tag] for tag in sorted(entries)) + b"\0\0\0\0"
-    start = struct.pack(f"{order}I", len(data) + len(padding))
-    return data[:4] + start + data[8:] + padding + directory
 
 
 def write_tiff16(
@@ -140,7 +141,7 @@ def write_tiff16(
         sizes.append(len(packed))
         handle.write(packed)
     colours = 1 if channels < 3 else 3
-    fields: list[tuple[int, int, list[int] | bytes]] = [
+    fields: list[_Field] = [
         (_WIDTH, _LONG, [width]),
         (_HEIGHT, _LONG, [height]),
         (_BITS, _SHORT, [16] * channels),
@@ -165,7 +166,7 @@ def write_tiff16(
     _write_directory(handle, fields)
 
 
-def _write_directory(handle: BinaryIO, fields: list[tuple[int, int, list[int] | bytes]]) -> None:
+def _write_directory(handle: BinaryIO, fields: list[_Field], order: str = "<") -> None:
     """Write the values that are longer than four bytes, then the directory; link it."""
     entries = []
     for tag, kind, values in sorted(fields, key=lambda field: field[0]):
@@ -173,17 +174,17 @@ def _write_directory(handle: BinaryIO, fields: list[tuple[int, int, list[int] | 
             packed, count = values, len(values)
         else:
             code = "H" if kind == _SHORT else "I"
-            packed = struct.pack(f"<{len(values)}{code}", *values)
+            packed = struct.pack(f"{order}{len(values)}{code}", *values)
             count = len(values) // 2 if kind == _RATIONAL else len(values)
         if len(packed) > 4:
             position = _align(handle)
             handle.write(packed)
-            packed = struct.pack("<I", position)
-        entries.append(struct.pack("<HHI", tag, kind, count) + packed.ljust(4, b"\0"))
+            packed = struct.pack(f"{order}I", position)
+        entries.append(struct.pack(f"{order}HHI", tag, kind, count) + packed.ljust(4, b"\0"))
     position = _align(handle)
-    handle.write(struct.pack("<H", len(entries)) + b"".join(entries) + b"\0\0\0\0")
+    handle.write(struct.pack(f"{order}H", len(entries)) + b"".join(entries) + b"\0\0\0\0")
     handle.seek(4)
-    handle.write(struct.pack("<I", position))
+    handle.write(struct.pack(f"{order}I", position))
 
 
 def _align(handle: BinaryIO) -> int:
