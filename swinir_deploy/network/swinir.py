@@ -5,8 +5,8 @@ load of an official, BasicSR or KAIR checkpoint works. The computation differs i
 tokens stay in window order through an RSTB and are re-laid once between a plain and a shifted
 block, and the shift mask is computed once for all blocks.
 
-:meth:`SwinIR.core` is a chain of four kinds of units (opening, group, junction, closing) that
-exchange tensors only, so that an exporter can trace each kind once.
+:meth:`SwinIR.core` is a chain of a few kinds of units (opening, blocks, reorderings, junctions,
+closing) that exchange tensors only, so that an exporter can trace each kind once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from swinir_deploy.network.config import RGB_MEAN, SwinIRConfig
 from swinir_deploy.network.windows import (
     image_to_windows,
     relative_position_index,
+    reorder,
     shift_mask,
     shift_order,
     windows_to_image,
@@ -83,20 +84,23 @@ class WindowAttention(nn.Module):
         Args:
             tokens: [T, C] in window order.
             tokens_per_window: N, ``window_size**2``.
-            mask: None, or [windows of one picture, 1, N, N] to be added to the logits.
+            mask: None, or [rows, columns, N, N] to be added to the logits.
 
         Returns:
             [T, C].
         """
         heads, head_dim, count = self.num_heads, self.head_dim, tokens_per_window
         qkv = self.qkv(tokens).reshape(-1, count, 3, heads, head_dim)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        qkv = qkv.permute(2, 0, 3, 1, 4)
+        query, key, value = qkv[0], qkv[1], qkv[2]
         if self.scale != 1.0:
             query = query * self.scale
         logits = query @ key.transpose(-2, -1)
         logits = logits + self.expanded_position_bias()
         if mask is not None:
-            masked = logits.reshape(-1, mask.shape[0], heads, count, count) + mask
+            windows = mask.shape[0] * mask.shape[1]
+            mask = mask.reshape(windows, 1, count, count)
+            masked = logits.reshape(-1, windows, heads, count, count) + mask
             logits = masked.reshape(-1, heads, count, count)
         attended = torch.softmax(logits, dim=-1) @ value
         return self.proj(attended.transpose(1, 2).reshape(-1, heads * head_dim))
@@ -129,10 +133,15 @@ class SwinTransformerBlock(nn.Module):
         self.norm2 = nn.LayerNorm(config.embed_dim)
         self.mlp = Mlp(config.embed_dim, config.mlp_hidden_dim)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """[T, C] -> [T, C]; ``mask`` as in :meth:`WindowAttention.forward`, None if not shifted."""
+    def forward(self, windows: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[B, rows, columns, N, C] -> the same.
+
+        ``mask`` [rows, columns, N, N] is added to the logits; None for plain windows.
+        """
+        tokens = windows.reshape(-1, windows.shape[4])
         tokens = tokens + self.attn(self.norm1(tokens), self.tokens_per_window, mask)
-        return tokens + self.mlp(self.norm2(tokens))
+        tokens = tokens + self.mlp(self.norm2(tokens))
+        return tokens.reshape(windows.shape)
 
 
 class BasicLayer(nn.Module):
@@ -147,21 +156,14 @@ class BasicLayer(nn.Module):
 
     def forward(self, windows: Tensor, shift: Shift) -> Tensor:
         """[B, rows, columns, N, C] -> the same, in the order of plain windows before and after."""
-        shape = windows.shape
-        batch, channels = shape[0], shape[4]
-        mask = shift.mask.reshape(-1, 1, *shift.mask.shape[2:])
-        tokens = windows.reshape(-1, channels)
         is_shifted = False
         for module in self.blocks:
             block = cast(SwinTransformerBlock, module)
             if block.shifted != is_shifted:
-                order = shift.order if block.shifted else shift.inverse_order
-                tokens = _reorder(tokens, batch, order)
+                windows = reorder(windows, shift.order if block.shifted else shift.inverse_order)
                 is_shifted = block.shifted
-            tokens = block(tokens, mask if block.shifted else None)
-        if is_shifted:
-            tokens = _reorder(tokens, batch, shift.inverse_order)
-        return tokens.reshape(shape)
+            windows = block(windows, shift.mask if block.shifted else None)
+        return reorder(windows, shift.inverse_order) if is_shifted else windows
 
 
 class RSTB(nn.Module):
@@ -323,13 +325,6 @@ class SwinIR(nn.Module):
                 features = _leaky(self.conv_up2(_nearest_x2(features)))
             return self.conv_last(_leaky(self.conv_hr(features)))
         return centred + self.conv_last(deep)
-
-
-def _reorder(tokens: Tensor, batch: int, order: Tensor) -> Tensor:
-    """Gather [T, C] in the same order within each of ``batch`` pictures."""
-    channels = tokens.shape[1]
-    pictures = tokens.reshape(batch, -1, channels)
-    return pictures.index_select(1, order.flatten()).reshape(-1, channels)
 
 
 def _conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:

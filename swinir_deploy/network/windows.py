@@ -14,6 +14,7 @@ __all__ = [
     "MASKED_LOGIT",
     "image_to_windows",
     "relative_position_index",
+    "reorder",
     "shift_mask",
     "shift_order",
     "windows_to_image",
@@ -50,24 +51,34 @@ def shift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) 
         the device of ``like``.
     """
 
-    def source(count: int) -> tuple[Tensor, Tensor]:
-        """Window and place inside it that each coordinate's token comes from."""
-        side = count * window
-        place = torch.arange(window, device=like.device)[None, :] + shift
-        first = torch.arange(count, device=like.device)[:, None] * window
-        moved = first + place
-        wrapped = torch.where(moved < 0, moved + side, moved)
-        wrapped = torch.where(wrapped < side, wrapped, wrapped - side)
-        outer = torch.div(wrapped, window, rounding_mode="floor")
-        return outer, wrapped - outer * window
+    place = torch.arange(window, device=like.device) + shift
+    carry = (place >= window).to(torch.int64) - (place < 0).to(torch.int64)
+    inside = place - carry * window
 
-    row_window, row_inside = source(rows)
-    column_window, column_inside = source(columns)
+    def source(count: int) -> Tensor:
+        """[count, window]: the window that each place's token comes from, cyclically."""
+        neighbour = torch.arange(count, device=like.device)[:, None] + carry[None, :]
+        if shift > 0:
+            return torch.where(neighbour < count, neighbour, neighbour - count)
+        return torch.where(neighbour < 0, neighbour + count, neighbour)
+
     area = window * window
-    row_part = row_window * (area * columns) + row_inside * window
-    column_part = column_window * area + column_inside
+    row_part = source(rows) * (area * columns) + inside * window
+    column_part = source(columns) * area + inside
     order = row_part[:, None, :, None] + column_part[None, :, None, :]
     return order.reshape(rows, columns, area)
+
+
+def reorder(windows: Tensor, order: Tensor) -> Tensor:
+    """Gather the tokens of every picture in the same order.
+
+    Args:
+        windows: [B, rows, columns, N, C].
+        order: int64 [rows, columns, N], as :func:`shift_order` gives it.
+    """
+    batch, _, _, _, channels = windows.shape
+    pictures = windows.reshape(batch, -1, channels)
+    return pictures.index_select(1, order.flatten()).reshape(windows.shape)
 
 
 def shift_mask(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:

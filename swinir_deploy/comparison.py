@@ -1,0 +1,76 @@
+"""How far one output is from another: the figures behind every parity statement."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Comparison", "compare", "sample_picture"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences between an output and its reference, in the output's own units.
+
+    Attributes:
+        max_abs: largest absolute difference; infinite where a value is not finite.
+        mean_abs: mean absolute difference.
+        psnr_db: over ``peak``; infinite for equal arrays.
+        peak: the value range: the largest absolute reference value, at least 1.0 (255 for bytes).
+    """
+
+    max_abs: float
+    mean_abs: float
+    psnr_db: float
+    peak: float
+
+    @property
+    def relative_max(self) -> float:
+        """``max_abs / peak``."""
+        return self.max_abs / self.peak
+
+
+def compare(candidate: NDArray[Any], reference: NDArray[Any]) -> Comparison:
+    """Compare two arrays of one shape and dtype (float, or uint8 on its 0..255 scale).
+
+    Raises:
+        ValueError: the shapes or dtypes differ.
+    """
+    if candidate.shape != reference.shape or candidate.dtype != reference.dtype:
+        raise ValueError(
+            f"Cannot compare {candidate.shape} {candidate.dtype} with "
+            f"{reference.shape} {reference.dtype}."
+        )
+    wanted = reference.astype(np.float64)
+    difference = np.abs(candidate.astype(np.float64) - wanted)
+    peak = 255.0 if reference.dtype == np.uint8 else max(1.0, float(np.abs(wanted).max()))
+    if not np.isfinite(difference).all():
+        return Comparison(math.inf, math.inf, -math.inf, peak)
+    mse = float(np.mean(difference**2))
+    psnr_db = math.inf if mse == 0 else 10 * math.log10(peak**2 / mse)
+    return Comparison(float(difference.max()), float(difference.mean()), psnr_db, peak)
+
+
+def sample_picture(batch: int, channels: int, height: int, width: int) -> NDArray[np.float32]:
+    """A deterministic picture with what pictures have: gradients, edges, texture and noise.
+
+    Returns:
+        [batch, channels, height, width] float32 in 0..1.
+    """
+    generator = np.random.default_rng(height * 65537 + width * 257 + batch)
+    y = np.arange(height)[:, None] / 32.0
+    x = np.arange(width)[None, :] / 32.0
+    planes = []
+    for index in range(batch * channels):
+        phase = 0.7 * index
+        gradient = 0.25 * np.sin(x + phase) + 0.25 * np.cos(0.8 * y - phase)
+        edges = 0.2 * np.sign(np.sin(2.1 * x + 1.3 * y + phase))
+        texture = 0.1 * np.sin(40 * x) * np.sin(30 * y + phase)
+        noise = generator.normal(0.0, 0.05, (height, width))
+        planes.append(0.5 + gradient + edges + texture + noise)
+    stack = np.clip(np.stack(planes), 0.0, 1.0).astype(np.float32)
+    return stack.reshape(batch, channels, height, width)

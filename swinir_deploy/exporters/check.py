@@ -1,0 +1,137 @@
+"""The export's own check: the finished bytes in ONNX Runtime against the network in PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+
+from swinir_deploy.artifact import IoLayout
+from swinir_deploy.comparison import Comparison, compare, sample_picture
+from swinir_deploy.errors import BackendUnavailableError, CheckFailedError
+from swinir_deploy.exporters.edges import INPUT_NAME, OUTPUT_NAME
+from swinir_deploy.exporters.shapes import ShapePattern
+from swinir_deploy.network.swinir import SwinIR
+
+__all__ = ["FLOAT_LIMIT", "ShapeCheck", "check_against_network", "check_shapes"]
+
+FLOAT_LIMIT = 1e-4
+"""Largest difference allowed to FP32 outputs, relative to the output's range (at least 1)."""
+
+
+@dataclass(frozen=True)
+class ShapeCheck:
+    """One shape of the check.
+
+    Attributes:
+        shape: batch, channels, height and width of the input picture.
+        comparison: ONNX Runtime's output against the network's; in levels for ``io="image"``.
+    """
+
+    shape: tuple[int, int, int, int]
+    comparison: Comparison
+
+
+def check_shapes(network: SwinIR, pattern: ShapePattern) -> list[tuple[int, int, int, int]]:
+    """Sizes that the check runs, as (batch, channels, height, width).
+
+    Where all is dynamic: the smallest, a whole window, off-window sizes both ways, batches and
+    a size that is neither the traced one nor a multiple of it. Fixed sides replace those.
+    """
+    window, least = network.config.window_size, network.config.min_side
+    sizes = [
+        (1, least, least),
+        (1, window, window),
+        (2, window + 1, 2 * window - 1),
+        (1, 4 * window, least),
+        (3, 2 * window + 3, 3 * window + 5),
+        (1, 5 * window - 1, 4 * window + 2),
+        (2, 3 * window, 5 * window),
+    ]
+    channels = network.config.in_chans
+    fixed = [
+        (pattern.batch or batch, channels, pattern.height or height, pattern.width or width)
+        for batch, height, width in sizes
+    ]
+    return list(dict.fromkeys(fixed))
+
+
+def check_against_network(
+    model: bytes, network: SwinIR, io: IoLayout, pattern: ShapePattern
+) -> list[ShapeCheck]:
+    """Run the exported model at every shape of :func:`check_shapes` and compare.
+
+    Args:
+        model: the serialised ONNX model, as it will stand in the file.
+        network: the network as it was loaded, without any rewrite, in eval mode.
+        io: layout of the model's edges.
+        pattern: its fixed sides.
+
+    Raises:
+        CheckFailedError: an output has a wrong shape, or is further from the network than
+            :data:`FLOAT_LIMIT` (for ``image``: than one level of 255).
+        BackendUnavailableError: onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendUnavailableError(
+            "The export checks itself with ONNX Runtime, which is not installed: "
+            "pip install 'swinir-deploy[export]'."
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        raise CheckFailedError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load the exported graph: {error}. "
+            "Nothing was written. Try another --opset."
+        ) from error
+    results = []
+    for shape in check_shapes(network, pattern):
+        picture = sample_picture(*shape)
+        levels = np.round(picture * 255).astype(np.uint8)
+        if io == "image":
+            picture = levels.astype(np.float32) / np.float32(255)
+            fed = np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
+        else:
+            fed = picture
+        with torch.inference_mode():
+            wanted = network(torch.from_numpy(picture)).numpy()
+        if io == "image":
+            bytes_wanted = np.round(np.clip(wanted, 0, 1) * 255).astype(np.uint8)
+            wanted = bytes_wanted.transpose(0, 2, 3, 1)
+        try:
+            found = session.run([OUTPUT_NAME], {INPUT_NAME: fed})[0]
+        except Exception as error:
+            raise CheckFailedError(
+                f"The exported graph fails at input {list(fed.shape)}: {error}. "
+                "Nothing was written."
+            ) from error
+        if found.shape != wanted.shape:
+            raise CheckFailedError(
+                f"The exported graph gives {list(found.shape)} for input {list(fed.shape)}; the "
+                f"network gives {list(wanted.shape)}. Nothing was written."
+            )
+        comparison = compare(found, wanted)
+        limit = 1.0 if io == "image" else FLOAT_LIMIT * comparison.peak
+        if not comparison.max_abs <= limit:
+            raise CheckFailedError(
+                f"The exported graph differs from the network by {comparison.max_abs:.3g} at "
+                f"input {list(fed.shape)}; the limit is {limit:.3g}. Nothing was written."
+            )
+        results.append(ShapeCheck(shape, comparison))
+    return results
+
+
+def structure_check(model: onnx.ModelProto) -> None:
+    """onnx.checker with full shape inference; :class:`CheckFailedError` if it objects."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise CheckFailedError(
+            f"onnx.checker refuses the exported graph: {error}. Nothing was written."
+        ) from error

@@ -1,0 +1,208 @@
+"""checkpoint -> network -> rewrites -> traced units -> one graph -> simplified, checked ONNX."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import get_args
+
+import onnx
+
+from swinir_deploy import __version__
+from swinir_deploy.artifact import ArtifactMetadata, IoLayout
+from swinir_deploy.atomic import atomic_output
+from swinir_deploy.errors import UsageError
+from swinir_deploy.exporters.assembly import GraphAssembler, assemble_core
+from swinir_deploy.exporters.check import ShapeCheck, check_against_network, structure_check
+from swinir_deploy.exporters.edges import INPUT_NAME, OUTPUT_NAME, closing_edge, opening_edge
+from swinir_deploy.exporters.passes import simplify
+from swinir_deploy.exporters.recipes import Recipe, get_recipe
+from swinir_deploy.exporters.shapes import DEFAULT_SHAPE, ShapePattern
+from swinir_deploy.exporters.tracing import trace_network
+from swinir_deploy.loading import LoadedModel, load_model
+from swinir_deploy.network.rewrites import apply_rewrites
+from swinir_deploy.network.swinir import SwinIR
+
+__all__ = ["DEFAULT_OPSET", "SUPPORTED_OPSETS", "ExportReport", "build_graph", "export_onnx"]
+
+DEFAULT_OPSET = 20
+SUPPORTED_OPSETS = range(17, 24)
+
+_IR_VERSION = 10
+"""Of the ONNX container: read by ONNX Runtime 1.18 and newer, TensorRT 10 and OpenVINO 2024."""
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export wrote and how it was checked.
+
+    Attributes:
+        path: the ONNX file.
+        size_bytes: of the file.
+        seconds: for everything, the check included.
+        nodes: in the graph.
+        metadata: as the file carries it.
+        checks: ONNX Runtime against the network, shape by shape.
+    """
+
+    path: Path
+    size_bytes: int
+    seconds: float
+    nodes: int
+    metadata: ArtifactMetadata
+    checks: tuple[ShapeCheck, ...]
+
+    @property
+    def worst(self) -> ShapeCheck:
+        """The check with the largest difference."""
+        return max(self.checks, key=lambda check: check.comparison.max_abs)
+
+
+def export_onnx(
+    model: LoadedModel | str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    io: IoLayout = "tensor",
+    target: str = "any",
+    shape: str = DEFAULT_SHAPE,
+    opset: int = DEFAULT_OPSET,
+) -> ExportReport:
+    """Export a model to an ONNX file that proved itself before it got its name.
+
+    Args:
+        model: catalogue id, alias, checkpoint path, or what :func:`load_model` gave.
+        output: the file to write, ending in ``.onnx``; its folder must exist.
+        io: ``tensor``: NCHW float32 in 0..1, not clamped; ``image``: NHWC uint8 in and out.
+        target: recipe of graph rewrites: ``any``, ``ort``, ``openvino`` or ``tensorrt``.
+        shape: batch x channels x height x width; letters are dynamic, digits fixed.
+        opset: ONNX operator set, 17 to 23.
+
+    Raises:
+        UsageError: an argument that makes no sense.
+        InputError: a checkpoint that cannot be read, or an output that cannot be written.
+        CheckFailedError: the graph does not compute what the network does; nothing is written.
+    """
+    started = time.perf_counter()
+    recipe = get_recipe(target)
+    if io not in get_args(IoLayout):
+        raise UsageError(f"No io {io!r}; there are {', '.join(get_args(IoLayout))}.")
+    if opset not in SUPPORTED_OPSETS:
+        raise UsageError(
+            f"Opset {opset} is not supported; give one from {SUPPORTED_OPSETS.start} to "
+            f"{SUPPORTED_OPSETS.stop - 1} (default {DEFAULT_OPSET})."
+        )
+    if Path(output).suffix.lower() != ".onnx":
+        raise UsageError(f"The output {os.fspath(output)!r} must end in .onnx.")
+    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    pattern = ShapePattern.parse(shape, loaded.config)
+
+    graph_model = build_graph(loaded.network, recipe, io, pattern, opset)
+    checks = check_against_network(
+        graph_model.SerializeToString(), loaded.network, io, pattern
+    )
+    worst = max(checks, key=lambda check: check.comparison.max_abs).comparison
+    metadata = ArtifactMetadata(
+        io=io,
+        scale=loaded.config.upscale,
+        in_chans=loaded.config.in_chans,
+        window_size=loaded.config.window_size,
+        task=loaded.task,
+        model_id=loaded.model_id,
+        source_sha256=loaded.source_sha256,
+        target=recipe.name,
+        shape=pattern.describe(loaded.config.in_chans),
+        opset=opset,
+        config=loaded.config.to_dict(),
+        tools=_tool_versions(),
+        parity={
+            "reference": "network in PyTorch, fp32",
+            "backend": "onnxruntime, cpu",
+            "shapes": [list(check.shape) for check in checks],
+            "max_abs": worst.max_abs,
+            "unit": "level of 255" if io == "image" else "1.0 = white",
+        },
+    )
+    onnx.helper.set_model_props(graph_model, metadata.to_props())
+    structure_check(graph_model)
+    with atomic_output(output) as temporary:
+        temporary.write_bytes(graph_model.SerializeToString())
+    path = Path(output)
+    return ExportReport(
+        path=path,
+        size_bytes=path.stat().st_size,
+        seconds=time.perf_counter() - started,
+        nodes=len(graph_model.graph.node),
+        metadata=metadata,
+        checks=tuple(checks),
+    )
+
+
+def build_graph(
+    network: SwinIR, recipe: Recipe, io: IoLayout, pattern: ShapePattern, opset: int
+) -> onnx.ModelProto:
+    """The simplified graph of ``network``, which is not changed; neither checked nor described."""
+    rewritten = copy.deepcopy(network).eval().requires_grad_(False)
+    apply_rewrites(rewritten, recipe.rewrites)
+
+    weights = {
+        name: tensor.detach().cpu().numpy()
+        for name, tensor in (*rewritten.named_parameters(), *rewritten.named_buffers())
+    }
+    assembler = GraphAssembler(weights)
+    opened = assembler.stamp(
+        opening_edge(network.config, io), "opening_edge", {INPUT_NAME: INPUT_NAME}
+    )
+    restored = assemble_core(
+        assembler, rewritten, trace_network(rewritten, opset), opened["padded"]
+    )
+    closed = assembler.stamp(
+        closing_edge(network.config, io),
+        "closing_edge",
+        {"restored": restored, INPUT_NAME: INPUT_NAME},
+    )
+    assembler.rename(closed[OUTPUT_NAME], OUTPUT_NAME)
+
+    graph = onnx.helper.make_graph(
+        assembler.nodes,
+        "SwinIR",
+        [_interface(INPUT_NAME, network, io, pattern, 1)],
+        [_interface(OUTPUT_NAME, network, io, pattern, network.config.upscale)],
+        list(assembler.initializers.values()),
+    )
+    model = onnx.helper.make_model(
+        graph,
+        opset_imports=[onnx.helper.make_opsetid("", opset)],
+        producer_name="swinir-deploy",
+        producer_version=__version__,
+        ir_version=_IR_VERSION,
+    )
+    return simplify(model)
+
+
+def _interface(
+    name: str, network: SwinIR, io: IoLayout, pattern: ShapePattern, scale: int
+) -> onnx.ValueInfoProto:
+    def side(fixed: int | None, symbol: str) -> int | str:
+        if fixed is not None:
+            return fixed * scale
+        return symbol if scale == 1 else f"{scale}*{symbol}"
+
+    batch: int | str = pattern.batch if pattern.batch is not None else "batch"
+    height, width = side(pattern.height, "height"), side(pattern.width, "width")
+    channels = network.config.in_chans
+    if io == "image":
+        return onnx.helper.make_tensor_value_info(
+            name, onnx.TensorProto.UINT8, [batch, height, width, channels]
+        )
+    return onnx.helper.make_tensor_value_info(
+        name, onnx.TensorProto.FLOAT, [batch, channels, height, width]
+    )
+
+
+def _tool_versions() -> dict[str, str]:
+    packages = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime")
+    return {"swinir-deploy": __version__, **{name: version(name) for name in packages}}

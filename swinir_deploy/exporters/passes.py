@@ -1,0 +1,210 @@
+"""Small graph passes on an assembled model, each exact, and their order."""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+import onnxsim
+from onnx_ir.passes import common as ir_passes
+
+from swinir_deploy.errors import CheckFailedError
+
+__all__ = [
+    "collapse_reshapes",
+    "drop_idle_reshapes",
+    "read_sizes_from_targets",
+    "simplify",
+    "static_reshape_targets",
+    "strip_traces",
+]
+
+_FOLD_LIMIT = "1MB"
+"""onnxsim leaves larger constants as computations, so that no mask of a fixed size is baked in.
+
+A weight of the largest official model, transposed, has 0.7 MB."""
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Clean, fold and fuse what needs no knowledge of a target; the function stays the same.
+
+    Raises:
+        CheckFailedError: onnxsim could not simplify the graph.
+    """
+    graph_model = ir.from_proto(model)
+    strip_traces(graph_model)
+    common = ir.passes.Sequential(
+        ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        ir_passes.IdentityEliminationPass(),
+        ir_passes.CommonSubexpressionEliminationPass(),
+        ir_passes.RemoveUnusedNodesPass(),
+    )
+    common(graph_model)
+    read_sizes_from_targets(graph_model)
+    common(graph_model)
+    static_reshape_targets(graph_model)
+    collapse_reshapes(graph_model)
+    drop_idle_reshapes(graph_model)
+    common(graph_model)
+    simplified, same = onnxsim.simplify(
+        ir.to_proto(graph_model), check_n=0, tensor_size_threshold=_FOLD_LIMIT
+    )
+    if not same:
+        raise CheckFailedError(
+            "onnxsim reports that its simplified graph differs from the original. "
+            "Nothing was written; report this with the model's configuration."
+        )
+    return simplified
+
+
+def read_sizes_from_targets(model: ir.Model) -> None:
+    """Replace a size read off a reshaped tensor by the entry of the target that made it.
+
+    Units exchange tensors whose sizes the next unit reads again; with this, all sizes lead back
+    to a few at the top and the reshapes between become idle.
+    """
+    for node in model.graph:
+        if node.op_type != "Shape" or node.inputs[0] is None:
+            continue
+        reshape = node.inputs[0].producer()
+        if reshape is None or reshape.op_type != "Reshape" or reshape.inputs[1] is None:
+            continue
+        concat = reshape.inputs[1].producer()
+        if concat is None or concat.op_type != "Concat":
+            continue
+        start = node.attributes.get_int("start", 0)
+        end = node.attributes.get_int("end", len(concat.inputs))
+        part = concat.inputs[start]
+        if end != start + 1 or part is None:
+            continue
+        known = ir.convenience.get_const_tensor(part)
+        one_each = all(_is_one_size(value) for value in concat.inputs)
+        if one_each and (known is None or int(known.numpy().item()) > 0):
+            node.outputs[0].replace_all_uses_with(part)
+
+
+def static_reshape_targets(model: ir.Model) -> None:
+    """Give a Reshape a constant target where at most one of its sizes is unknown.
+
+    A traced ``reshape`` spells every symbolic size out as Shape, Mul and Concat nodes; a single
+    unknown size is what -1 means.
+    """
+    for node in model.graph:
+        target = node.inputs[1] if node.op_type == "Reshape" else None
+        producer = target.producer() if target is not None else None
+        if producer is None or producer.op_type != "Concat":
+            continue
+        if not all(_is_one_size(part) for part in producer.inputs):
+            continue
+        sizes: list[int] = []
+        for part in producer.inputs:
+            known = ir.convenience.get_const_tensor(part) if part is not None else None
+            sizes.append(-1 if known is None else int(known.numpy().item()))
+        if sizes.count(-1) != 1 or 0 in sizes:
+            continue
+        name = f"{node.name}/target"
+        value = ir.Value(name=name, const_value=ir.tensor(sizes, ir.DataType.INT64, name=name))
+        model.graph.register_initializer(value)
+        node.replace_input_with(1, value)
+
+
+def collapse_reshapes(model: ir.Model) -> None:
+    """Let a Reshape of a Reshape read the first one's input, if its own target copies no size."""
+    for node in model.graph:
+        if node.op_type != "Reshape" or node.inputs[0] is None or node.inputs[1] is None:
+            continue
+        first = node.inputs[0].producer()
+        if first is None or first.op_type != "Reshape":
+            continue
+        known = ir.convenience.get_const_tensor(node.inputs[1])
+        zero_copies = node.attributes.get_int("allowzero", 0) == 0
+        if zero_copies and (known is None or 0 in known.numpy()):
+            continue
+        node.replace_input_with(0, first.inputs[0])
+
+
+def drop_idle_reshapes(model: ir.Model) -> None:
+    """Drop Reshape to [-1, channels] of what has two dimensions and these channels already.
+
+    That is known of a residual sum of Gemm outputs: Add keeps the columns of its operands.
+    """
+    for node in list(model.graph):
+        if node.op_type != "Reshape" or node.inputs[0] is None or node.inputs[1] is None:
+            continue
+        known = ir.convenience.get_const_tensor(node.inputs[1])
+        if known is None or known.numpy().size != 2 or known.numpy()[0] != -1:
+            continue
+        if _columns_of_matrix(node.inputs[0]) == int(known.numpy()[1]):
+            node.outputs[0].replace_all_uses_with(node.inputs[0])
+
+
+def _columns_of_matrix(value: ir.Value) -> int | None:
+    """Columns of a value that is surely two-dimensional, or None."""
+    producer = value.producer()
+    if producer is None:
+        return None
+    if producer.op_type == "Gemm" and producer.inputs[1] is not None:
+        weight = ir.convenience.get_const_tensor(producer.inputs[1])
+        transposed = producer.attributes.get_int("transB", 0)
+        return None if weight is None else int(weight.shape[0 if transposed else 1])
+    if producer.op_type == "Add" and None not in producer.inputs:
+        columns = {_columns_of_matrix(operand) for operand in producer.inputs if operand}
+        columns.discard(None)
+        ranks_known = all(_is_matrix(operand) for operand in producer.inputs if operand)
+        return columns.pop() if len(columns) == 1 and ranks_known else None
+    if producer.op_type == "Reshape" and producer.inputs[1] is not None:
+        target = ir.convenience.get_const_tensor(producer.inputs[1])
+        if target is not None and target.numpy().size == 2:
+            return int(target.numpy()[1])
+    return None
+
+
+def _is_matrix(value: ir.Value) -> bool:
+    return _columns_of_matrix(value) is not None
+
+
+def _is_one_size(value: ir.Value | None) -> bool:
+    """Whether a part of a target surely has one element."""
+    if value is None:
+        return False
+    known = ir.convenience.get_const_tensor(value)
+    if known is not None:
+        return int(known.numpy().size) == 1
+    producer = value.producer()
+    if producer is None:
+        return False
+    if producer.op_type == "Shape":
+        start = producer.attributes.get_int("start", 0)
+        return producer.attributes.get_int("end", -1) == start + 1
+    if producer.op_type == "Reshape" and producer.inputs[1] is not None:
+        target = ir.convenience.get_const_tensor(producer.inputs[1])
+        return target is not None and target.numpy().tolist() == [-1] and _is_scalar(
+            producer.inputs[0]
+        )
+    return False
+
+
+def _is_scalar(value: ir.Value | None) -> bool:
+    """Whether a value surely is a single number: a squeezed size or arithmetic on such."""
+    if value is None:
+        return False
+    known = ir.convenience.get_const_tensor(value)
+    if known is not None:
+        return int(known.numpy().size) == 1
+    producer = value.producer()
+    if producer is None:
+        return False
+    if producer.op_type == "Squeeze":
+        return _is_one_size(producer.inputs[0])
+    return producer.op_type in ("Add", "Div", "Mul", "Sub") and all(
+        _is_scalar(operand) for operand in producer.inputs
+    )
+
+
+def strip_traces(model: ir.Model) -> None:
+    """Drop what tracing wrote down: source lines with paths, intermediate types, doc strings."""
+    ir_passes.ClearMetadataAndDocStringPass()(model)
+    for node in model.graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape = None
+                value.type = None
