@@ -4,13 +4,13 @@ Needs NumPy, Pillow and tqdm; neither torch nor any back end.
 """
 
 from swinir_deploy.imaging.files import (
-    DEFAULT_MAX_PIXELS,
     DEFAULT_QUALITY,
     PICTURE_SUFFIXES,
     check_target,
     read_picture,
     write_picture,
 )
+from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
 from swinir_deploy.imaging.padding import crop, pad_to_window
 from swinir_deploy.imaging.picture import Picture
 from swinir_deploy.imaging.reports import FailedFile, FolderReport, RestoredFile

@@ -30,21 +30,18 @@ from swinir_deploy.imaging.decode import (
     picture_from_tiff16,
     upright,
 )
+from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS, check_size, pillow_limit
 from swinir_deploy.imaging.picture import Picture
 from swinir_deploy.imaging.png16 import Png16Writer, is_png16, read_png16
 from swinir_deploy.imaging.tiff16 import is_tiff16, tiff_tags, write_tiff16
 
 __all__ = [
-    "DEFAULT_MAX_PIXELS",
     "DEFAULT_QUALITY",
     "PICTURE_SUFFIXES",
     "check_target",
     "read_picture",
     "write_picture",
 ]
-
-DEFAULT_MAX_PIXELS = 178_956_970
-"""Pictures with more pixels are refused unless asked for; Pillow's own limit is the same."""
 
 DEFAULT_QUALITY = 95
 """Of JPEG and WebP output: restored detail is what the user came for."""
@@ -113,6 +110,11 @@ def read_picture(
         return _decode(data, kind, source, max_pixels)
     except (PictureError, MemoryError):
         raise
+    except Image.DecompressionBombError as error:
+        raise PictureError(
+            f"Cannot read {source}: {error}. If the file is to be trusted, raise the limit "
+            "(max_pixels)."
+        ) from error
     except Exception as error:  # Pillow's decoders raise many types for damaged files.
         raise PictureError(
             f"Cannot read {source}: this {kind} file of {len(data)} bytes is damaged, cut short or "
@@ -137,14 +139,21 @@ def _format_of(head: bytes, source: Path) -> str:
 def _decode(data: bytes, kind: str, source: Path, max_pixels: int | None) -> Picture:
     if kind == "TIFF":
         tags = tiff_tags(data)
+        width, height = int(tags[256]), int(tags[257])
+        check_size(source, width, height, max_pixels)
+        # A tile may be larger than the picture, and is allocated whole.
+        check_size(source, int(tags.get(322, width)), int(tags.get(323, height)), max_pixels)
         if is_tiff16(data, tags):
-            _check_size(source, int(tags[256]), int(tags[257]), max_pixels)
             return picture_from_tiff16(data, tags)
-    # The format's own class rather than Image.open: that one obeys a global pixel limit.
-    with Image.OPEN[kind][0](io.BytesIO(data), str(source)) as image:
-        _check_size(source, image.width, image.height, max_pixels)
+    # WebP allocates when it is opened; the others are checked after that.
+    with pillow_limit(max_pixels if kind == "WEBP" else None):
+        opened = Image.OPEN[kind][0](io.BytesIO(data), str(source))
         # Cameras put previews behind a JPEG; those are no frames that anyone would miss.
-        frames = 1 if kind == "JPEG" else int(getattr(image, "n_frames", 1))
+        frames = 1 if kind == "JPEG" else int(getattr(opened, "n_frames", 1))
+        if kind == "TIFF":
+            opened.load_prepare()  # looks at Pillow's limit, too
+    with opened as image:
+        check_size(source, image.width, image.height, max_pixels)
         notes = [f"The file has {frames} frames; the first is used."] if frames > 1 else []
         image.load()
         if kind == "PNG" and is_png16(data):
@@ -156,19 +165,6 @@ def _decode(data: bytes, kind: str, source: Path, max_pixels: int | None) -> Pic
         # Asked after loading: a PNG may hold it behind the pixels, and for a TIFF Pillow has then
         # turned the picture already and forgotten the tag.
         return upright(picture, int(image.getexif().get(ORIENTATION_TAG, 1)))
-
-
-def _check_size(source: Path, width: int, height: int, max_pixels: int | None) -> None:
-    if min(width, height) < 1:
-        raise PictureError(
-            f"Cannot read {source}: its size is {width}x{height}; it must be at least 1x1."
-        )
-    if max_pixels is not None and width * height > max_pixels:
-        raise PictureError(
-            f"Cannot read {source}: {width}x{height} is {width * height:,} pixels; the limit is "
-            f"{max_pixels:,}, against files that claim absurd sizes. If the file is to be "
-            "trusted, raise the limit (max_pixels)."
-        )
 
 
 # ---------------------------------------------------------------------------------------- writing

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from tqdm import tqdm
 
 from swinir_deploy.errors import PictureError, RuntimeClosedError, SwinIRDeployError, UsageError
-from swinir_deploy.imaging.files import DEFAULT_MAX_PIXELS, DEFAULT_QUALITY, PICTURE_SUFFIXES
+from swinir_deploy.imaging.files import DEFAULT_QUALITY, PICTURE_SUFFIXES
+from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
 from swinir_deploy.imaging.reports import FailedFile, FolderReport, RestoredFile
 
 if TYPE_CHECKING:

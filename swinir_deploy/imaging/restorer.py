@@ -18,13 +18,13 @@ from swinir_deploy.errors import BackendUnavailableError, InputError, UsageError
 from swinir_deploy.imaging.alpha import fill_transparent, scale_alpha
 from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
 from swinir_deploy.imaging.files import (
-    DEFAULT_MAX_PIXELS,
     DEFAULT_QUALITY,
     check_target,
     read_picture,
     write_picture,
 )
 from swinir_deploy.imaging.folders import restore_folder
+from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
 from swinir_deploy.imaging.padding import padded_side, reflect_indices
 from swinir_deploy.imaging.picture import Picture
 from swinir_deploy.imaging.reports import FolderReport, RestoredFile

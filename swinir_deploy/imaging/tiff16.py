@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
+from swinir_deploy.imaging.limits import pillow_limit
+
 __all__ = ["is_tiff16", "read_tiff16", "tiff_tags", "write_tiff16"]
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
@@ -104,7 +106,10 @@ def _read_plane(
     stream.seek(0, io.SEEK_END)
     _write_directory(stream, fields, order)
     stream.seek(0)
-    with TiffImageFile(stream) as gray:
+    with pillow_limit(None):  # three times as wide, and the caller has checked the picture
+        image = TiffImageFile(stream)
+        image.load_prepare()
+    with image as gray:
         gray.load()
         pixels: NDArray[np.uint16] = np.asarray(gray).astype(np.uint16)
     pixels = pixels.reshape(height, width, samples)
