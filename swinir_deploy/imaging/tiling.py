@@ -136,9 +136,12 @@ def plan_axis(
             f"The overlap is {overlap_px} pixels; with tiles of {tile} and a window of {window} "
             f"it must be from 0 to {tile - window}."
         )
-    small = padded_side(side, window, min_side)
-    if small <= tile:
-        only = tile if fixed else small
+    if tile < min_side:
+        raise UsageError(
+            f"The tile is {tile} pixels; the model takes no side below {min_side}. Make it larger."
+        )
+    if side <= tile:
+        only = tile if fixed else padded_side(side, window, min_side)
         return AxisPlan(side, only, only, (0,))
     # Counted in windows: how far the last tile is from the first, and the longest step.
     distance = ceil_to_multiple(side - tile, window) // window

@@ -19,7 +19,7 @@ def axes(draw):
         tile,
         draw(st.integers(0, tile - window)),
         window,
-        draw(st.integers(1, window)),
+        draw(st.integers(1, min(tile, 2 * window))),
         fixed,
     ), window
 
@@ -137,6 +137,7 @@ def test_a_wrong_number_of_results_is_noticed(outputs):
         ({"side": 0}, "side is 0"),
         ({"tile": 20}, "multiple of the model's window of 8. Try 16"),
         ({"tile": 4}, "Try 8"),
+        ({"min_side": 65}, "takes no side below 65"),
         ({"overlap_px": -1}, "overlap is -1"),
         ({"overlap_px": 60}, "from 0 to 56"),
     ],
