@@ -90,4 +90,5 @@ def bicubic_resize(image: Picture, scale: float) -> Picture:
     rows, columns = (max(1, math.ceil(side * scale - 1e-9)) for side in image.shape[:2])
     # MATLAB resizes rows before columns and keeps the class in between: uint8 is rounded twice.
     narrowed = _resize_rows(image, scale, rows)
-    return _resize_rows(narrowed.swapaxes(0, 1), scale, columns).swapaxes(0, 1)
+    result: Picture = _resize_rows(narrowed.swapaxes(0, 1), scale, columns).swapaxes(0, 1)
+    return result
