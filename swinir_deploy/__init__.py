@@ -1,3 +1,94 @@
-"""Taking SwinIR from a checkpoint to production."""
+"""Taking SwinIR from a checkpoint to production.
+
+    from swinir_deploy import export_onnx, open_runtime, restore
+
+    export_onnx("tiny-sr-x4", "tiny-sr-x4.onnx")
+    restore("photo.png", "photo-x4.png", model="tiny-sr-x4.onnx")
+
+Names are imported when they are first used, so that ``import swinir_deploy`` costs nothing and a
+machine that only runs exported models needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from swinir_deploy.catalog import ModelCard, load_catalog
+    from swinir_deploy.errors import SwinIRDeployError
+    from swinir_deploy.evaluation.benchmark import BenchmarkReport, Contender, benchmark
+    from swinir_deploy.evaluation.parity import Limit, ParityReport, verify
+    from swinir_deploy.exporters.onnx import ExportReport, export_onnx
+    from swinir_deploy.imaging.reports import FolderReport, RestoredFile
+    from swinir_deploy.imaging.restore import restore
+    from swinir_deploy.imaging.restorer import Restorer
+    from swinir_deploy.loading import LoadedModel, load_model
+    from swinir_deploy.network.config import SwinIRConfig
+    from swinir_deploy.network.swinir import SwinIR
+    from swinir_deploy.runtimes import Runtime, RuntimeSpec, RuntimeStats, open_runtime
+
+_HOMES = {
+    "BenchmarkReport": "swinir_deploy.evaluation.benchmark",
+    "Contender": "swinir_deploy.evaluation.benchmark",
+    "ExportReport": "swinir_deploy.exporters.onnx",
+    "FolderReport": "swinir_deploy.imaging.reports",
+    "Limit": "swinir_deploy.evaluation.parity",
+    "LoadedModel": "swinir_deploy.loading",
+    "ModelCard": "swinir_deploy.catalog",
+    "ParityReport": "swinir_deploy.evaluation.parity",
+    "RestoredFile": "swinir_deploy.imaging.reports",
+    "Restorer": "swinir_deploy.imaging.restorer",
+    "Runtime": "swinir_deploy.runtimes",
+    "RuntimeSpec": "swinir_deploy.runtimes",
+    "RuntimeStats": "swinir_deploy.runtimes",
+    "SwinIR": "swinir_deploy.network.swinir",
+    "SwinIRConfig": "swinir_deploy.network.config",
+    "SwinIRDeployError": "swinir_deploy.errors",
+    "benchmark": "swinir_deploy.evaluation.benchmark",
+    "export_onnx": "swinir_deploy.exporters.onnx",
+    "load_catalog": "swinir_deploy.catalog",
+    "load_model": "swinir_deploy.loading",
+    "open_runtime": "swinir_deploy.runtimes",
+    "restore": "swinir_deploy.imaging.restore",
+    "verify": "swinir_deploy.evaluation.parity",
+}
+
+__all__ = [
+    "BenchmarkReport",
+    "Contender",
+    "ExportReport",
+    "FolderReport",
+    "Limit",
+    "LoadedModel",
+    "ModelCard",
+    "ParityReport",
+    "RestoredFile",
+    "Restorer",
+    "Runtime",
+    "RuntimeSpec",
+    "RuntimeStats",
+    "SwinIR",
+    "SwinIRConfig",
+    "SwinIRDeployError",
+    "__version__",
+    "benchmark",
+    "export_onnx",
+    "load_catalog",
+    "load_model",
+    "open_runtime",
+    "restore",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

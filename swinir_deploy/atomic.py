@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, target)
+        temporary.chmod(_mode_for(target))
+        temporary.replace(target)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(
@@ -41,3 +43,15 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _mode_for(target: Path) -> int:
+    """Permissions of the file that is replaced, else what a plain open() would give.
+
+    Some writers (safetensors) make files that nobody else may read.
+    """
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

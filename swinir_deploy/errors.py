@@ -11,7 +11,9 @@ __all__ = [
     "CatalogError",
     "CheckFailedError",
     "CheckpointError",
+    "DeviceMemoryError",
     "DownloadError",
+    "InferenceError",
     "InputError",
     "PictureError",
     "RuntimeClosedError",
@@ -33,6 +35,16 @@ class CheckFailedError(SwinIRDeployError):
     """A result was computed and is wrong: parity beyond its limit, a refused export."""
 
     exit_code = 1
+
+
+class InferenceError(SwinIRDeployError):
+    """A back end failed while it computed."""
+
+    exit_code = 1
+
+
+class DeviceMemoryError(InferenceError):
+    """A back end ran out of memory; smaller tiles or batches may fit."""
 
 
 class UsageError(SwinIRDeployError):

@@ -42,6 +42,8 @@ class RuntimeSpec:
         width: the only input width it takes, or None for any.
         task: ``sr``, ``denoise``, ``jpeg`` or empty.
         model_id: catalogue id or file name.
+        source_sha256: of the checkpoint that the model came from; empty if unknown.
+        target: recipe that the graph was exported for (``any`` for a checkpoint).
     """
 
     backend: str
@@ -57,6 +59,8 @@ class RuntimeSpec:
     width: int | None = None
     task: str = ""
     model_id: str = ""
+    source_sha256: str = ""
+    target: str = "any"
 
     @property
     def dtype(self) -> np.dtype[Any]:

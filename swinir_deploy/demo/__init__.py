@@ -1,0 +1,179 @@
+"""The whole job once, on a real picture that ships with the package, without a network."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinir_deploy.errors import CheckFailedError, InputError
+from swinir_deploy.evaluation.benchmark import Contender, benchmark
+from swinir_deploy.evaluation.degradations import bicubic_resize
+from swinir_deploy.evaluation.metrics import psnr
+from swinir_deploy.exporters.onnx import export_onnx
+from swinir_deploy.imaging import Picture, Restorer, read_picture, write_picture
+from swinir_deploy.runtimes import open_runtime
+
+__all__ = ["DEMO_MODEL", "DemoReport", "run_demo"]
+
+DEMO_MODEL = "tiny-sr-x4"
+_SCALE = 4
+_SHEET_CROP = (slice(48, 240), slice(96, 336))
+"""Rows and columns of the original that the comparison sheet shows."""
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo made and measured.
+
+    Attributes:
+        model: path of the exported ONNX file.
+        low_resolution: path of the reduced picture.
+        restored: path of the picture that ONNX Runtime restored.
+        sheet: path of bicubic, restored and original side by side.
+        export_seconds: time of the export, its check included.
+        export_max_abs: worst difference of the export's check.
+        parity_levels: largest difference of the pictures from ONNX Runtime and PyTorch, of 255.
+        bicubic_psnr_y_db: of bicubic enlargement against the original, Y channel.
+        restored_psnr_y_db: of the restored picture, likewise.
+        ort_ms: median time of ONNX Runtime for the picture.
+        torch_ms: median time of PyTorch for the picture.
+    """
+
+    model: Path
+    low_resolution: Path
+    restored: Path
+    sheet: Path
+    export_seconds: float
+    export_max_abs: float
+    parity_levels: int
+    bicubic_psnr_y_db: float
+    restored_psnr_y_db: float
+    ort_ms: float
+    torch_ms: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            key: os.fspath(value) if isinstance(value, Path) else value
+            for key, value in asdict(self).items()
+        }
+
+
+def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = print) -> DemoReport:
+    """Export the built-in x4 model, restore a picture with it, and show that both are right.
+
+    Args:
+        output_dir: folder for the files; made if it is not there.
+        log: takes a line for each step.
+
+    Raises:
+        CheckFailedError: the export's check fails, the back ends differ by more than a level, or
+            the restored picture is not better than bicubic.
+        BackendUnavailableError: the extra ``[cpu]`` is not installed.
+        InputError: the folder cannot be made or written.
+    """
+    folder = Path(output_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Cannot make the folder {folder}: {error.strerror}. Give another with -o."
+        ) from error
+    log(f"1. Export {DEMO_MODEL}, the built-in x4 model, to ONNX")
+    exported = export_onnx(DEMO_MODEL, folder / f"{DEMO_MODEL}.onnx")
+    worst = exported.worst.comparison
+    log(
+        f"   {exported.nodes} nodes, {exported.size_bytes / 1e6:.2f} MB, opset "
+        f"{exported.metadata.opset}, any batch, height and width, in {exported.seconds:.1f} s"
+    )
+    log("   checked: onnx.checker, and ONNX Runtime against the network in PyTorch at")
+    for check in exported.checks:
+        size = "x".join(map(str, check.shape))
+        log(f"     {size:>12}  largest difference {check.comparison.max_abs:.1e}")
+
+    log("2. Restore a picture: Chelsea the cat, reduced to a quarter by bicubic interpolation")
+    original = _original()
+    reduced = bicubic_resize(original.pixels, 1 / _SCALE)
+    low_resolution = _write(folder / "chelsea-lr.png", reduced)
+    started = time.perf_counter()
+    with open_runtime(exported.path, "ort") as runtime:
+        restored = Restorer(runtime, progress=False).restore_array(reduced)
+    elapsed = time.perf_counter() - started
+    restored_path = _write(folder / "chelsea-x4.png", restored)
+    log(
+        f"   {reduced.shape[1]}x{reduced.shape[0]} -> {restored.shape[1]}x{restored.shape[0]} "
+        f"by ONNX Runtime in {elapsed:.2f} s, the model's loading included"
+    )
+
+    log("3. Compare it")
+    with open_runtime(DEMO_MODEL, "torch") as runtime:
+        reference = Restorer(runtime, progress=False).restore_array(reduced)
+    levels = int(np.abs(restored.astype(np.int16) - reference.astype(np.int16)).max())
+    if levels > 1:
+        raise CheckFailedError(
+            f"ONNX Runtime's picture differs from PyTorch's by {levels} levels of 255; at most 1 "
+            "is rounding."
+        )
+    log(f"   with PyTorch: largest difference {levels} of 255 levels")
+    enlarged = bicubic_resize(reduced, _SCALE)
+    bicubic_db = psnr(enlarged, original.pixels, border_px=_SCALE, on_y=True)
+    restored_db = psnr(restored, original.pixels, border_px=_SCALE, on_y=True)
+    log(
+        f"   with the original (PSNR, Y): bicubic {bicubic_db:.2f} dB, restored "
+        f"{restored_db:.2f} dB ({restored_db - bicubic_db:+.2f})"
+    )
+    if restored_db <= bicubic_db:
+        raise CheckFailedError("The restored picture is no better than bicubic interpolation.")
+    sheet = _write(
+        folder / "chelsea-comparison.png",
+        np.concatenate([p[_SHEET_CROP] for p in (enlarged, restored, original.pixels)], axis=1),
+    )
+
+    log("4. Time it, the back ends taking turns")
+    report = benchmark(
+        [Contender(os.fspath(exported.path), "ort"), Contender(DEMO_MODEL, "torch")],
+        shapes=[(reduced.shape[0], reduced.shape[1])],
+    )
+    ort, torch = report.rows
+    for row in report.rows:
+        log(
+            f"   {row.label:>6}: median {row.p50_ms:.0f} ms, {row.mpix_per_s:.2f} megapixels "
+            f"of output a second ({row.runs} runs)"
+        )
+    log("Files")
+    log(f"   model       {exported.path}")
+    log(f"   input       {low_resolution}")
+    log(f"   restored    {restored_path}")
+    log(f"   comparison  {sheet}  (bicubic, restored, original)")
+    log(f"{DEMO_MODEL} is the tiny built-in model; 'swinir-deploy models' lists the official ones.")
+    return DemoReport(
+        model=exported.path,
+        low_resolution=low_resolution,
+        restored=restored_path,
+        sheet=sheet,
+        export_seconds=exported.seconds,
+        export_max_abs=worst.max_abs,
+        parity_levels=levels,
+        bicubic_psnr_y_db=bicubic_db,
+        restored_psnr_y_db=restored_db,
+        ort_ms=ort.p50_ms,
+        torch_ms=torch.p50_ms,
+    )
+
+
+def _original() -> Picture:
+    with as_file(files("swinir_deploy") / "demo" / "chelsea.png") as path:
+        return read_picture(path)
+
+
+def _write(path: Path, pixels: NDArray[Any]) -> Path:
+    write_picture(path, Picture(np.ascontiguousarray(pixels)))
+    return path

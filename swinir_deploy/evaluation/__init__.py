@@ -1,0 +1,1 @@
+"""Proof: metrics, degradations, parity between back ends, and honest timing."""

@@ -1,0 +1,122 @@
+"""PyTorch: a checkpoint as it is; the reference that every other back end is compared with."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from swinir_deploy.errors import (
+    BackendUnavailableError,
+    DeviceMemoryError,
+    InferenceError,
+    UsageError,
+)
+from swinir_deploy.loading import LoadedModel, load_model
+from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
+
+__all__ = ["TorchRuntime"]
+
+
+class TorchRuntime(Runtime):
+    """A :class:`~swinir_deploy.network.SwinIR` in eval mode and FP32.
+
+    Args:
+        model: a checkpoint, a catalogue id, or what :func:`swinir_deploy.load_model` gave.
+        device: ``cpu`` (default), ``cuda``, ``cuda:N`` or ``mps``.
+        threads: of one operator on the CPU, for the whole process; None leaves it to torch.
+        img_range: as in :func:`swinir_deploy.load_model`.
+
+    Raises:
+        BackendUnavailableError: torch has no such device here.
+        UsageError: torch knows no such device.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | LoadedModel,
+        device: str | None = None,
+        *,
+        threads: int | None = None,
+        img_range: float | None = None,
+    ) -> None:
+        self._model = model
+        self._img_range = img_range
+        self._device = _device(device or "cpu")
+        if threads is not None:
+            if threads < 1:
+                raise UsageError(f"threads is {threads}; it must be at least 1.")
+            torch.set_num_threads(threads)
+        super().__init__()
+
+    def _load(self) -> RuntimeSpec:
+        loaded = (
+            self._model
+            if isinstance(self._model, LoadedModel)
+            else load_model(self._model, img_range=self._img_range)
+        )
+        config = loaded.config
+        self._network = loaded.network.to(self._device).eval()
+        side = config.img_size if config.ape else None
+        return RuntimeSpec(
+            backend="torch",
+            device=str(self._device),
+            io="tensor",
+            scale=config.upscale,
+            in_chans=config.in_chans,
+            window_size=config.window_size,
+            precision="fp32",
+            min_side_px=config.min_side,
+            height=side,
+            width=side,
+            task=loaded.task,
+            model_id=loaded.model_id,
+            source_sha256=loaded.source_sha256,
+        )
+
+    def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
+        if not batch.flags.writeable:
+            batch = batch.copy()  # torch.from_numpy warns of memory that it could write to
+        try:
+            with torch.inference_mode():
+                result = self._network(torch.from_numpy(batch).to(self._device))
+                return np.asarray(result.cpu().numpy())
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise DeviceMemoryError(
+                f"PyTorch ran out of memory on an input of {list(batch.shape)} on "
+                f"{self._device}. Use smaller tiles (--tile) or batches."
+            ) from error
+        except RuntimeError as error:
+            text = str(error)
+            if "can't allocate memory" in text or "not enough memory" in text:
+                raise DeviceMemoryError(
+                    f"PyTorch ran out of memory on an input of {list(batch.shape)} on "
+                    f"{self._device}. Use smaller tiles (--tile) or batches."
+                ) from error
+            raise InferenceError(
+                f"PyTorch failed on an input of {list(batch.shape)}: {text.splitlines()[0]}"
+            ) from error
+
+    def _unload(self) -> None:
+        del self._network
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"No device {name!r}; give cpu, cuda, cuda:0 or mps.") from error
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(device.type, False):
+        raise BackendUnavailableError(
+            f"This torch {torch.__version__} has no usable device {name!r}. Use --device cpu, or "
+            "install a build of torch for your accelerator."
+        )
+    return device
