@@ -3,8 +3,10 @@
     python tools/check_overlap.py pictures/ testsets/Set5/HR testsets/Set12 testsets/classic5
 
 Every test picture is reduced to a small template and slid over every training picture at
-several sizes (normalised cross-correlation of gray values). Prints the best matches and
-fails when one of them is closer than ``--limit``; unrelated pictures stay below about 0.85.
+several sizes (normalised cross-correlation of gray values). Prints the best match of each,
+to be looked at, and fails when one of them is closer than ``--limit``. Measured: random parts of the
+training pictures themselves are found with 0.92 to 0.97 (median), 95 in 100 with more than
+0.80; of 230 unrelated pairs the best has 0.854.
 """
 
 from __future__ import annotations
@@ -18,14 +20,23 @@ from PIL import Image
 from skimage.feature import match_template
 from training_data import Pixels, load_versions
 
-TEMPLATE = 32
-RATIOS = (0.9, 0.6, 0.4, 0.27, 0.18)
+TEMPLATE = 20
+RATIOS = tuple(1.1**-step for step in range(18))
 """Sides of the searched part divided by the shorter side of the training picture."""
 
 
 def gray(picture: Pixels, size: tuple[int, int]) -> np.ndarray:
     """Reduced gray picture, float."""
-    return np.asarray(Image.fromarray(picture).convert("L").resize(size, Image.Resampling.BOX))
+    image = Image.fromarray(picture).convert("L").resize(size, Image.Resampling.HAMMING)
+    return np.asarray(image, np.float64)
+
+
+def middle_square(picture: Pixels) -> np.ndarray:
+    """The largest square in the middle, reduced to a template."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return gray(picture[top : top + side, left : left + side], (TEMPLATE, TEMPLATE))
 
 
 def best_match(picture: Pixels, template: np.ndarray) -> float:
@@ -35,7 +46,7 @@ def best_match(picture: Pixels, template: np.ndarray) -> float:
     for ratio in RATIOS:
         factor = TEMPLATE / (ratio * min(height, width))
         size = (max(TEMPLATE, round(width * factor)), max(TEMPLATE, round(height * factor)))
-        small = gray(picture, size).astype(np.float64)
+        small = gray(picture, size)
         for turned in (template, template[:, ::-1]):
             best = max(best, float(match_template(small, turned).max()))
     return best
@@ -46,20 +57,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pictures", type=Path)
     parser.add_argument("tests", type=Path, nargs="+")
-    parser.add_argument("--limit", type=float, default=0.93)
+    parser.add_argument("--limit", type=float, default=0.9)
     options = parser.parse_args()
     versions = load_versions(options.pictures)
-    found = []
+    closest = []
     for path in sorted(p for folder in options.tests for p in folder.glob("*.png")):
-        square = Image.open(path).convert("L").resize((TEMPLATE, TEMPLATE), Image.Resampling.BOX)
-        template = np.asarray(square, np.float64)
-        for name, pictures in versions.items():
-            found.append((best_match(pictures[-1], template), str(path), name))
-    found.sort(reverse=True)
-    for correlation, test, name in found[:10]:
-        print(f"{correlation:.3f}  {test}  {name}")
-    if found[0][0] > options.limit:
-        sys.exit(f"{found[0][1]} looks like a part of {found[0][2]}.")
+        template = middle_square(np.asarray(Image.open(path).convert("RGB")))
+        matches = ((best_match(p[-1], template), name) for name, p in versions.items())
+        correlation, name = max(matches)
+        closest.append(correlation)
+        print(f"{correlation:.3f}  {path}  {name}", flush=True)
+    if max(closest) > options.limit:
+        sys.exit(f"A test picture looks like a part of a training picture: {max(closest):.3f}.")
 
 
 if __name__ == "__main__":
