@@ -1,0 +1,6 @@
+"""``python -m swinir_deploy`` is ``swinir-deploy``."""
+
+from swinir_deploy.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""``swinir-deploy export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from swinir_deploy.cli.options import (
+    ModelRequest,
+    NearChoice,
+    common_options,
+    given,
+    model_options,
+)
+from swinir_deploy.cli.output import Output, check_target_file, size_text
+from swinir_deploy.cli.selection import select_model
+from swinir_deploy.extras import require
+
+if TYPE_CHECKING:
+    from swinir_deploy.exporters.onnx import ExportReport
+
+__all__ = ["command"]
+
+EPILOG = """\b
+Examples:
+  swinir-deploy export --task sr --scale 4
+  swinir-deploy export --model medium-sr-x4 --for ort -o medium.onnx
+  swinir-deploy export --model finetuned.pth --io image --shape 1x3x256x256
+"""
+
+
+@click.command("export", epilog=EPILOG)
+@model_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    metavar="FILE",
+    help="The ONNX file to write.  [default: ./MODEL.onnx]",
+)
+@click.option(
+    "--io",
+    type=NearChoice(("tensor", "image")),
+    help="tensor: NCHW float32, 0..1 (default); image: NHWC uint8.",
+)
+@click.option(
+    "--for",
+    "target",
+    type=NearChoice(("any", "ort", "openvino", "tensorrt")),
+    help="What will run it; 'any' (default) is correct everywhere.",
+)
+@click.option(
+    "--shape",
+    metavar="NxCxHxW",
+    help="Digits are fixed, letters dynamic, such as 1x3xHxW.  [default: all dynamic]",
+)
+@click.option("--opset", type=int, metavar="N", help="ONNX operator set, 17 to 23.  [default: 20]")
+@click.option(
+    "--img-range",
+    type=float,
+    metavar="R",
+    help="Of a checkpoint that does not say: 1 or 255.",
+)
+@click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights.")
+@common_options
+def command(
+    out: Output,
+    request: ModelRequest,
+    output: str | None,
+    io: str | None,
+    target: str | None,
+    shape: str | None,
+    opset: int | None,
+    img_range: float | None,
+    key: str | None,
+) -> None:
+    """Export a model to an ONNX file.
+
+    The file is compared with the PyTorch network at several shapes before it gets its name; a
+    difference beyond the limit fails the command, and nothing is written.
+    """
+    selection = select_model(request, out, "export --task sr --scale 4")
+    if output is not None:
+        check_target_file(output)
+    require("export", "Exporting a model")
+    from swinir_deploy.exporters.onnx import export_onnx
+    from swinir_deploy.loading import load_model
+
+    model = load_model(
+        selection.name,
+        img_range=img_range,
+        key=key,
+        progress=not out.quiet,
+        offline=out.offline,
+    )
+    path = Path(output) if output is not None else Path(f"{Path(model.model_id).name}.onnx")
+    check_target_file(path)
+    out.say(f"Exporting {model.model_id} and checking it against PyTorch ...")
+    report = export_onnx(model, path, **given(io=io, target=target, shape=shape, opset=opset))
+    out.done(_document(report), _line(report))
+
+
+def _document(report: ExportReport) -> dict[str, Any]:
+    return {
+        "path": report.path,
+        "size_bytes": report.size_bytes,
+        "seconds": report.seconds,
+        "nodes": report.nodes,
+        "worst_max_abs": report.worst.comparison.max_abs,
+        "metadata": report.metadata.to_dict(),
+        "checks": [{"shape": check.shape, **vars(check.comparison)} for check in report.checks],
+    }
+
+
+def _line(report: ExportReport) -> str:
+    metadata, count = report.metadata, len(report.checks)
+    unit = " levels" if metadata.io == "image" else ""
+    return (
+        f"Exported {metadata.model_id} -> {report.path} ({size_text(report.size_bytes)}, "
+        f"{report.nodes} nodes, opset {metadata.opset}, worst difference "
+        f"{report.worst.comparison.max_abs:.1e}{unit} over {count} "
+        f"shape{'s' if count > 1 else ''}) in {report.seconds:.1f} s"
+    )

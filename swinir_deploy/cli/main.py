@@ -1,0 +1,178 @@
+"""Entry point of ``swinir-deploy``: finds a command by name, runs it, gives the exit code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import click
+
+from swinir_deploy import __version__
+from swinir_deploy.cli.output import Output, silence_stdout, take_stdout
+
+__all__ = ["COMMANDS", "main", "program"]
+
+NAME = "swinir-deploy"
+
+COMMANDS = {
+    "models": "List the models of the catalogue.",
+    "info": "Say what a checkpoint, an ONNX file or a model of the catalogue is.",
+    "export": "Export a model to an ONNX file that has been checked.",
+    "restore": "Restore a picture, or a folder of pictures.",
+    "verify": "Compare an exported model with the network it came from.",
+    "bench": "Time models and back ends against each other.",
+    "demo": "Export, restore, compare and time the built-in model.",
+}
+"""Name -> summary, so that ``--help`` need not import any command."""
+
+_OTHER_NAMES = {
+    "bench": ("benchmark", "time", "perf"),
+    "export": ("convert", "onnx", "compile"),
+    "info": ("show", "inspect", "describe"),
+    "models": ("list", "ls", "catalog", "catalogue"),
+    "restore": ("run", "upscale", "enhance", "infer", "predict", "denoise", "sr"),
+    "verify": ("check", "test", "compare", "validate"),
+}
+
+EPILOG = """\b
+Examples:
+  swinir-deploy export --task sr --scale 4
+  swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx
+  swinir-deploy models --task denoise
+
+\b
+Exit codes:
+  0  done
+  1  a check failed, or a picture of a folder could not be restored
+  2  usage: an option, a name or a combination that does not exist
+  3  a back end, a package or hardware is missing
+  4  bad input: a file that is missing, broken or of the wrong kind
+  5  network: a download failed, or would be needed with --offline
+  130  interrupted (Ctrl-C)
+
+'swinir-deploy COMMAND --help' describes a command. Every command takes --json (one JSON document
+on stdout), --quiet, --offline and --debug.
+"""
+
+
+class Program(click.Group):
+    """The group of all commands, each imported when it is first used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"swinir_deploy.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in ``--help``, from the summaries here."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without a command: the help, as a usage error."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            raise click.UsageError("Missing command.", ctx)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            given = args[0].partition("=")[0]
+            ctx.fail(
+                f"No such option: {error.option_name}. Options stand behind the command: "
+                f"{NAME} COMMAND {given}"
+            )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with near matches."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            near = near_command(name)
+            hint = f" Did you mean '{near}'?" if near else ""
+            ctx.fail(f"No such command: '{name}'.{hint} There are {', '.join(COMMANDS)}.")
+        return super().resolve_command(ctx, args)
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        """Run, print the JSON document or the error, and leave with the exit code."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        out = Output("--json" in options and "--help" not in options, "--debug" in options)
+        stdout = sys.stdout
+        is_process = _is_descriptor_1(stdout)
+        if is_process and out.as_json:
+            stdout = take_stdout()
+        try:
+            with out.surroundings():
+                code = self._run(out, arguments, prog_name or NAME, **extra)
+            out.flush(stdout)
+        except BrokenPipeError:
+            code = 1
+            if is_process:
+                with suppress(OSError):
+                    stdout.close()
+                silence_stdout()
+        sys.exit(code)
+
+    def _run(self, out: Output, arguments: list[str], prog_name: str, **extra: Any) -> int:
+        extra.pop("standalone_mode", None)
+        try:
+            code = super().main(arguments, prog_name, standalone_mode=False, obj=out, **extra)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            return out.explain(error)
+        return code if isinstance(code, int) else 0
+
+
+def near_command(name: str) -> str | None:
+    """The command that was probably meant, or None."""
+    near = difflib.get_close_matches(name.lower(), COMMANDS, n=1, cutoff=0.55)
+    if near:
+        return near[0]
+    return next((command for command, names in _OTHER_NAMES.items() if name in names), None)
+
+
+def _is_descriptor_1(stream: Any) -> bool:
+    """Whether a stream is the process's own stdout, not a test's."""
+    try:
+        return bool(stream.fileno() == 1)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+@click.command(
+    NAME,
+    cls=Program,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(
+    __version__, "-V", "--version", prog_name=NAME, message="%(prog)s %(version)s"
+)
+def program() -> None:
+    """SwinIR from a checkpoint to production: checked ONNX files and a fast runtime.
+
+    Super-resolution, denoising and JPEG artefact removal. The built-in model works offline;
+    official ones are downloaded when they are first used.
+    """
+
+
+def main() -> NoReturn:
+    """Console script ``swinir-deploy``."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    program.main()

@@ -1,0 +1,78 @@
+"""``swinir-deploy models``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from swinir_deploy.cli.options import ModelRequest, common_options, filter_options, report_option
+from swinir_deploy.cli.output import Output, size_text, table
+
+if TYPE_CHECKING:
+    from swinir_deploy.catalog import ModelCard
+
+__all__ = ["command"]
+
+EPILOG = """\b
+Examples:
+  swinir-deploy models
+  swinir-deploy models --task denoise --gray
+  swinir-deploy models --local --json
+"""
+
+
+@click.command("models", epilog=EPILOG)
+@filter_options
+@click.option("--local", is_flag=True, help="Only those that need no download.")
+@report_option
+@common_options
+def command(out: Output, request: ModelRequest, local: bool, output: str | None) -> None:
+    """List the models of the catalogue: the built-in ones and the 37 official checkpoints."""
+    from swinir_deploy.catalog import load_catalog
+    from swinir_deploy.download import cache_folder
+
+    catalog = load_catalog()
+    wishes = request.wishes.items()
+    cards = [c for c in catalog.all() if all(getattr(c, name) == value for name, value in wishes)]
+    if not cards:
+        catalog.select(**request.wishes)  # raises, and lists what is possible
+    entries = [_entry(card) for card in cards]
+    if local:
+        entries = [entry for entry in entries if entry["state"] != "remote"]
+    rows = [
+        [
+            entry["id"],
+            entry["purpose"],
+            entry["size"],
+            f"{entry['parameters']:,}" if entry["parameters"] else "-",
+            _state(entry),
+        ]
+        for entry in entries
+    ]
+    text = table(["MODEL", "TASK", "SIZE", "PARAMETERS", "FILE"], rows)
+    out.answer({"models": entries, "cache_folder": cache_folder()}, text)
+    out.say(f"{len(entries)} models. 'swinir-deploy info MODEL' has licence and figures.")
+    out.save(output)
+
+
+def _entry(card: ModelCard) -> dict[str, Any]:
+    from swinir_deploy.download import cache_folder, ensure_local
+
+    if card.builtin:
+        return {**card.to_dict(), "purpose": card.purpose, "state": "built in"} | {
+            "path": ensure_local(card)
+        }
+    path = cache_folder() / card.file
+    is_here = path.is_file()
+    return {**card.to_dict(), "purpose": card.purpose} | {
+        "state": "downloaded" if is_here else "remote",
+        "path": path if is_here else None,
+    }
+
+
+def _state(entry: dict[str, Any]) -> str:
+    if entry["state"] != "remote":
+        return str(entry["state"])
+    size = entry["size_bytes"]
+    return f"{size_text(size)} to download" if size else "to download"

@@ -1,0 +1,216 @@
+"""Options that several commands share, in groups."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from swinir_deploy.cli.output import Output
+
+__all__ = [
+    "ModelRequest",
+    "NearChoice",
+    "ShapeType",
+    "common_options",
+    "filter_options",
+    "model_options",
+    "report_option",
+    "runtime_options",
+]
+
+if TYPE_CHECKING:
+    _Choice = click.Choice[str]
+    _Shape = click.ParamType[tuple[int, int]]
+else:  # before click 8.2 they take no type argument
+    _Choice, _Shape = click.Choice, click.ParamType
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+TASKS = ("sr", "denoise", "jpeg")
+SIZES = ("tiny", "light", "medium", "large")
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """Which model the command line asks for; None where it does not say.
+
+    Attributes:
+        model: an id, an alias or a file.
+        task: ``sr``, ``denoise`` or ``jpeg``.
+        scale: output side divided by input side.
+        noise: sigma on 0..255.
+        quality: JPEG quality.
+        gray: one channel (True) or three (False).
+        real: for real-world degradations.
+        size: ``tiny``, ``light``, ``medium`` or ``large``.
+    """
+
+    model: str | None = None
+    task: str | None = None
+    scale: int | None = None
+    noise: int | None = None
+    quality: int | None = None
+    gray: bool | None = None
+    real: bool | None = None
+    size: str | None = None
+
+    @property
+    def wishes(self) -> dict[str, Any]:
+        """Everything but the name that is not None, under the names of ``Catalog.select``."""
+        names = ("task", "scale", "noise", "quality", "gray", "real", "size")
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def options(self) -> str:
+        """The wishes as they are written on the command line."""
+        flags = {"gray": {True: "--gray", False: "--color"}, "real": {True: "--real"}}
+        return " ".join(
+            flags[name][value] if name in flags else f"--{name} {value}"
+            for name, value in self.wishes.items()
+        )
+
+
+class NearChoice(_Choice):
+    """A choice whose error names the value that was probably meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The value, if it is one of the choices."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            near = difflib.get_close_matches(str(value).lower(), self.choices, n=1, cutoff=0.5)
+            if near:
+                self.fail(f"{error.message.rstrip('.')}. Did you mean '{near[0]}'?", param, ctx)
+            raise
+
+
+class ShapeType(_Shape):
+    """``HxW`` in pixels: gives (height, width)."""
+
+    name = "HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Height and width, both at least 1."""
+        if isinstance(value, tuple):
+            return value
+        sides = re.fullmatch(r"\s*(\d{1,6})[xX](\d{1,6})\s*", value)
+        if sides is None or "0" in (sides[1].lstrip("0") or "0", sides[2].lstrip("0") or "0"):
+            self.fail(f"{value!r} is not a height and width such as 64x96.", param, ctx)
+        return int(sides[1]), int(sides[2])
+
+
+def _together(options: Iterable[Callable[[Function], Function]]) -> Callable[[Function], Function]:
+    """One decorator from several, in the order of the help text."""
+    found = list(options)
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(found):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def common_options(function: Function) -> Function:
+    """``--json --quiet --offline --debug``; the command gets an :class:`Output` first."""
+
+    @functools.wraps(function)
+    def wrapper(as_json: bool, quiet: bool, offline: bool, debug: bool, **values: Any) -> Any:
+        out = click.get_current_context().ensure_object(Output)
+        out.quiet, out.offline = quiet, offline
+        return function(out, **values)
+
+    group = _together(
+        [
+            click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+            click.option("-q", "--quiet", is_flag=True, help="Nothing but results and errors."),
+            click.option("--offline", is_flag=True, help="Never use the network."),
+            click.option("--debug", is_flag=True, help="Show tracebacks and warnings."),
+        ]
+    )
+    return cast("Function", group(wrapper))
+
+
+_FILTERS = [
+    click.option("--task", type=NearChoice(TASKS), help="What it is for."),
+    click.option("--scale", type=int, metavar="N", help="Of super-resolution: 2, 3, 4 or 8."),
+    click.option("--noise", type=int, metavar="SIGMA", help="Of denoising: 15, 25 or 50."),
+    click.option("--quality", type=int, metavar="Q", help="Of JPEG pictures: 10, 20, 30 or 40."),
+    click.option("--gray/--color", default=None, help="One channel or three."),
+    click.option("--real", is_flag=True, default=None, help="For real-world pictures."),
+    click.option("--size", type=NearChoice(SIZES), help="How large the network is."),
+]
+
+_MODEL = click.option(
+    "-m", "--model", metavar="MODEL", help="Id or alias ('swinir-deploy models'), or a file."
+)
+
+
+def _with_request(
+    options: list[Callable[[Any], Any]], has_model: bool
+) -> Callable[[Function], Function]:
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **values: Any) -> Any:
+            names = ["task", "scale", "noise", "quality", "gray", "real", "size"]
+            taken = {name: values.pop(name) for name in names + ["model"] * has_model}
+            return function(*args, request=ModelRequest(**taken), **values)
+
+        return cast("Function", _together(options)(wrapper))
+
+    return decorate
+
+
+def filter_options(function: Function) -> Function:
+    """``--task`` and so on, as a :class:`ModelRequest` named ``request``."""
+    return _with_request(_FILTERS, has_model=False)(function)
+
+
+def model_options(function: Function) -> Function:
+    """``--model``, or ``--task`` and so on, as a :class:`ModelRequest` named ``request``."""
+    return _with_request([_MODEL, *_FILTERS], has_model=True)(function)
+
+
+def runtime_options(function: Function) -> Function:
+    """``--backend --device --provider --threads``."""
+    return _together(
+        [
+            click.option(
+                "--backend",
+                metavar="NAME",
+                help="ort (ONNX files) or torch (checkpoints); the model decides.",
+            ),
+            click.option("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, ..."),
+            click.option(
+                "--provider", metavar="NAME", help="Execution provider of ort, such as cuda."
+            ),
+            click.option(
+                "--threads", type=click.IntRange(1), metavar="N", help="Of one operator on the CPU."
+            ),
+        ]
+    )(function)
+
+
+def report_option(function: Function) -> Function:
+    """``-o``: the JSON document as a file, too."""
+    option: Callable[[Function], Function] = click.option(
+        "-o",
+        "--output",
+        type=click.Path(),
+        metavar="FILE",
+        help="Write the JSON document to a file, too.",
+    )
+    return option(function)
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Only what is not None: defaults stay where they belong, in the functions called."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,238 @@
+"""``swinir-deploy restore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from swinir_deploy.cli.options import (
+    ModelRequest,
+    NearChoice,
+    common_options,
+    given,
+    model_options,
+    runtime_options,
+)
+from swinir_deploy.cli.output import Output, Stopwatch, check_target_file, size_text
+from swinir_deploy.cli.selection import select_model
+from swinir_deploy.errors import PictureError, UsageError
+
+if TYPE_CHECKING:
+    from swinir_deploy.imaging import FolderReport, RestoredFile
+    from swinir_deploy.runtimes import RuntimeSpec
+
+__all__ = ["command"]
+
+EPILOG = """\b
+Examples:
+  swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx
+  swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png
+  swinir-deploy restore scan.jpg clean.png --task jpeg --quality 40 --tile 256
+
+ONNX files need onnxruntime only; checkpoints and names of the catalogue need torch.
+"""
+
+_SHOWN_FAILURES = 20
+
+
+@click.command("restore", epilog=EPILOG)
+@click.argument("source", metavar="IN", type=click.Path())
+@click.argument("target", metavar="[OUT]", required=False, type=click.Path())
+@model_options
+@click.option("-o", "--output", type=click.Path(), metavar="OUT", help="OUT by another name.")
+@runtime_options
+@click.option(
+    "--tile",
+    type=click.IntRange(0),
+    metavar="PX",
+    help="Side of a tile; 0 for the whole picture.  [default: by size]",
+)
+@click.option(
+    "--overlap", type=click.IntRange(0), metavar="PX", help="Of neighbouring tiles.  [default: 32]"
+)
+@click.option(
+    "--batch", type=click.IntRange(1), metavar="N", help="Tiles in one run.  [default: 1]"
+)
+@click.option(
+    "--format",
+    "picture_format",
+    type=NearChoice(("png", "jpg", "webp", "tif", "bmp")),
+    help="Of the results; by default each keeps its own.",
+)
+@click.option(
+    "--output-quality",
+    type=click.IntRange(1, 100),
+    metavar="Q",
+    help="Of JPEG and WebP results.  [default: 95]",
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Refuse larger pictures; 0 for no limit.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@common_options
+def command(
+    out: Output,
+    source: str,
+    target: str | None,
+    request: ModelRequest,
+    output: str | None,
+    backend: str | None,
+    device: str | None,
+    provider: str | None,
+    threads: int | None,
+    tile: int | None,
+    overlap: int | None,
+    batch: int | None,
+    picture_format: str | None,
+    output_quality: int | None,
+    max_pixels: int | None,
+    overwrite: bool,
+) -> int:
+    """Restore a picture, or every picture of a folder.
+
+    PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are files
+    or folders; in a folder a picture that fails is reported at the end and the others go on.
+    """
+    from swinir_deploy.imaging import Restorer
+    from swinir_deploy.runtimes import open_runtime
+
+    start, suffix = Path(source), f".{picture_format}" if picture_format else None
+    goal = _goal(start, _one_target(target, output), suffix)
+    selection = select_model(request, out, f"restore {source} {goal} --task sr --scale 4")
+    _check_places(start, goal, suffix, overwrite)
+    limits: dict[str, Any] = given(quality=output_quality)
+    if max_pixels is not None:
+        limits["max_pixels"] = max_pixels or None
+    watch = Stopwatch()
+    options = given(provider=provider, threads=threads)
+    with open_runtime(selection.local(out), backend, device, **options) as runtime:
+        restorer = Restorer(
+            runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
+        )
+        if start.is_dir():
+            report = restorer.restore_folder(start, goal, suffix, **limits)
+            return _finish_folder(out, report, start, goal, runtime.spec, watch)
+        restored = restorer.restore_file(start, goal, overwrite_input=overwrite, **limits)
+        _finish_file(out, restored, runtime.spec, watch)
+        return 0
+
+
+def _one_target(target: str | None, output: str | None) -> str:
+    if target is not None and output is not None:
+        raise UsageError(f"OUT is given twice: {target} and --output {output}. Give one.")
+    if target is None and output is None:
+        raise UsageError(
+            "Where to? Give a file or folder as OUT, such as "
+            "'swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx'."
+        )
+    return target or output or ""
+
+
+def _goal(source: Path, target: str, suffix: str | None) -> Path:
+    """The file or folder to write: a file goes into a folder under its own name."""
+    goal = Path(target)
+    if source.is_dir():
+        return goal
+    if goal.is_dir() or target.endswith("/"):
+        return goal / (source.with_suffix(suffix).name if suffix else source.name)
+    if suffix is not None and goal.suffix.lower() != suffix:
+        raise UsageError(
+            f"--format {suffix[1:]} and the name {goal} contradict each other. Give one of them, "
+            f"or {goal.with_suffix(suffix)}."
+        )
+    return goal
+
+
+def _check_places(source: Path, goal: Path, suffix: str | None, overwrite: bool) -> None:
+    """What can be seen before a model is loaded."""
+    from swinir_deploy.imaging import check_target
+    from swinir_deploy.imaging.folders import find_pictures
+
+    if not source.exists():
+        raise PictureError(
+            f"Cannot read {source}: there is no such file or folder. Check the path."
+        )
+    if not source.is_dir():
+        check_target(goal)
+        check_target_file(goal)
+        existing = [goal] if goal.exists() else []
+    else:
+        names, _ = find_pictures(source, leave_out=goal)
+        results = (goal / (name.with_suffix(suffix) if suffix else name) for name in names)
+        existing = [result for result in results if result.exists()]
+        if goal.exists() and goal.samefile(source):
+            raise UsageError(f"{goal} is the folder of the pictures itself. Give another as OUT.")
+    if existing and not overwrite:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        itself = " and is IN itself" if existing[0].samefile(source) else ""
+        raise UsageError(
+            f"{existing[0]} exists{itself}{more}. Give --overwrite to replace it, or another name."
+        )
+
+
+def _model(spec: RuntimeSpec) -> dict[str, Any]:
+    names = ("model_id", "task", "scale", "precision", "backend", "device")
+    return {name: getattr(spec, name) for name in names}
+
+
+def _entry(restored: RestoredFile) -> dict[str, Any]:
+    return {**vars(restored), "size_bytes": restored.target.stat().st_size}
+
+
+def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: Stopwatch) -> None:
+    for note in restored.notes:
+        out.note(note)
+    entry = _entry(restored)
+    out.done(
+        {
+            "model": _model(spec),
+            "restored": [entry],
+            "failures": [],
+            "ignored": 0,
+            "seconds": watch.seconds,
+        },
+        f"Restored {restored.source} -> {restored.target} ({restored.width}x{restored.height} -> "
+        f"{restored.target_width}x{restored.target_height}, {size_text(entry['size_bytes'])}, "
+        f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
+    )
+
+
+def _finish_folder(
+    out: Output,
+    report: FolderReport,
+    source: Path,
+    goal: Path,
+    spec: RuntimeSpec,
+    watch: Stopwatch,
+) -> int:
+    entries = [_entry(restored) for restored in report.restored]
+    done, failed = len(entries), len(report.failures)
+    for restored in report.restored:
+        for note in restored.notes:
+            out.note(f"{restored.source}: {note}")
+    if report.ignored:
+        out.note(f"{report.ignored} files in {source} are no pictures and were left alone.")
+    out.done(
+        {
+            "model": _model(spec),
+            "restored": entries,
+            "failures": report.failures,
+            "ignored": report.ignored,
+            "seconds": watch.seconds,
+        },
+        f"Restored {done} of {done + failed} pictures in {source} -> {goal} "
+        f"({size_text(sum(entry['size_bytes'] for entry in entries))}, "
+        f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
+    )
+    if not failed:
+        return 0
+    lines = [f"  {failure.source}: {failure.error}" for failure in report.failures]
+    if failed > _SHOWN_FAILURES:
+        lines[_SHOWN_FAILURES:] = [f"  and {failed - _SHOWN_FAILURES} more; --json lists all"]
+    click.echo("\n".join([f"Error: {failed} could not be restored:", *lines]), err=True)
+    return 1
