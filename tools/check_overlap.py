@@ -4,9 +4,9 @@
 
 Every test picture is reduced to a small template and slid over every training picture at
 several sizes (normalised cross-correlation of gray values). Prints the best match of each,
-to be looked at, and fails when one of them is closer than ``--limit``. Measured: random parts of the
-training pictures themselves are found with 0.92 to 0.97 (median), 95 in 100 with more than
-0.80; of 230 unrelated pairs the best has 0.854.
+to be looked at, and fails when one of them is closer than ``--limit``. Measured: random parts
+of the training pictures themselves are found with 0.92 to 0.97 (median), 95 in 100 with more
+than 0.80; of 230 unrelated pairs the best has 0.854.
 """
 
 from __future__ import annotations
