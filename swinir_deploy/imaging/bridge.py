@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swinir_deploy.errors import CheckFailedError
+from swinir_deploy.errors import CheckFailedError, DeviceMemoryError
 from swinir_deploy.runtimes.base import Runtime
 
 __all__ = ["MemoryRanOutError", "ModelBridge"]
@@ -15,6 +15,7 @@ __all__ = ["MemoryRanOutError", "ModelBridge"]
 # Rec. 601 luma, as Pillow's convert("L").
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
+# For runtimes that do not raise DeviceMemoryError.
 _OUT_OF_MEMORY = (
     "out of memory",
     "out_of_memory",
@@ -142,7 +143,9 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an exception, or what it was raised from, means that memory ran out."""
     while error is not None:
         text = str(error).lower()
-        if isinstance(error, MemoryError) or any(phrase in text for phrase in _OUT_OF_MEMORY):
+        if isinstance(error, MemoryError | DeviceMemoryError) or any(
+            phrase in text for phrase in _OUT_OF_MEMORY
+        ):
             return True
         error = error.__cause__
     return False

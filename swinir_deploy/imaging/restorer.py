@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from swinir_deploy.errors import BackendUnavailableError, InputError, UsageError
+from swinir_deploy.errors import DeviceMemoryError, InputError, UsageError
 from swinir_deploy.imaging.alpha import fill_transparent, scale_alpha
 from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
 from swinir_deploy.imaging.files import (
@@ -120,7 +120,7 @@ class Restorer:
         Raises:
             InputError: another shape or dtype, or float values that are not finite.
             CheckFailedError: the model gave values that are not finite.
-            BackendUnavailableError: memory runs out even with the smallest tile.
+            DeviceMemoryError: memory runs out even with the smallest tile.
         """
         return self._restore(pixels, [])
 
@@ -233,8 +233,7 @@ class Restorer:
             tile = min(tile or self._largest_tile, self._largest_tile)
         sides, overlaps = [], []
         for side, only in ((height, spec.height), (width, spec.width)):
-            used = only or (tile or padded_side(side, window)) // window * window
-            used = only or max(used, least)
+            used = only or max(least, (tile or padded_side(side, window)) // window * window)
             sides.append(used)
             overlaps.append(max(0, min(self._overlap_px, used // 2, used - window)))
         return plan_tiles(
@@ -254,7 +253,7 @@ class Restorer:
             The note that says so.
 
         Raises:
-            BackendUnavailableError: there is nothing left to make smaller.
+            DeviceMemoryError: there is nothing left to make smaller.
         """
         spec = self._spec
         if self._batch > 1 and spec.batch is None:
@@ -267,7 +266,7 @@ class Restorer:
         )
         after = max(floor, before // 2 // spec.window_size * spec.window_size)
         if after >= before or spec.height is not None or spec.width is not None:
-            raise BackendUnavailableError(
+            raise DeviceMemoryError(
                 f"{spec.device} has not enough memory for one tile of "
                 f"{plan.columns.tile}x{plan.rows.tile} pixels with {spec.model_id or 'this model'} "
                 f"on {spec.backend} ({cause}). Close other programs, or use a smaller model"
