@@ -117,7 +117,6 @@ def test_a_profile_that_bmp_cannot_hold_is_said(tmp_path):
         ("RGBX", ".tif", 3, False),
         ("CMYK", ".tif", 3, False),
         ("CMYK", ".jpg", 3, False),
-        ("YCbCr", ".tif", 3, False),
     ],
 )
 def test_every_mode_becomes_what_pillow_makes_of_it(tmp_path, mode, suffix, channels, alpha):
