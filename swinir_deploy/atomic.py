@@ -11,7 +11,27 @@ from pathlib import Path
 
 from swinir_deploy.errors import InputError
 
-__all__ = ["atomic_output"]
+__all__ = ["atomic_output", "check_output"]
+
+
+def check_output(path: str | os.PathLike[str]) -> Path:
+    """The path, if a file can have that name; asked early, it saves computing for nothing.
+
+    Raises:
+        InputError: its folder does not exist, or it is a folder or a device.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"Cannot write {target}: it is a folder. Give a file name.")
+    if target.exists() and not target.is_file():
+        # A rename would put a plain file in the place of /dev/null.
+        raise InputError(f"Cannot write {target}: it is a device or a pipe. Give a file name.")
+    if not target.parent.is_dir():
+        raise InputError(
+            f"Cannot write {target}: there is no folder {target.parent}. Make it first, or give "
+            "a path in a folder that exists."
+        )
+    return target
 
 
 @contextlib.contextmanager
@@ -22,11 +42,10 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
     The data is flushed to disk before the rename, so a crash leaves the old file or the new one.
 
     Raises:
-        InputError: the folder does not exist or cannot be written, or the disk is full.
+        InputError: the folder does not exist or cannot be written, the disk is full, or the path
+            is a folder or a device.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise InputError(f"Cannot write {target}: it is a folder. Give a file name.")
+    target = check_output(path)
     temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}")
     try:
         yield temporary
@@ -50,8 +69,4 @@ def _mode_for(target: Path) -> int:
 
     Some writers (safetensors) make files that nobody else may read.
     """
-    if target.exists():
-        return stat.S_IMODE(target.stat().st_mode)
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
+    return stat.S_IMODE(target.stat().st_mode) if target.exists() else _DEFAULT_MODE

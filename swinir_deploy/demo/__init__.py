@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from swinir_deploy.errors import CheckFailedError, InputError
 from swinir_deploy.evaluation.benchmark import Contender, benchmark
 from swinir_deploy.evaluation.degradations import bicubic_resize
 from swinir_deploy.evaluation.metrics import psnr
-from swinir_deploy.exporters.onnx import export_onnx
+from swinir_deploy.exporters.onnx import ExportReport, export_onnx
 from swinir_deploy.imaging import Picture, Restorer, read_picture, write_picture
 from swinir_deploy.runtimes import open_runtime
 
@@ -34,12 +34,10 @@ class DemoReport:
     """What the demo made and measured.
 
     Attributes:
-        model: path of the exported ONNX file.
+        export: of the ONNX file: its path, time and checks.
         low_resolution: path of the reduced picture.
         restored: path of the picture that ONNX Runtime restored.
         sheet: path of bicubic, restored and original side by side.
-        export_seconds: time of the export, its check included.
-        export_max_abs: worst difference of the export's check.
         parity_levels: largest difference of the pictures from ONNX Runtime and PyTorch, of 255.
         bicubic_psnr_y_db: of bicubic enlargement against the original, Y channel.
         restored_psnr_y_db: of the restored picture, likewise.
@@ -47,12 +45,10 @@ class DemoReport:
         torch_ms: median time of PyTorch for the picture.
     """
 
-    model: Path
+    export: ExportReport
     low_resolution: Path
     restored: Path
     sheet: Path
-    export_seconds: float
-    export_max_abs: float
     parity_levels: int
     bicubic_psnr_y_db: float
     restored_psnr_y_db: float
@@ -61,9 +57,12 @@ class DemoReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+        figures = {key: value for key, value in vars(self).items() if key != "export"}
         return {
-            key: os.fspath(value) if isinstance(value, Path) else value
-            for key, value in asdict(self).items()
+            "model": os.fspath(self.export.path),
+            "export_seconds": self.export.seconds,
+            "export_max_abs": self.export.worst.comparison.max_abs,
+            **{k: os.fspath(v) if isinstance(v, Path) else v for k, v in figures.items()},
         }
 
 
@@ -89,7 +88,6 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
         ) from error
     log(f"1. Export {DEMO_MODEL}, the built-in x4 model, to ONNX")
     exported = export_onnx(DEMO_MODEL, folder / f"{DEMO_MODEL}.onnx")
-    worst = exported.worst.comparison
     log(
         f"   {exported.nodes} nodes, {exported.size_bytes / 1e6:.2f} MB, opset "
         f"{exported.metadata.opset}, any batch, height and width, in {exported.seconds:.1f} s"
@@ -155,12 +153,10 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
     log(f"   comparison  {sheet}  (bicubic, restored, original)")
     log(f"{DEMO_MODEL} is the tiny built-in model; 'swinir-deploy models' lists the official ones.")
     return DemoReport(
-        model=exported.path,
+        export=exported,
         low_resolution=low_resolution,
         restored=restored_path,
         sheet=sheet,
-        export_seconds=exported.seconds,
-        export_max_abs=worst.max_abs,
         parity_levels=levels,
         bicubic_psnr_y_db=bicubic_db,
         restored_psnr_y_db=restored_db,

@@ -1,0 +1,53 @@
+# Two commands matter: `make demo` and `make test`. Both need python3 (3.10 or newer) and nothing else.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= demo-output
+
+# PyTorch's builds without CUDA carry "+cpu" in their version (constraints.txt asks for them), so
+# that a machine without a GPU never downloads CUDA. If your package index has none, set
+# TORCH_INDEX_URL to the CPU index that PyTorch's "Get started" page gives.
+TORCH_INDEX_URL ?=
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--constraint constraints.txt $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
+
+.PHONY: demo test test-fast lint types package-check clean
+
+demo: $(VENV)/installed-cpu
+	$(BIN)/swinir-deploy demo -o $(OUT)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+# The wheel in a clean environment without torch restores a picture from an exported file.
+package-check: $(VENV)/installed-dev
+	PYTHON=$(PYTHON) BIN=$(abspath $(BIN)) bash tools/check_package.sh
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "swinir-deploy needs Python 3.10 or newer: make PYTHON=python3.11 demo")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed-cpu: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[cpu]'
+	touch $@
+
+# vsswinir brings the official network, the oracle of the tests. Its own dependencies (VapourSynth)
+# are of no use here.
+$(VENV)/installed-dev: $(VENV)/installed-cpu
+	$(PIP_INSTALL) --editable '.[dev]'
+	$(PIP_INSTALL) --no-deps vsswinir
+	touch $@

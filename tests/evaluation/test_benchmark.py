@@ -1,0 +1,122 @@
+"""Timing against sleeps whose length is known."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from swinir_deploy.errors import UsageError
+from swinir_deploy.evaluation import benchmark as module
+from swinir_deploy.evaluation.benchmark import Contender, benchmark
+from swinir_deploy.runtimes import Runtime, RuntimeSpec
+
+CALLS: list[str] = []
+
+
+class Sleeper(Runtime):
+    def __init__(self, name: str, sleep_ms: float, io: str) -> None:
+        self.name, self.sleep_ms, self.io = name, sleep_ms, io
+        super().__init__()
+
+    def _load(self) -> RuntimeSpec:
+        return RuntimeSpec(self.name, "cpu", self.io, 2, 3, 8, model_id=self.name)  # type: ignore[arg-type]
+
+    def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
+        CALLS.append(self.name)
+        time.sleep(self.sleep_ms / 1e3)
+        return np.zeros(self._spec.output_shape(batch.shape), batch.dtype)
+
+    def _unload(self) -> None:
+        CALLS.append(f"close {self.name}")
+
+
+@pytest.fixture(autouse=True)
+def sleepers(monkeypatch: pytest.MonkeyPatch) -> None:
+    CALLS.clear()
+
+    def opened(model: str, backend: str, device: str | None, **options: Any) -> Sleeper:
+        return Sleeper(backend, float(model), options.get("io", "tensor"))
+
+    monkeypatch.setattr(module, "open_runtime", opened)
+
+
+def test_times_and_ratios_are_those_of_the_sleeps() -> None:
+    report = benchmark(
+        [Contender("40", "slow"), Contender("20", "fast")], shapes=[(16, 24)], runs=8
+    )
+    slow, fast = report.rows
+    assert slow.runs == fast.runs == 8
+    assert slow.ratio == slow.ratio_low == slow.ratio_high == 1.0
+    assert 40 <= slow.p50_ms < 60
+    assert 20 <= fast.p50_ms < 35
+    assert 1.4 < fast.ratio < 2.2
+    assert fast.ratio_low <= fast.ratio <= fast.ratio_high
+    assert slow.p50_ms <= slow.p90_ms <= slow.p99_ms
+    assert slow.mpix_per_s == pytest.approx(16 * 24 * 4 / 1e6 / (slow.p50_ms / 1e3))
+
+
+def test_contenders_take_turns_and_are_closed() -> None:
+    benchmark([Contender("1", "a"), Contender("1", "b")], runs=4)
+    counted = [name for name in CALLS if not name.startswith("close")][-8:]
+    rounds = [counted[i : i + 2] for i in range(0, 8, 2)]
+    assert all(sorted(names) == ["a", "b"] for names in rounds)
+    assert [names[0] for names in rounds] == ["a", "b", "a", "b"], "the order rotates"
+    assert CALLS[-2:] == ["close b", "close a"]
+
+
+def test_a_duration_bounds_the_rounds() -> None:
+    started = time.perf_counter()
+    report = benchmark([Contender("5", "a")], duration_s=0.3)
+    assert report.rows[0].runs >= 3
+    assert time.perf_counter() - started < 2.0
+
+
+def test_three_rounds_are_the_least() -> None:
+    assert benchmark([Contender("30", "a")], duration_s=0.001).rows[0].runs == 3
+
+
+def test_byte_models_get_bytes() -> None:
+    report = benchmark([Contender("1", "a", options={"io": "image"})], runs=1, batch=2)
+    assert report.rows[0].batch == 2
+
+
+def test_the_report_says_where_it_was_measured() -> None:
+    report = benchmark([Contender("1", "a")], runs=1, threads=None)
+    values = json.loads(json.dumps(report.to_dict()))
+    assert values["machine"]["logical_cpus"] >= 1
+    assert values["versions"]["numpy"] == np.__version__
+    assert values["rows"][0]["label"] == "a"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"shapes": []}, {"runs": 0}, {"batch": 0}, {"duration_s": 0}],
+)
+def test_impossible_requests_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        benchmark([Contender("1", "a")], **wrong)
+    with pytest.raises(UsageError):
+        benchmark([])
+
+
+def test_an_error_closes_what_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(model: str, backend: str, *_: Any, **__: Any) -> Sleeper:
+        if backend == "b":
+            raise UsageError("no b")
+        return Sleeper(backend, float(model), "tensor")
+
+    monkeypatch.setattr(module, "open_runtime", opened)
+    with pytest.raises(UsageError, match="no b"):
+        benchmark([Contender("1", "a"), Contender("1", "b")])
+    assert CALLS == ["close a"]
+
+
+def test_labels_tell_contenders_apart(tmp_path: Path) -> None:
+    report = benchmark([Contender("1", "a"), Contender("2", "a"), Contender("1", "c")], runs=1)
+    assert [row.label for row in report.rows] == ["a 1", "a 2", "c"]

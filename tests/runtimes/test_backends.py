@@ -1,0 +1,319 @@
+"""Opening models, and the same pixels from every back end."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from oracle import official_network
+from torch import nn
+
+from swinir_deploy import export_onnx, load_model, open_runtime
+from swinir_deploy.checkpoint import save_checkpoint
+from swinir_deploy.comparison import sample_picture
+from swinir_deploy.errors import (
+    ArtifactError,
+    BackendUnavailableError,
+    CheckpointError,
+    DeviceMemoryError,
+    InputError,
+    RuntimeClosedError,
+    UsageError,
+)
+from swinir_deploy.network import SwinIRConfig
+from swinir_deploy.runtimes import BACKENDS, available_backends, backend_for
+
+CONFIG = SwinIRConfig(
+    upscale=2,
+    in_chans=3,
+    window_size=8,
+    img_range=1.0,
+    depths=(2, 3),
+    embed_dim=12,
+    num_heads=(2, 2),
+    upsampler="pixelshuffledirect",
+)
+
+
+@pytest.fixture(scope="module")
+def official() -> nn.Module:
+    return official_network(CONFIG, seed=3)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, official: Any) -> Path:
+    path = tmp_path_factory.mktemp("models") / "small.safetensors"
+    names = {name for name, _ in official.network.named_parameters()}
+    state = {k: v for k, v in official.network.state_dict().items() if k in names}
+    return save_checkpoint(path, state, CONFIG, "small")
+
+
+@pytest.fixture(scope="module")
+def models(checkpoint: Path) -> dict[str, Path]:
+    """``tensor`` and ``image``: exported files; ``torch``: the checkpoint."""
+    loaded = load_model(checkpoint)
+    paths = {"torch": checkpoint}
+    for io in ("tensor", "image"):
+        paths[io] = checkpoint.with_name(f"{io}.onnx")
+        export_onnx(loaded, paths[io], io=io)  # type: ignore[arg-type]
+    return paths
+
+
+@pytest.mark.parametrize("kind", ["torch", "tensor"])
+@pytest.mark.parametrize("shape", [(1, 3, 5, 5), (2, 3, 8, 8), (1, 3, 13, 30), (3, 3, 17, 9)])
+def test_float_back_ends_give_the_official_output(
+    models: dict[str, Path], official: nn.Module, kind: str, shape: tuple[int, int, int, int]
+) -> None:
+    picture = sample_picture(*shape)
+    with torch.no_grad():
+        wanted = official(torch.from_numpy(picture)).numpy()
+    with open_runtime(models[kind]) as runtime:
+        found = runtime.run(picture)
+    assert found.dtype == np.float32
+    assert np.abs(found - wanted).max() <= 1e-4
+
+
+@pytest.mark.parametrize("size", [(1, 5, 5), (2, 13, 30)])
+def test_byte_models_give_the_official_levels(
+    models: dict[str, Path], official: nn.Module, size: tuple[int, int, int]
+) -> None:
+    batch, height, width = size
+    levels = np.round(sample_picture(batch, 3, height, width) * 255).astype(np.uint8)
+    with torch.no_grad():
+        wanted = official(torch.from_numpy(levels).float() / 255).clamp(0, 1).numpy()
+    with open_runtime(models["image"]) as runtime:
+        found = runtime.run(np.ascontiguousarray(levels.transpose(0, 2, 3, 1)))
+    difference = found.astype(int) - np.round(wanted * 255).astype(int).transpose(0, 2, 3, 1)
+    assert np.abs(difference).max() <= 1
+    assert np.mean(difference != 0) < 0.01
+
+
+def test_the_spec_tells_what_the_file_says(models: dict[str, Path]) -> None:
+    with open_runtime(models["image"]) as runtime, open_runtime(models["torch"]) as reference:
+        spec = runtime.spec
+        assert (spec.backend, spec.device, spec.io) == ("ort", "cpu", "image")
+        assert (spec.scale, spec.in_chans, spec.window_size) == (2, 3, 8)
+        assert spec.min_side_px == 5
+        assert spec.source_sha256 == reference.spec.source_sha256
+        assert spec.model_id == "small"
+        assert (spec.batch, spec.height, spec.width) == (None, None, None)
+
+
+def test_fixed_sides_are_read_from_the_graph(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "fixed.onnx"
+    export_onnx(checkpoint, path, shape="1x3x16xW")
+    with open_runtime(path) as runtime:
+        assert (runtime.spec.batch, runtime.spec.height, runtime.spec.width) == (1, 16, None)
+        assert runtime.run(sample_picture(1, 3, 16, 21)).shape == (1, 3, 32, 42)
+        with pytest.raises(InputError, match=r"takes \[1, 3, 16, width\]"):
+            runtime.run(sample_picture(1, 3, 17, 21))
+
+
+@pytest.mark.parametrize("kind", ["torch", "tensor"])
+def test_threads_share_a_runtime(models: dict[str, Path], kind: str) -> None:
+    pictures = [sample_picture(1, 3, 8 + n, 12) for n in range(4)]
+    with open_runtime(models[kind], threads=1) as runtime:
+        wanted = [runtime.run(p) for p in pictures]
+        found: dict[tuple[int, int], Any] = {}
+
+        def work(thread: int) -> None:
+            for index, picture in enumerate(pictures):
+                found[thread, index] = runtime.run(picture)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for (_, index), result in found.items():
+        np.testing.assert_allclose(result, wanted[index], atol=1e-6)
+    assert len(found) == 16
+
+
+@pytest.mark.parametrize("kind", ["torch", "tensor"])
+def test_a_closed_back_end_says_so(models: dict[str, Path], kind: str) -> None:
+    runtime = open_runtime(models[kind])
+    runtime.close()
+    with pytest.raises(RuntimeClosedError):
+        runtime.run(sample_picture(1, 3, 8, 8))
+
+
+def test_the_input_is_not_changed(models: dict[str, Path]) -> None:
+    picture = sample_picture(1, 3, 9, 9)
+    picture.flags.writeable = False
+    for kind in ("torch", "tensor"):
+        with open_runtime(models[kind]) as runtime:
+            runtime.run(picture)
+
+
+# ------------------------------------------------------------------------------- choosing
+
+
+def test_the_file_chooses_the_back_end() -> None:
+    assert backend_for("a/model.ONNX").name == "ort"
+    assert backend_for("tiny-sr-x4").name == "torch"
+    assert backend_for("model.pth").name == "torch"
+
+
+@pytest.mark.parametrize(
+    ("model", "backend", "message"),
+    [
+        ("model.onnx", "ortt", "Did you mean 'ort'"),
+        ("model.onnx", "quantum", "there are ort, torch"),
+        ("model.pth", "ort", "Export the model first"),
+        ("model.onnx", "torch", "--backend ort"),
+    ],
+)
+def test_a_back_end_that_does_not_fit_is_refused(model: str, backend: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_runtime(model, backend)
+
+
+def test_unknown_options_are_named(models: dict[str, Path]) -> None:
+    with pytest.raises(UsageError, match=r"no option thread; it has .*threads"):
+        open_runtime(models["tensor"], thread=2)
+
+
+@pytest.mark.parametrize("kind", ["torch", "tensor"])
+def test_no_threads_is_refused(models: dict[str, Path], kind: str) -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        open_runtime(models[kind], threads=0)
+
+
+@pytest.mark.parametrize("kind", ["torch", "tensor"])
+def test_a_missing_device_is_exit_code_3(models: dict[str, Path], kind: str) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(BackendUnavailableError, match=r"CUDA|cuda") as error:
+        open_runtime(models[kind], device="cuda")
+    assert error.value.exit_code == 3
+
+
+@pytest.mark.parametrize("kind", ["torch", "tensor"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu,cuda"])
+def test_a_device_that_is_none_is_refused(models: dict[str, Path], kind: str, device: str) -> None:
+    with pytest.raises(UsageError, match="No device"):
+        open_runtime(models[kind], device=device)
+
+
+def test_a_provider_can_be_named(models: dict[str, Path]) -> None:
+    with open_runtime(models["tensor"], provider="cpu") as runtime:
+        assert runtime.spec.device == "cpu"
+    with pytest.raises(BackendUnavailableError, match="has no Warp"):
+        open_runtime(models["tensor"], provider="Warp")
+
+
+def test_a_missing_package_says_which_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swinir_deploy.runtimes._importable", lambda name: False)
+    assert set(available_backends()) == set(BACKENDS)
+    with pytest.raises(BackendUnavailableError, match=r"pip install 'swinir-deploy\[ort\]'"):
+        open_runtime("model.onnx")
+    with pytest.raises(BackendUnavailableError, match=r"torch and safetensors"):
+        open_runtime("tiny-sr-x4")
+
+
+# -------------------------------------------------------------------------- broken files
+
+
+def broken(kind: str, good: Path, folder: Path) -> Path:
+    path = folder / "broken.onnx"
+    data = good.read_bytes()
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "cut short":
+        path.write_bytes(data[: len(data) // 2])
+    elif kind == "text":
+        path.write_text("<html>404</html>")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind != "missing":
+        model = onnx.load(good)
+        props = {p.key: p.value for p in model.metadata_props}
+        if kind == "no metadata":
+            props = {}
+        elif kind == "newer schema":
+            props["swinir_deploy.schema_version"] = "99"
+        elif kind == "other io":
+            props["swinir_deploy.io"] = "image"
+        elif kind == "other channels":
+            props["swinir_deploy.in_chans"] = "1"
+        elif kind == "no JSON":
+            props["swinir_deploy.scale"] = "four"
+        elif kind == "impossible scale":
+            props["swinir_deploy.scale"] = "5"
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, props)
+        path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "no such file"),
+        ("folder", "is a folder"),
+        ("empty", "damaged or no ONNX model"),
+        ("cut short", "damaged or no ONNX model"),
+        ("text", "damaged or no ONNX model"),
+        ("no metadata", "not made by swinir-deploy"),
+        ("newer schema", "metadata schema 99"),
+        ("other io", "changed after its export"),
+        ("other channels", "changed after its export"),
+        ("no JSON", "not JSON"),
+        ("impossible scale", "must be 1, 2, 3, 4 or 8"),
+    ],
+)
+def test_a_broken_file_is_an_artifact_error(
+    models: dict[str, Path], tmp_path: Path, kind: str, message: str
+) -> None:
+    path = broken(kind, models["tensor"], tmp_path)
+    with pytest.raises(ArtifactError, match=message) as error:
+        open_runtime(path)
+    assert path.name in str(error.value)
+    assert error.value.exit_code == 4
+
+
+def test_a_file_with_a_wrong_scale_is_caught_at_the_first_run(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    model = onnx.load(models["tensor"])
+    props = {p.key: p.value for p in model.metadata_props}
+    props["swinir_deploy.scale"] = "3"
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, props)
+    path = tmp_path / "wrong.onnx"
+    path.write_bytes(model.SerializeToString())
+    with open_runtime(path) as runtime, pytest.raises(InputError, match="does not match"):
+        runtime.run(sample_picture(1, 3, 8, 8))
+
+
+def test_a_broken_checkpoint_is_a_checkpoint_error(tmp_path: Path) -> None:
+    path = tmp_path / "broken.pth"
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError):
+        open_runtime(path)
+
+
+def test_memory_that_runs_out_has_its_own_error(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("bad allocation: Failed to allocate memory for requested buffer")
+
+    with open_runtime(models["tensor"]) as runtime:
+        monkeypatch.setattr(runtime, "_session", type("Session", (), {"run": fail})())
+        with pytest.raises(DeviceMemoryError, match="smaller tiles"):
+            runtime.run(sample_picture(1, 3, 8, 8))
+    with open_runtime(models["torch"]) as runtime:
+
+        def exhausted(_: object) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr(runtime, "_network", exhausted)
+        with pytest.raises(DeviceMemoryError, match="smaller tiles"):
+            runtime.run(sample_picture(1, 3, 8, 8))
