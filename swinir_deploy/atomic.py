@@ -34,6 +34,16 @@ def check_output(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+def _default_mode() -> int:
+    """Of a new file. Reading the umask means setting it: done once, before there are threads."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+_DEFAULT_MODE = _default_mode()
+
+
 @contextlib.contextmanager
 def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it onto ``path`` when the block succeeds.
