@@ -21,7 +21,7 @@ from swinir_deploy.errors import InputError, SwinIRDeployError
 
 __all__ = ["Output", "Stopwatch", "check_target_file", "plain", "size_text", "table"]
 
-INTERRUPTED = 130
+_INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 
 
@@ -33,6 +33,7 @@ class Output:
         quiet: only what was asked for, and errors.
         debug: show tracebacks and the libraries' warnings.
         offline: never use the network.
+        document: what ``--json`` prints in the end.
     """
 
     def __init__(self, as_json: bool = False, debug: bool = False) -> None:
@@ -40,7 +41,7 @@ class Output:
         self.debug = debug
         self.quiet = False
         self.offline = False
-        self._document: dict[str, Any] | None = None
+        self.document: dict[str, Any] | None = None
         self._notes: list[str] = []
 
     @property
@@ -84,22 +85,22 @@ class Output:
         click.echo(f"Error: {message}", err=True)
         if hint:
             click.echo(hint, err=True)
-        self._document = {"error": {"type": kind, "message": message}, "exit_code": exit_code}
+        self.document = {"error": {"type": kind, "message": message}, "exit_code": exit_code}
         return exit_code
 
     def flush(self, stdout: TextIO) -> None:
         """Print the document, if JSON was asked for and there is one."""
-        if self.as_json and self._document is not None:
+        if self.as_json and self.document is not None:
             stdout.write(self._text())
         stdout.flush()
 
     def _keep(self, document: Mapping[str, Any]) -> None:
-        self._document = dict(document)
+        self.document = dict(document)
         if self._notes:
-            self._document["notes"] = self._notes
+            self.document["notes"] = self._notes
 
     def _text(self) -> str:
-        return json.dumps(plain(self._document), indent=2, allow_nan=False) + "\n"
+        return json.dumps(plain(self.document), indent=2, allow_nan=False) + "\n"
 
     # -------------------------------------------------------------------------- around a command
 
@@ -122,7 +123,9 @@ class Output:
         if self.debug:
             traceback.print_exception(error)
         if isinstance(error, click.Abort):
-            return self.fail("Interrupted", "Interrupted. No file was left half written.", 130)
+            return self.fail(
+                "Interrupted", "Interrupted. No file was left half written.", _INTERRUPTED
+            )
         if isinstance(error, click.ClickException):
             hint = _help_hint(error) if isinstance(error, click.UsageError) else ""
             kind = "UsageError" if hint else type(error).__name__
