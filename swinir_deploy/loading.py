@@ -75,8 +75,7 @@ def load_model(
     found = _find(name_or_path)
     path = found if isinstance(found, Path) else ensure_local(found, cache_dir, progress, offline)
     checkpoint = load_checkpoint(path, img_range=img_range, key=key)
-    network = SwinIR(checkpoint.config)
-    network.load_state_dict(checkpoint.state_dict, strict=True)
+    network = SwinIR.from_state_dict(checkpoint.config, checkpoint.state_dict)
     card = checkpoint.card
     return LoadedModel(
         network=network.eval().requires_grad_(False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from swinir_deploy.errors import UsageError
@@ -31,7 +31,8 @@ class SwinIRConfig:
         mlp_ratio: hidden channels of the MLP divided by ``embed_dim``.
         upsampler: reconstruction head; ``""`` adds a residual picture at the input's size.
         resi_connection: convolution that closes each RSTB: ``1conv`` or the bottleneck ``3conv``.
-        img_size: training side in pixels. Shapes a tensor only where ``ape`` is set.
+        img_size: training side in pixels. Shapes a tensor only where ``ape`` is set; then it is
+            larger than a window, because the official network would not shift at its own size.
         ape: absolute position embedding; such a network runs at ``img_size`` only.
         patch_norm: LayerNorm after the patch embedding.
         qkv_bias: bias of the query, key and value projection.
@@ -78,25 +79,29 @@ class SwinIRConfig:
             f"{len(self.depths)} positive numbers, as many as depths has",
         )
         require(
-            all(self.embed_dim % heads == 0 for heads in self.num_heads),
+            self.embed_dim > 0 and all(self.embed_dim % heads == 0 for heads in self.num_heads),
             "embed_dim",
-            f"a multiple of every entry of num_heads {self.num_heads}",
+            f"a positive multiple of every entry of num_heads {self.num_heads}",
         )
+        require(self.mlp_hidden_dim > 0, "mlp_ratio", "large enough for one hidden channel")
+        require(self.num_feat > 0, "num_feat", "positive")
         require(self.upsampler in get_args(Upsampler), "upsampler", f"of {get_args(Upsampler)}")
         require(
             self.resi_connection in get_args(ResiConnection),
             "resi_connection",
             f"of {get_args(ResiConnection)}",
         )
+        if self.resi_connection == "3conv":
+            require(self.embed_dim >= 4, "embed_dim", "at least 4 with resi_connection '3conv'")
         if self.upsampler == "":
             require(self.upscale == 1, "upscale", "1 when there is no upsampler")
         if self.upsampler == "nearest+conv":
             require(self.upscale in (2, 4), "upscale", "2 or 4 with upsampler 'nearest+conv'")
         if self.ape:
             require(
-                self.img_size % self.window_size == 0,
+                self.img_size % self.window_size == 0 and self.img_size > self.window_size,
                 "img_size",
-                f"a multiple of window_size {self.window_size} with ape",
+                f"a multiple of window_size {self.window_size} and larger than it with ape",
             )
 
     @property
@@ -125,7 +130,7 @@ class SwinIRConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SwinIRConfig:
-        """The inverse of :meth:`to_dict`; unknown keys raise :class:`UsageError`."""
+        """The inverse of :meth:`to_dict`; unknown and missing keys raise :class:`UsageError`."""
         known = {f.name for f in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
@@ -133,7 +138,7 @@ class SwinIRConfig:
         clean: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
         }
-        missing = sorted({"upscale", "in_chans", "window_size", "img_range", "depths"} - set(clean))
+        missing = [f.name for f in fields(cls) if f.default is MISSING and f.name not in clean]
         if missing:
             raise UsageError(f"SwinIRConfig needs {missing}.")
         return cls(**clean)

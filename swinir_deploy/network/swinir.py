@@ -12,6 +12,7 @@ closing) that exchange tensors only, so that an exporter can trace each kind onc
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import torch
@@ -218,9 +219,29 @@ class SwinIR(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.conv_after_body = _residual_convolution(config)
         self._build_head()
-        mean = RGB_MEAN if config.in_chans == 3 else (0.0,)
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("mean", _mean(config), persistent=False)
         self.apply(_initialise)
+
+    @classmethod
+    def from_state_dict(cls, config: SwinIRConfig, state_dict: Mapping[str, Tensor]) -> SwinIR:
+        """Build around existing weights, without the time that drawing random ones takes.
+
+        Args:
+            config: that the weights fit.
+            state_dict: every parameter under its official name. The tensors become the network's
+                parameters as they are, not copies.
+
+        Raises:
+            RuntimeError: a missing, extra or misshapen tensor, as ``load_state_dict`` raises it.
+        """
+        with torch.device("meta"):
+            network = cls(config)
+        network.load_state_dict(state_dict, strict=True, assign=True)
+        for module in network.modules():
+            if isinstance(module, WindowAttention):
+                module.relative_position_index = relative_position_index(config.window_size)
+        network.mean = _mean(config)
+        return network
 
     def _build_head(self) -> None:
         config, dim, feat = self.config, self.config.embed_dim, self.config.num_feat
@@ -253,8 +274,14 @@ class SwinIR(nn.Module):
             [B, in_chans, H * upscale, W * upscale], not clamped.
 
         Raises:
-            InputError: a side is too short to reflect, or ``ape`` fixes another size.
+            InputError: another number of channels or dimensions, a side too short to reflect,
+                or ``ape`` fixes another size.
         """
+        if image.ndim != 4 or image.shape[1] != self.config.in_chans:
+            raise InputError(
+                f"The input has shape {list(image.shape)}; this network takes "
+                f"[batch, {self.config.in_chans}, height, width]."
+            )
         height, width = image.shape[2], image.shape[3]
         if min(height, width) < self.config.min_side:
             raise InputError(
@@ -325,6 +352,11 @@ class SwinIR(nn.Module):
                 features = _leaky(self.conv_up2(_nearest_x2(features)))
             return self.conv_last(_leaky(self.conv_hr(features)))
         return centred + self.conv_last(deep)
+
+
+def _mean(config: SwinIRConfig) -> Tensor:
+    """[1, in_chans, 1, 1]: what is subtracted from the picture; gray pictures keep theirs."""
+    return torch.tensor(RGB_MEAN if config.in_chans == 3 else (0.0,)).view(1, -1, 1, 1)
 
 
 def _conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:

@@ -50,7 +50,6 @@ def shift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) 
         int64 [rows, columns, window**2], a permutation of 0 .. rows * columns * window**2 - 1, on
         the device of ``like``.
     """
-
     place = torch.arange(window, device=like.device) + shift
     carry = (place >= window).to(torch.int64) - (place < 0).to(torch.int64)
     inside = place - carry * window
