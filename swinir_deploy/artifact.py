@@ -96,7 +96,7 @@ class ArtifactMetadata:
             else:
                 try:
                     values[name] = json.loads(text)
-                except json.JSONDecodeError as error:
+                except (ValueError, RecursionError) as error:  # also: too many digits, too deep
                     raise ArtifactError(
                         f"{source}: metadata {key!r} holds {text[:40]!r}, which is not JSON. "
                         "Export the model again."
@@ -138,12 +138,12 @@ class ArtifactMetadata:
             isinstance(window, int) and 2 <= window <= 64, "window_size", "a number from 2 to 64"
         )
         precision = values.get("precision", "fp32")
-        require(
-            precision in get_args(Precision), "precision", f"one of {get_args(Precision)}"
-        )
+        require(precision in get_args(Precision), "precision", f"one of {get_args(Precision)}")
         for f in fields(cls):
             if f.name in values and f.type in ("dict[str, Any]", "dict[str, str]"):
                 require(isinstance(values[f.name], dict), f.name, "an object")
+            if f.name in values and f.type == "str":
+                require(isinstance(values[f.name], str), f.name, "a text")
             if f.name in values and f.type == "int":
                 require(type(values[f.name]) is int, f.name, "a whole number")
         return cls(**values)

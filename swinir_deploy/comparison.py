@@ -20,7 +20,8 @@ class Comparison:
         max_abs: largest absolute difference; infinite where a value is not finite.
         mean_abs: mean absolute difference.
         psnr_db: over ``peak``; infinite for equal arrays.
-        peak: the value range: the largest absolute reference value, at least 1.0 (255 for bytes).
+        peak: the value range: the largest finite absolute reference value, at least 1.0 (255 for
+            bytes).
     """
 
     max_abs: float
@@ -38,16 +39,20 @@ def compare(candidate: NDArray[Any], reference: NDArray[Any]) -> Comparison:
     """Compare two arrays of one shape and dtype (float, or uint8 on its 0..255 scale).
 
     Raises:
-        ValueError: the shapes or dtypes differ.
+        ValueError: the shapes or dtypes differ, or the arrays are empty.
     """
     if candidate.shape != reference.shape or candidate.dtype != reference.dtype:
         raise ValueError(
             f"Cannot compare {candidate.shape} {candidate.dtype} with "
             f"{reference.shape} {reference.dtype}."
         )
+    if reference.size == 0:
+        raise ValueError(f"Cannot compare empty arrays (shape {reference.shape}).")
     wanted = reference.astype(np.float64)
-    difference = np.abs(candidate.astype(np.float64) - wanted)
-    peak = 255.0 if reference.dtype == np.uint8 else max(1.0, float(np.abs(wanted).max()))
+    with np.errstate(invalid="ignore"):  # Inf - Inf, which counts as infinitely far
+        difference = np.abs(candidate.astype(np.float64) - wanted)
+    finite = np.abs(wanted[np.isfinite(wanted)])
+    peak = 255.0 if reference.dtype == np.uint8 else float(finite.max(initial=1.0))
     if not np.isfinite(difference).all():
         return Comparison(math.inf, math.inf, -math.inf, peak)
     mse = float(np.mean(difference**2))
