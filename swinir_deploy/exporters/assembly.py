@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from swinir_deploy.exporters.tracing import TracedUnit, block_kind
-from swinir_deploy.network.swinir import SwinIR, SwinTransformerBlock
+from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
 
 __all__ = ["GraphAssembler", "assemble_core"]
 
@@ -109,9 +109,7 @@ def assemble_core(
 
     def stamp(kind: str, label: str, place: str, **inputs: str) -> dict[str, str]:
         unit = units[kind]
-        return assembler.stamp(
-            unit.graph, label, inputs, traced_place=unit.place, place=place
-        )
+        return assembler.stamp(unit.graph, label, inputs, traced_place=unit.place, place=place)
 
     opened = stamp("opening", "opening", "", image=image)
     stream = opened["stream"]
@@ -119,7 +117,7 @@ def assemble_core(
     def reordered(windows: str, order: str, label: str) -> str:
         return stamp("reorder", label, "", windows=windows, order=opened[order])["windows_out"]
 
-    for index, layer in enumerate(network.layers):
+    for index, layer in enumerate(cast("list[RSTB]", list(network.layers))):
         place = f"layers.{index}."
         windows = stamp("entry", f"{place}entry", "", stream=stream)["windows"]
         is_shifted = False

@@ -64,9 +64,7 @@ def opening_edge(config: SwinIRConfig, io: IoLayout) -> onnx.GraphProto:
     The sides grow to the next multiples of the window, as ``check_image_size`` of
     models/network_swinir.py does.
     """
-    pad = _PAD_TO_WINDOW.format(
-        window=config.window_size, window_less_one=config.window_size - 1
-    )
+    pad = _PAD_TO_WINDOW.format(window=config.window_size, window_less_one=config.window_size - 1)
     if io == "image":
         body = _FROM_BYTES + pad
         return _parse("uint8[N, H, W, C] input", "float[N, C, PH, PW] padded", body)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import itertools
 import os
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import get_args
 
@@ -14,7 +16,7 @@ import onnx
 
 from swinir_deploy import __version__
 from swinir_deploy.artifact import ArtifactMetadata, IoLayout
-from swinir_deploy.atomic import atomic_output
+from swinir_deploy.atomic import atomic_output, check_output
 from swinir_deploy.errors import UsageError
 from swinir_deploy.exporters.assembly import GraphAssembler, assemble_core
 from swinir_deploy.exporters.check import ShapeCheck, check_against_network, structure_check
@@ -97,13 +99,12 @@ def export_onnx(
         )
     if Path(output).suffix.lower() != ".onnx":
         raise UsageError(f"The output {os.fspath(output)!r} must end in .onnx.")
+    check_output(output)
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     pattern = ShapePattern.parse(shape, loaded.config)
 
     graph_model = build_graph(loaded.network, recipe, io, pattern, opset)
-    checks = check_against_network(
-        graph_model.SerializeToString(), loaded.network, io, pattern
-    )
+    checks = check_against_network(graph_model.SerializeToString(), loaded.network, io, pattern)
     worst = max(checks, key=lambda check: check.comparison.max_abs).comparison
     metadata = ArtifactMetadata(
         io=io,
@@ -150,7 +151,10 @@ def build_graph(
 
     weights = {
         name: tensor.detach().cpu().numpy()
-        for name, tensor in (*rewritten.named_parameters(), *rewritten.named_buffers())
+        for name, tensor in itertools.chain(
+            rewritten.named_parameters(remove_duplicate=False),
+            rewritten.named_buffers(remove_duplicate=False),
+        )
     }
     assembler = GraphAssembler(weights)
     opened = assembler.stamp(
@@ -204,5 +208,9 @@ def _interface(
 
 
 def _tool_versions() -> dict[str, str]:
-    packages = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime")
-    return {"swinir-deploy": __version__, **{name: version(name) for name in packages}}
+    versions = {"swinir-deploy": __version__}
+    for name in ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "onnxruntime-gpu"):
+        # ONNX Runtime is one of several distributions; whichever is there did the check.
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import onnx
 import onnx_ir as ir
 import onnxsim
@@ -53,7 +55,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
             "onnxsim reports that its simplified graph differs from the original. "
             "Nothing was written; report this with the model's configuration."
         )
-    return simplified
+    return cast(onnx.ModelProto, simplified)
 
 
 def read_sizes_from_targets(model: ir.Model) -> None:
@@ -73,8 +75,10 @@ def read_sizes_from_targets(model: ir.Model) -> None:
             continue
         start = node.attributes.get_int("start", 0)
         end = node.attributes.get_int("end", len(concat.inputs))
+        if end != start + 1 or not 0 <= start < len(concat.inputs):
+            continue
         part = concat.inputs[start]
-        if end != start + 1 or part is None:
+        if part is None or node.outputs[0].is_graph_output():
             continue
         known = ir.convenience.get_const_tensor(part)
         one_each = all(_is_one_size(value) for value in concat.inputs)
@@ -133,7 +137,8 @@ def drop_idle_reshapes(model: ir.Model) -> None:
         known = ir.convenience.get_const_tensor(node.inputs[1])
         if known is None or known.numpy().size != 2 or known.numpy()[0] != -1:
             continue
-        if _columns_of_matrix(node.inputs[0]) == int(known.numpy()[1]):
+        is_idle = _columns_of_matrix(node.inputs[0]) == int(known.numpy()[1])
+        if is_idle and not node.outputs[0].is_graph_output():
             node.outputs[0].replace_all_uses_with(node.inputs[0])
 
 
@@ -145,21 +150,15 @@ def _columns_of_matrix(value: ir.Value) -> int | None:
     if producer.op_type == "Gemm" and producer.inputs[1] is not None:
         weight = ir.convenience.get_const_tensor(producer.inputs[1])
         transposed = producer.attributes.get_int("transB", 0)
-        return None if weight is None else int(weight.shape[0 if transposed else 1])
-    if producer.op_type == "Add" and None not in producer.inputs:
-        columns = {_columns_of_matrix(operand) for operand in producer.inputs if operand}
-        columns.discard(None)
-        ranks_known = all(_is_matrix(operand) for operand in producer.inputs if operand)
-        return columns.pop() if len(columns) == 1 and ranks_known else None
+        return None if weight is None else int(weight.numpy().shape[0 if transposed else 1])
+    if producer.op_type == "Add":
+        left, right = (_columns_of_matrix(o) if o is not None else None for o in producer.inputs)
+        return left if left == right else None
     if producer.op_type == "Reshape" and producer.inputs[1] is not None:
         target = ir.convenience.get_const_tensor(producer.inputs[1])
-        if target is not None and target.numpy().size == 2:
+        if target is not None and target.numpy().size == 2 and target.numpy()[1] > 0:
             return int(target.numpy()[1])
     return None
-
-
-def _is_matrix(value: ir.Value) -> bool:
-    return _columns_of_matrix(value) is not None
 
 
 def _is_one_size(value: ir.Value | None) -> bool:
@@ -177,8 +176,10 @@ def _is_one_size(value: ir.Value | None) -> bool:
         return producer.attributes.get_int("end", -1) == start + 1
     if producer.op_type == "Reshape" and producer.inputs[1] is not None:
         target = ir.convenience.get_const_tensor(producer.inputs[1])
-        return target is not None and target.numpy().tolist() == [-1] and _is_scalar(
-            producer.inputs[0]
+        return (
+            target is not None
+            and target.numpy().tolist() == [-1]
+            and _is_scalar(producer.inputs[0])
         )
     return False
 

@@ -32,11 +32,11 @@ class ShapePattern:
         Raises:
             UsageError: not such a pattern, wrong channels, or a side that is too small.
         """
-        parts = re.split(r"[x×,]", text.strip(), flags=re.IGNORECASE)
-        if len(parts) != 4 or not all(re.fullmatch(r"[A-WYZa-wyz_]+|[0-9]+", p) for p in parts):
+        parts = re.split("[x\u00d7,]", text.strip(), flags=re.IGNORECASE)
+        if len(parts) != 4 or not all(re.fullmatch(r"[A-WYZa-wyz_]+|[0-9]{1,6}", p) for p in parts):
             raise UsageError(
                 f"The shape {text!r} is not understood. Give batch, channels, height and width, "
-                "digits for fixed and letters for dynamic ones, such as 1x3xHxW."
+                "digits (six at most) for fixed and letters for dynamic ones, such as 1x3xHxW."
             )
         batch, channels, height, width = (int(p) if p.isdigit() else None for p in parts)
         if channels not in (None, config.in_chans):

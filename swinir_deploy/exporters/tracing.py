@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import warnings
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ __all__ = ["TracedUnit", "block_kind", "trace_network"]
 _OLDEST_TRACED_OPSET = 18
 """torch.onnx emits 18 and newer; nothing in our graphs changed between 17 and 18."""
 
-_EXAMPLE_BATCH, _EXAMPLE_ROWS, _EXAMPLE_COLUMNS = 2, 2, 3
+_EXAMPLE_BATCH, _EXAMPLE_ROWS, _EXAMPLE_COLUMNS = 2, 3, 5
 """Sizes while tracing: different from each other and from 0 and 1, which tracing specialises."""
 
 _Example = tuple[Tensor, dict[int, Dim]]
@@ -244,8 +245,8 @@ def trace_network(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
             exported,
             dynamo=True,
             opset_version=max(opset, _OLDEST_TRACED_OPSET),
-            input_names=sum(input_names, []),
-            output_names=sum(output_names, []),
+            input_names=list(itertools.chain(*input_names)),
+            output_names=list(itertools.chain(*output_names)),
             optimize=False,
             verbose=False,
         )
