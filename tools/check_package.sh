@@ -9,6 +9,7 @@ trap 'rm -rf "$work"' EXIT
 
 "$BIN/python" -m build --outdir "$work/dist" . >"$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
 "$BIN/python" - "$work"/dist/*.whl "$work"/dist/*.tar.gz <<'PY'
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -18,8 +19,11 @@ names = zipfile.ZipFile(wheel).namelist()
 roots = {name.split("/")[0] for name in names}
 foreign = {root for root in roots if root != "swinir_deploy" and not root.endswith(".dist-info")}
 assert not foreign, f"the wheel puts {foreign} into site-packages"
-for needed in ("py.typed", "models.yaml", "weights/tiny-sr-x4.safetensors", "demo/chelsea.png"):
-    assert f"swinir_deploy/{needed}" in names, f"the wheel lacks {needed}"
+tracked = subprocess.run(
+    ["git", "ls-files", "swinir_deploy"], capture_output=True, text=True, check=True
+).stdout.split()
+missing = sorted(set(tracked) - set(names))
+assert tracked and not missing, f"the wheel lacks {missing}"
 with tarfile.open(sdist) as archive:
     members = archive.getmembers()
 links = [m.name for m in members if m.issym() or m.islnk()]

@@ -208,7 +208,8 @@ def _interleaved(
             index = (len(rounds) + offset) % len(runtimes)
             times[index] = timed(index)
         rounds.append(times)
-    return np.asarray(rounds, np.float64).transpose()
+    by_round: NDArray[np.float64] = np.asarray(rounds, np.float64)
+    return by_round.T
 
 
 def _input(runtime: Runtime, batch: int, height: int, width: int) -> NDArray[Any]:

@@ -284,7 +284,8 @@ def _picture(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]
 
 def _in_levels(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     levels: NDArray[np.float32] = np.round(picture * np.float32(255))
-    return levels / np.float32(255)
+    levels /= np.float32(255)
+    return levels
 
 
 def _compare_one(runtime: Runtime, network: Runtime, picture: NDArray[np.float32]) -> Comparison:
