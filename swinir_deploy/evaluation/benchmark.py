@@ -208,8 +208,8 @@ def _interleaved(
             index = (len(rounds) + offset) % len(runtimes)
             times[index] = timed(index)
         rounds.append(times)
-    by_round: NDArray[np.float64] = np.asarray(rounds, np.float64)
-    return by_round.T
+    by_contender = list(zip(*rounds, strict=True))
+    return np.asarray(by_contender, np.float64)
 
 
 def _input(runtime: Runtime, batch: int, height: int, width: int) -> NDArray[Any]:
