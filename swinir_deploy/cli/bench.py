@@ -51,6 +51,7 @@ back end that needs an ONNX file gets one exported for the occasion.
     "shapes",
     type=ShapeType(),
     multiple=True,
+    metavar="HxW",
     help="Of the input; can be given again.  [default: 64x64]",
 )
 @click.option(

@@ -81,7 +81,7 @@ def command(
     The file is compared with the PyTorch network at several shapes before it gets its name; a
     difference beyond the limit fails the command, and nothing is written.
     """
-    selection = select_model(request, out, "export --task sr --scale 4")
+    name = select_model(request, out, "export --task sr --scale 4").checkpoint
     if output is not None:
         check_target_file(output)
     require("export", "Exporting a model")
@@ -89,7 +89,7 @@ def command(
     from swinir_deploy.loading import load_model
 
     model = load_model(
-        selection.name,
+        name,
         img_range=img_range,
         key=key,
         progress=not out.quiet,

@@ -235,8 +235,12 @@ def silence_stdout() -> None:
 
 
 def _help_hint(error: click.UsageError) -> str:
-    path = error.ctx.command_path if error.ctx is not None else "swinir-deploy"
-    return f"Try '{path} --help' for its options and an example."
+    if error.ctx is None:
+        return "Try 'swinir-deploy --help'."
+    is_model_option = any("--model" in param.opts for param in error.ctx.command.params)
+    is_extra = is_model_option and "unexpected extra argument" in error.message
+    named = "A model is named with --model MODEL. " if is_extra else ""
+    return f"{named}Try '{error.ctx.command_path} --help' for its options and an example."
 
 
 def _is_number(cell: str) -> bool:

@@ -37,6 +37,20 @@ class Selection:
         """An exported file rather than a checkpoint."""
         return self.card is None and Path(self.name).suffix.lower() == ".onnx"
 
+    @property
+    def checkpoint(self) -> str:
+        """The name, if it is that of a checkpoint.
+
+        Raises:
+            InputError: it is an exported file.
+        """
+        if self.is_onnx:
+            raise InputError(
+                f"{self.name} is an ONNX file; wanted is the checkpoint or id that it came from. "
+                f"'swinir-deploy info {self.name}' names it."
+            )
+        return self.name
+
     def local(self, out: Output) -> str:
         """Path of its file, downloaded if it must be (and may be)."""
         if self.card is None:

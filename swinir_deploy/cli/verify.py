@@ -42,9 +42,21 @@ Examples:
 @click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights.")
 @click.option("--img-range", type=float, metavar="R", help="Of a checkpoint that does not say.")
 @runtime_options
-@click.option("--shape", "shapes", type=ShapeType(), multiple=True, help="Can be given again.")
 @click.option(
-    "--picture", "pictures", type=click.Path(), multiple=True, metavar="FILE", help="Again, too."
+    "--shape",
+    "shapes",
+    type=ShapeType(),
+    multiple=True,
+    metavar="HxW",
+    help="Of a synthetic input; can be given again.  [default: seven odd ones]",
+)
+@click.option(
+    "--picture",
+    "pictures",
+    type=click.Path(),
+    multiple=True,
+    metavar="FILE",
+    help="A real picture; can be given again.  [default: a crop that ships with this program]",
 )
 @click.option(
     "--limit",
@@ -83,7 +95,7 @@ def command(
     name = model if model is not None else _source(selection.name, selection.is_onnx)
     watch = Stopwatch()
     reference = load_model(
-        find_model(name).name,
+        find_model(name).checkpoint,
         img_range=img_range,
         key=key,
         progress=not out.quiet,
@@ -104,8 +116,8 @@ def command(
     document = {**report.to_dict(), "seconds": watch.seconds}
     worst = report.worst.comparison
     summary = (
-        f"worst difference {worst.max_abs:.1e}, PSNR {worst.psnr_db:.1f} dB over "
-        f"{len(report.rows)} inputs; limit: {report.limit.describe()}"
+        f"worst difference {worst.relative_max:.1e} of the range, PSNR {worst.psnr_db:.1f} dB "
+        f"over {len(report.rows)} inputs; limit: {report.limit.describe()}"
     )
     what = f"{report.model} on {report.spec.backend} {report.spec.device}"
     if report.passed:

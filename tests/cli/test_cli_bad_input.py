@@ -71,7 +71,11 @@ TABLE: dict[str, tuple[int, str, Arguments]] = {
     "export: text": (4, "text.pth", lambda d: ["export", "--model", d / "text.pth"]),
     "export: no SwinIR": (4, "foreign.pth", lambda d: ["export", "--model", d / "foreign.pth"]),
     "export: pickled code": (4, "code.pth", lambda d: ["export", "--model", d / "code.pth"]),
-    "export: an ONNX file": (4, "good.onnx", lambda d: ["export", "--model", d / "good.onnx"]),
+    "export: an ONNX file": (
+        4,
+        "is an ONNX file",
+        lambda d: ["export", "--model", d / "good.onnx"],
+    ),
     "export: folder": (4, "folder", lambda d: ["export", "--model", d]),
     "export: output in no folder": (
         4,
@@ -204,6 +208,11 @@ TABLE: dict[str, tuple[int, str, Arguments]] = {
         4,
         "cut.safetensors",
         lambda d: ["verify", d / "good.onnx", "-m", d / "cut.safetensors"],
+    ),
+    "verify: against itself": (
+        4,
+        "is an ONNX file",
+        lambda d: ["verify", d / "good.onnx", "-m", d / "good.onnx"],
     ),
     "verify: broken picture": (
         4,

@@ -118,6 +118,11 @@ def test_wrong_usage(swinir: Program, arguments: list[str], wanted: str) -> None
     assert list(Path().iterdir()) == []
 
 
+def test_a_model_as_an_argument_is_explained(swinir: Program) -> None:
+    assert "named with --model" in swinir("export", "tiny-sr-x4", code=2).stderr
+    assert "--model" not in swinir("models", "tiny-sr-x4", code=2).stderr
+
+
 def test_the_default_says_that_it_is_tiny(swinir: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     from swinir_deploy.cli.options import ModelRequest
     from swinir_deploy.cli.output import Output
