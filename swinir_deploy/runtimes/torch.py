@@ -29,6 +29,7 @@ class TorchRuntime(Runtime):
         device: ``cpu`` (default), ``cuda``, ``cuda:N`` or ``mps``.
         threads: of one operator on the CPU, for the whole process; None leaves it to torch.
         img_range: as in :func:`swinir_deploy.load_model`.
+        offline: never download; an official model that is not here is a DownloadError.
 
     Raises:
         BackendUnavailableError: torch has no such device here.
@@ -42,8 +43,10 @@ class TorchRuntime(Runtime):
         *,
         threads: int | None = None,
         img_range: float | None = None,
+        offline: bool = False,
     ) -> None:
         self._model = model
+        self._offline = offline
         self._img_range = img_range
         self._device = _device(device or "cpu")
         if threads is not None:
@@ -56,7 +59,7 @@ class TorchRuntime(Runtime):
         loaded = (
             self._model
             if isinstance(self._model, LoadedModel)
-            else load_model(self._model, img_range=self._img_range)
+            else load_model(self._model, img_range=self._img_range, offline=self._offline)
         )
         config = loaded.config
         self._network = loaded.network.to(self._device).eval()

@@ -21,6 +21,7 @@ from swinir_deploy.errors import (
     BackendUnavailableError,
     CheckpointError,
     DeviceMemoryError,
+    DownloadError,
     InputError,
     RuntimeClosedError,
     UsageError,
@@ -177,6 +178,12 @@ def test_a_back_end_that_does_not_fit_is_refused(model: str, backend: str, messa
 def test_unknown_options_are_named(models: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match=r"no option thread; it has .*threads"):
         open_runtime(models["tensor"], thread=2)
+
+
+def test_offline_never_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWINIR_DEPLOY_CACHE", str(tmp_path))
+    with pytest.raises(DownloadError):
+        open_runtime("light-sr-x2", offline=True)
 
 
 @pytest.mark.parametrize("kind", ["torch", "tensor"])
