@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from tqdm import tqdm
 
 from swinir_deploy.errors import PictureError, RuntimeClosedError, SwinIRDeployError, UsageError
-from swinir_deploy.imaging.files import DEFAULT_QUALITY, PICTURE_SUFFIXES
-from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
+from swinir_deploy.imaging.files import PICTURE_SUFFIXES
 from swinir_deploy.imaging.reports import FailedFile, FolderReport, RestoredFile
-
-if TYPE_CHECKING:
-    from swinir_deploy.imaging.restorer import Restorer
 
 __all__ = ["find_pictures", "restore_folder"]
 
@@ -50,26 +47,22 @@ def find_pictures(
 
 
 def restore_folder(
-    restorer: Restorer,
+    restore_file: Callable[[Path, Path], RestoredFile],
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     suffix: str | None = None,
-    quality: int = DEFAULT_QUALITY,
     on_error: Literal["continue", "raise"] = "continue",
     progress: bool | None = None,
-    max_pixels: int | None = DEFAULT_MAX_PIXELS,
 ) -> FolderReport:
     """What :meth:`Restorer.restore_folder` does.
 
     Args:
-        restorer: does the work.
+        restore_file: restores one file into another.
         source: the folder to read. Nothing in it is changed.
         target: the folder to write; made if it is not there. It may lie inside ``source``.
         suffix: of all results, such as ``.png``; None keeps each file's own.
-        quality: of JPEG and WebP.
         on_error: ``continue`` collects failures in the report; ``raise`` stops at the first.
         progress: a bar on stderr; None for one only where stderr is a terminal.
-        max_pixels: refuse larger pictures; None for no limit.
 
     Raises:
         PictureError: ``source`` is not a folder or holds no picture; ``target`` is a file.
@@ -101,9 +94,7 @@ def restore_folder(
         try:
             _check_free(root / name, result, inputs, taken)
             _make_folder(result.parent)
-            restored.append(
-                restorer.restore_file(root / name, result, quality, max_pixels=max_pixels)
-            )
+            restored.append(restore_file(root / name, result))
         except RuntimeClosedError:
             raise
         except SwinIRDeployError as error:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -216,9 +217,8 @@ class Restorer:
             PictureError: ``source`` is not a folder or holds no picture; ``target`` is a file.
             UsageError: ``target`` is ``source``, or ``suffix`` is not that of a picture format.
         """
-        return restore_folder(
-            self, source, target, suffix, quality, on_error, self._progress, max_pixels
-        )
+        restore_file = partial(self.restore_file, quality=quality, max_pixels=max_pixels)
+        return restore_folder(restore_file, source, target, suffix, on_error, self._progress)
 
     # ------------------------------------------------------------------------------------ plans
 
