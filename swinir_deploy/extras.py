@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "trt": ("tensorrt", "polygraphy"),
     "trt-rtx": ("tensorrt_rtx",),
+    "eval": ("cv2",),
 }
 """Extra -> the import names that it brings."""
 

@@ -1,4 +1,4 @@
-"""The degradations that the paper measures on, in NumPy."""
+"""The degradations that the paper measures on: in NumPy, and JPEG by OpenCV."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from swinir_deploy.errors import UsageError
+from swinir_deploy.extras import require
 
-__all__ = ["bicubic_resize"]
+__all__ = ["bicubic_resize", "gaussian_noise", "jpeg_compress"]
 
 Picture = npt.NDArray[Any]
 
@@ -92,3 +93,73 @@ def bicubic_resize(image: Picture, scale: float) -> Picture:
     narrowed = _resize_rows(image, scale, rows)
     result: Picture = _resize_rows(narrowed.swapaxes(0, 1), scale, columns).swapaxes(0, 1)
     return result
+
+
+def gaussian_noise(image: Picture, sigma: float, seed: int = 0) -> npt.NDArray[np.float64]:
+    """White Gaussian noise as main_test_swinir.py adds it, the same for every picture of a size.
+
+    Drawn by NumPy's legacy generator after ``seed``, on the channels in the order blue, green,
+    red (as OpenCV has them); a generator of its own, so that global state stays as it is.
+
+    Args:
+        image: ``[H, W]``, ``[H, W, 1]`` or ``[H, W, 3]`` RGB, uint8.
+        sigma: standard deviation on 0..255.
+        seed: the official script sets 0 before every picture.
+
+    Returns:
+        The same shape, float64 around 0..1: neither clipped nor rounded.
+
+    Raises:
+        UsageError: another shape or dtype, or a sigma that is not positive.
+    """
+    _require_bytes("gaussian_noise", image)
+    if not 0 < sigma < math.inf:
+        raise UsageError(f"gaussian_noise: sigma is {sigma!r}; it must be positive, on 0..255.")
+    noise = np.random.RandomState(seed).normal(0, sigma / 255.0, image.shape)
+    if image.ndim == 3:
+        noise = noise[:, :, ::-1]
+    # Single precision before the noise, double with it: as the official script divides and adds.
+    return np.asarray(image.astype(np.float32) / np.float32(255) + noise)
+
+
+def jpeg_compress(image: Picture, quality: int) -> npt.NDArray[np.uint8]:
+    """A picture after JPEG at some quality, through OpenCV in memory, as the paper has it.
+
+    Colour is stored at half resolution (4:2:0, OpenCV's default). Another encoder or decoder may
+    give other pixels at the same quality.
+
+    Args:
+        image: ``[H, W]``, ``[H, W, 1]`` or ``[H, W, 3]`` RGB, uint8.
+        quality: 1 to 100.
+
+    Returns:
+        The same shape, uint8.
+
+    Raises:
+        BackendUnavailableError: OpenCV is not installed.
+        UsageError: another shape or dtype, or a quality that does not exist.
+    """
+    _require_bytes("jpeg_compress", image)
+    if not 1 <= quality <= 100:
+        raise UsageError(f"jpeg_compress: the quality is {quality!r}; it must be from 1 to 100.")
+    require("eval", "Measuring on JPEG pictures")
+    import cv2
+
+    is_gray = image.ndim == 2 or image.shape[2] == 1
+    stored = np.ascontiguousarray(image if is_gray else image[:, :, ::-1])
+    done, encoded = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise UsageError(f"jpeg_compress: OpenCV cannot store a picture of shape {image.shape}.")
+    decoded: Picture = np.asarray(
+        cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE if is_gray else cv2.IMREAD_COLOR)
+    )
+    return decoded.reshape(image.shape) if is_gray else np.ascontiguousarray(decoded[:, :, ::-1])
+
+
+def _require_bytes(name: str, image: Picture) -> None:
+    is_picture = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))
+    if not is_picture or image.dtype != np.uint8 or 0 in image.shape:
+        raise UsageError(
+            f"{name}: the array is {image.shape} {image.dtype}; it must be [H, W] or [H, W, 1 or "
+            "3] uint8."
+        )

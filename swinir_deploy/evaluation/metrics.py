@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,13 @@ import numpy.typing as npt
 
 from swinir_deploy.errors import UsageError
 
-__all__ = ["crop_border", "psnr", "rgb_to_y"]
+__all__ = ["crop_border", "psnr", "psnr_b", "rgb_to_y", "ssim"]
 
 Picture = npt.NDArray[Any]
+
+_SSIM_SIDE_PX = 11
+_SSIM_SIGMA_PX = 1.5
+_BLOCK_PX = 8
 
 
 def rgb_to_y(image: Picture) -> npt.NDArray[np.float64]:
@@ -66,11 +71,133 @@ def psnr(result: Picture, truth: Picture, border_px: int = 0, on_y: bool = False
     Raises:
         UsageError: the shapes differ, or the border does not fit.
     """
-    if result.shape != truth.shape:
-        raise UsageError(
-            f"psnr: the shapes are {result.shape} and {truth.shape}; they must be equal."
-        )
-    cropped = [crop_border(picture, border_px) for picture in (result, truth)]
-    first, second = (rgb_to_y(p) if on_y else p.astype(np.float64) for p in cropped)
+    first, second = _compared("psnr", result, truth, border_px, on_y)
     error = float(np.mean((first - second) ** 2))
     return math.inf if error == 0 else 10.0 * math.log10(255.0**2 / error)
+
+
+def ssim(result: Picture, truth: Picture, border_px: int = 0, on_y: bool = False) -> float:
+    """Structural similarity (Wang et al. 2004), -1 to 1, as ``calculate_ssim`` gives it.
+
+    A Gaussian window of 11x11 pixels and sigma 1.5, only where it lies inside the picture;
+    ``C1 = (0.01 * 255)**2``, ``C2 = (0.03 * 255)**2``; the mean over channels.
+
+    Args:
+        result: ``[H, W]`` or ``[H, W, C]``, uint8 or floating point in 0..255.
+        truth: the same shape and range.
+        border_px: pixels left out on each side.
+        on_y: measure on :func:`rgb_to_y` of both; they must be RGB then.
+
+    Raises:
+        UsageError: the shapes differ, or less than 11x11 pixels are left inside the border.
+    """
+    first, second = _compared("ssim", result, truth, border_px, on_y)
+    _require_sides("ssim", first, _SSIM_SIDE_PX)
+    return float(np.mean([_ssim_channel(a, b) for a, b in _channels(first, second)]))
+
+
+def psnr_b(result: Picture, truth: Picture, border_px: int = 0, on_y: bool = False) -> float:
+    """PSNR with a penalty for 8x8 blocks (Yim and Bovik 2011), as ``calculate_psnrb`` gives it.
+
+    The mean squared error grows by the blocking effect factor of ``result``: how much more
+    neighbours differ across the borders of JPEG's blocks than elsewhere. It is not symmetric.
+
+    Args:
+        result: ``[H, W]`` or ``[H, W, C]``, uint8 or floating point in 0..255.
+        truth: the same shape and range.
+        border_px: pixels left out on each side.
+        on_y: measure on :func:`rgb_to_y` of both; they must be RGB then.
+
+    Returns:
+        In dB, the mean over channels; infinity for equal pictures without blocks.
+
+    Raises:
+        UsageError: the shapes differ, or less than 16x16 pixels are left inside the border.
+    """
+    first, second = _compared("psnr_b", result, truth, border_px, on_y)
+    _require_sides("psnr_b", first, 2 * _BLOCK_PX)
+    return float(np.mean([_psnr_b_channel(a, b) for a, b in _channels(first, second)]))
+
+
+def _compared(
+    name: str, result: Picture, truth: Picture, border_px: int, on_y: bool
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Both pictures inside the border, as float64, on Y if asked for."""
+    if result.shape != truth.shape:
+        raise UsageError(
+            f"{name}: the shapes are {result.shape} and {truth.shape}; they must be equal."
+        )
+    first, second = (
+        rgb_to_y(cropped) if on_y else cropped.astype(np.float64)
+        for cropped in (crop_border(picture, border_px) for picture in (result, truth))
+    )
+    return first, second
+
+
+def _channels(
+    first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]
+) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    if first.ndim == 2:
+        yield first, second
+    else:
+        yield from ((first[..., i], second[..., i]) for i in range(first.shape[2]))
+
+
+def _require_sides(name: str, picture: Picture, least_px: int) -> None:
+    height, width = picture.shape[:2]
+    if min(height, width) < least_px:
+        raise UsageError(
+            f"{name}: {width}x{height} pixels are left inside the border; it takes at least "
+            f"{least_px}x{least_px}."
+        )
+
+
+def _gaussian_valid(picture: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Smoothed by SSIM's window, where the window lies inside: 10 pixels less on each axis."""
+    offset = np.arange(_SSIM_SIDE_PX) - _SSIM_SIDE_PX // 2
+    window = np.exp(-(offset**2) / (2 * _SSIM_SIGMA_PX**2))
+    window /= window.sum()
+    for _ in range(2):  # one axis a pass; the transpositions cancel out
+        length = picture.shape[0] - _SSIM_SIDE_PX + 1
+        smooth = np.zeros((length, picture.shape[1]))
+        for tap, weight in enumerate(window):
+            smooth += weight * picture[tap : tap + length]
+        picture = np.ascontiguousarray(smooth.T)
+    return picture
+
+
+def _ssim_channel(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_1, mean_2 = _gaussian_valid(first), _gaussian_valid(second)
+    variance_1 = _gaussian_valid(first * first) - mean_1 * mean_1
+    variance_2 = _gaussian_valid(second * second) - mean_2 * mean_2
+    covariance = _gaussian_valid(first * second) - mean_1 * mean_2
+    likeness = (2 * mean_1 * mean_2 + c1) * (2 * covariance + c2)
+    likeness /= (mean_1 * mean_1 + mean_2 * mean_2 + c1) * (variance_1 + variance_2 + c2)
+    return float(likeness.mean())
+
+
+def _psnr_b_channel(result: npt.NDArray[np.float64], truth: npt.NDArray[np.float64]) -> float:
+    error = float(np.mean((result - truth) ** 2)) + _blocking_effect(result)
+    return math.inf if error == 0 else 10.0 * math.log10(255.0**2 / error)
+
+
+def _blocking_effect(picture: npt.NDArray[np.float64]) -> float:
+    """``_blocking_effect_factor`` of the official script, on 0..255.
+
+    A border is counted wherever a block ends before the picture does, but their number is
+    ``side // 8 - 1``, one less than that where the side is no multiple of 8: so it is published.
+    """
+    at_borders = inside = 0.0
+    borders = 0
+    pairs = 0
+    for part in (picture, picture.T):  # neighbours in a column, then in a row
+        side, lines = part.shape
+        difference = ((part[:-1] - part[1:]) ** 2).sum(axis=1)
+        is_border = np.arange(side - 1) % _BLOCK_PX == _BLOCK_PX - 1
+        at_borders += float(difference[is_border].sum())
+        inside += float(difference[~is_border].sum())
+        borders += lines * (side // _BLOCK_PX - 1)
+        pairs += lines * (side - 1)
+    excess = at_borders / borders - inside / (pairs - borders)
+    return max(0.0, excess) * math.log2(_BLOCK_PX) / math.log2(min(picture.shape))

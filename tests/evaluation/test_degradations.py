@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import sys
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
 
-from swinir_deploy.errors import UsageError
-from swinir_deploy.evaluation.degradations import bicubic_resize
+from swinir_deploy.errors import BackendUnavailableError, UsageError
+from swinir_deploy.evaluation.degradations import bicubic_resize, gaussian_noise, jpeg_compress
 
 
 def _dense_matrix(length: int, scale: float, out_length: int) -> np.ndarray:
@@ -104,3 +107,87 @@ def test_every_length_that_a_third_divides_exactly_is_divided_exactly():
 def test_what_is_no_picture_is_refused(image, scale, words):
     with pytest.raises(UsageError, match=words):
         bicubic_resize(image, scale)
+
+
+# -------------------------------------------------------------------------------------- noise
+
+
+@pytest.mark.parametrize("sigma", [15, 25, 50])
+def test_noise_is_the_official_scripts_to_the_last_bit(sigma: int) -> None:
+    rgb = data.astronaut()[:37, :53]
+    bgr = rgb[:, :, ::-1].astype(np.float32) / 255.0
+    before = np.random.get_state()
+    np.random.seed(seed=0)
+    expected = bgr + np.random.normal(0, sigma / 255.0, bgr.shape)
+    np.random.set_state(before)
+    noisy = gaussian_noise(rgb, sigma)
+    assert noisy.dtype == np.float64
+    assert (noisy == expected[:, :, ::-1]).all()
+    assert noisy.min() < 0 and noisy.max() > 1
+
+
+def test_noise_on_gray_is_the_official_scripts_to_the_last_bit() -> None:
+    gray = data.camera()[:37, :53]
+    before = np.random.get_state()
+    np.random.seed(seed=0)
+    expected = gray.astype(np.float32) / 255.0 + np.random.normal(0, 25 / 255.0, gray.shape)
+    np.random.set_state(before)
+    assert (gaussian_noise(gray, 25) == expected).all()
+    assert (gaussian_noise(gray[..., None], 25) == expected[..., None]).all()
+
+
+def test_noise_neither_uses_nor_changes_the_global_generator() -> None:
+    image = data.camera()[:8, :8]
+    np.random.seed(1)
+    first = gaussian_noise(image, 25)
+    following = np.random.random()
+    np.random.seed(1)
+    assert np.random.random() == following
+    assert (gaussian_noise(image, 25) == first).all()
+    assert (gaussian_noise(image, 25, seed=1) != first).any()
+
+
+# --------------------------------------------------------------------------------------- JPEG
+
+
+@pytest.mark.parametrize("quality", [10, 40])
+def test_jpeg_is_opencvs(quality: int) -> None:
+    rgb = data.astronaut()[:61, :75]
+    setting = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    expected = cv2.imdecode(cv2.imencode(".jpg", rgb[:, :, ::-1].copy(), setting)[1], 1)
+    assert (jpeg_compress(rgb, quality) == expected[:, :, ::-1]).all()
+    gray = data.camera()[:61, :75]
+    expected = cv2.imdecode(cv2.imencode(".jpg", gray, setting)[1], 0)
+    assert (jpeg_compress(gray, quality) == expected).all()
+    assert (jpeg_compress(gray[..., None], quality) == expected[..., None]).all()
+
+
+def test_jpeg_stores_colour_at_half_resolution() -> None:
+    # A column of red beside one of blue: at 4:4:4 and quality 100 they would stay apart.
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2, 0] = 255
+    stripes[:, 1::2, 2] = 255
+    red = jpeg_compress(stripes, 100)[..., 0].astype(int)
+    assert red[:, ::2].mean() - red[:, 1::2].mean() < 100
+
+
+def test_jpeg_without_opencv_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(BackendUnavailableError, match=r"cv2.*swinir-deploy\[eval\]"):
+        jpeg_compress(np.zeros((8, 8), np.uint8), 40)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: gaussian_noise(np.zeros((4, 4)), 25), "uint8"),
+        (lambda: gaussian_noise(np.zeros((4, 4, 2), np.uint8), 25), "1 or 3"),
+        (lambda: gaussian_noise(np.zeros((4, 4), np.uint8), 0), "positive"),
+        (lambda: gaussian_noise(np.zeros((4, 4), np.uint8), float("nan")), "positive"),
+        (lambda: jpeg_compress(np.zeros((0, 4), np.uint8), 40), r"\(0, 4\)"),
+        (lambda: jpeg_compress(np.zeros((4, 4), np.uint8), 101), "from 1 to 100"),
+    ],
+)
+def test_degradations_that_make_no_sense_are_refused(call, words):
+    with pytest.raises(UsageError, match=words):
+        call()
