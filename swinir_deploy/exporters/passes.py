@@ -17,7 +17,6 @@ __all__ = [
     "read_sizes_from_targets",
     "simplify",
     "static_reshape_targets",
-    "strip_traces",
 ]
 
 _FOLD_LIMIT = "1MB"
@@ -33,7 +32,6 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
         CheckFailedError: onnxsim could not simplify the graph.
     """
     graph_model = ir.from_proto(model)
-    strip_traces(graph_model)
     common = ir.passes.Sequential(
         ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         ir_passes.IdentityEliminationPass(),
@@ -47,9 +45,15 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     collapse_reshapes(graph_model)
     drop_idle_reshapes(graph_model)
     common(graph_model)
-    simplified, same = onnxsim.simplify(
-        ir.to_proto(graph_model), check_n=0, tensor_size_threshold=_FOLD_LIMIT
-    )
+    try:
+        simplified, same = onnxsim.simplify(
+            ir.to_proto(graph_model), check_n=0, tensor_size_threshold=_FOLD_LIMIT
+        )
+    except RuntimeError as error:
+        raise CheckFailedError(
+            f"onnxsim cannot read the assembled graph: {error}. Nothing was written. Try another "
+            "--opset, and report this with the model's configuration."
+        ) from error
     if not same:
         raise CheckFailedError(
             "onnxsim reports that its simplified graph differs from the original. "
@@ -131,34 +135,34 @@ def drop_idle_reshapes(model: ir.Model) -> None:
 
     That is known of a residual sum of Gemm outputs: Add keeps the columns of its operands.
     """
+    columns: dict[ir.Value | None, int] = {}  # of values that surely are matrices
     for node in list(model.graph):
-        if node.op_type != "Reshape" or node.inputs[0] is None or node.inputs[1] is None:
+        known = _columns_of_result(node, columns)
+        if known is None:
             continue
-        known = ir.convenience.get_const_tensor(node.inputs[1])
-        if known is None or known.numpy().size != 2 or known.numpy()[0] != -1:
-            continue
-        is_idle = _columns_of_matrix(node.inputs[0]) == int(known.numpy()[1])
-        if is_idle and not node.outputs[0].is_graph_output():
-            node.outputs[0].replace_all_uses_with(node.inputs[0])
+        result = node.outputs[0]
+        is_idle = node.op_type == "Reshape" and columns.get(node.inputs[0]) == known
+        if is_idle and not result.is_graph_output():
+            result.replace_all_uses_with(cast(ir.Value, node.inputs[0]))
+        else:
+            columns[result] = known
 
 
-def _columns_of_matrix(value: ir.Value) -> int | None:
-    """Columns of a value that is surely two-dimensional, or None."""
-    producer = value.producer()
-    if producer is None:
-        return None
-    if producer.op_type == "Gemm" and producer.inputs[1] is not None:
-        weight = ir.convenience.get_const_tensor(producer.inputs[1])
-        transposed = producer.attributes.get_int("transB", 0)
-        return None if weight is None else int(weight.numpy().shape[0 if transposed else 1])
-    if producer.op_type == "Add":
-        left, right = (_columns_of_matrix(o) if o is not None else None for o in producer.inputs)
+def _columns_of_result(node: ir.Node, columns: dict[ir.Value | None, int]) -> int | None:
+    """Columns of what ``node`` gives if that surely is a matrix with all rows, else None."""
+    if node.op_type == "Add":
+        left, right = (columns.get(operand) for operand in node.inputs)
         return left if left == right else None
-    if producer.op_type == "Reshape" and producer.inputs[1] is not None:
-        target = ir.convenience.get_const_tensor(producer.inputs[1])
-        if target is not None and target.numpy().size == 2 and target.numpy()[1] > 0:
-            return int(target.numpy()[1])
-    return None
+    if node.op_type not in ("Gemm", "Reshape") or node.inputs[1] is None:
+        return None
+    constant = ir.convenience.get_const_tensor(node.inputs[1])
+    if constant is None:
+        return None
+    if node.op_type == "Gemm":
+        transposed = node.attributes.get_int("transB", 0)
+        return int(constant.numpy().shape[0 if transposed else 1])
+    target = constant.numpy().tolist()
+    return int(target[1]) if len(target) == 2 and target[0] == -1 and target[1] > 0 else None
 
 
 def _is_one_size(value: ir.Value | None) -> bool:
@@ -199,13 +203,3 @@ def _is_scalar(value: ir.Value | None) -> bool:
     return producer.op_type in ("Add", "Div", "Mul", "Sub") and all(
         _is_scalar(operand) for operand in producer.inputs
     )
-
-
-def strip_traces(model: ir.Model) -> None:
-    """Drop what tracing wrote down: source lines with paths, intermediate types, doc strings."""
-    ir_passes.ClearMetadataAndDocStringPass()(model)
-    for node in model.graph:
-        for value in node.outputs:
-            if not value.is_graph_output():
-                value.shape = None
-                value.type = None

@@ -28,7 +28,10 @@ from swinir_deploy.network.windows import image_to_windows, reorder
 __all__ = ["TracedUnit", "block_kind", "trace_network"]
 
 _OLDEST_TRACED_OPSET = 18
-"""torch.onnx emits 18 and newer; nothing in our graphs changed between 17 and 18."""
+"""torch.onnx emits 18 and newer."""
+
+_NEW_IN_OPSET_18 = ("Resize", ("antialias", "keep_aspect_ratio_policy"))
+"""All that changed for our graphs from 17: attributes, which tracing sets to the old behaviour."""
 
 _EXAMPLE_BATCH, _EXAMPLE_ROWS, _EXAMPLE_COLUMNS = 2, 3, 5
 """Sizes while tracing: different from each other and from 0 and 1, which tracing specialises."""
@@ -253,12 +256,24 @@ def trace_network(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
     if program is None:
         raise AssertionError("torch.onnx.export(dynamo=True) gives a program")
     whole = program.model_proto.graph
+    if opset < _OLDEST_TRACED_OPSET:
+        _lower_to_opset_17(whole)
     return {
         kind: TracedUnit(_slice(whole, inputs, outputs), unit.place)
         for (kind, unit), inputs, outputs in zip(
             units.items(), input_names, output_names, strict=True
         )
     }
+
+
+def _lower_to_opset_17(graph: onnx.GraphProto) -> None:
+    """Drop the attributes that came with opset 18; their defaults are the behaviour before it."""
+    operator, new = _NEW_IN_OPSET_18
+    for node in graph.node:
+        if node.op_type == operator:
+            kept = [attribute for attribute in node.attribute if attribute.name not in new]
+            del node.attribute[:]
+            node.attribute.extend(kept)
 
 
 def _slice(whole: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> onnx.GraphProto:
