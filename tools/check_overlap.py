@@ -5,7 +5,7 @@
 Every test picture is reduced to a small template and slid over every training picture at
 several sizes (normalised cross-correlation of gray values). Prints the best match of each,
 to be looked at, and fails when one of them is closer than ``--limit``. Measured: random parts
-of the training pictures themselves are found with 0.92 to 0.97 (median), 95 in 100 with more
+of the training pictures themselves are found with 0.94 to 0.97 (median), 95 in 100 with more
 than 0.80; of 230 unrelated pairs the best has 0.854.
 """
 
@@ -21,6 +21,7 @@ from skimage.feature import match_template
 from training_data import Pixels, load_versions
 
 TEMPLATE = 20
+SUFFIXES = {".bmp", ".jpg", ".png", ".tif"}
 RATIOS = tuple(1.1**-step for step in range(18))
 """Sides of the searched part divided by the shorter side of the training picture."""
 
@@ -61,7 +62,9 @@ def main() -> None:
     options = parser.parse_args()
     versions = load_versions(options.pictures)
     closest = []
-    for path in sorted(p for folder in options.tests for p in folder.glob("*.png")):
+    for path in sorted(
+        p for folder in options.tests for p in folder.iterdir() if p.suffix in SUFFIXES
+    ):
         template = middle_square(np.asarray(Image.open(path).convert("RGB")))
         matches = ((best_match(p[-1], template), name) for name, p in versions.items())
         correlation, name = max(matches)
