@@ -121,6 +121,8 @@ class _Opening(_Unit):
 
     def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
         centred, shallow, stream, shift = network.opening(arguments[0])
+        if stream is shallow:  # without patch_norm; every output needs a value of its own
+            stream = shallow.clone()
         return centred, shallow, stream, *shift
 
 
@@ -332,7 +334,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Pause the cycle collector: tracing makes millions of objects that live on (a tenth less time)."""
+    """Pause the cycle collector: tracing makes millions of objects, and few die in cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:
