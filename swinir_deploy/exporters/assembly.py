@@ -53,6 +53,8 @@ class GraphAssembler:
         names = dict(inputs)
 
         def moved(path: str) -> str:
+            if f"{path}." == traced_place:
+                return place.removesuffix(".")
             return place + path.removeprefix(traced_place)
 
         for tensor in graph.initializer:

@@ -26,6 +26,7 @@ from swinir_deploy.exporters.recipes import Recipe, get_recipe
 from swinir_deploy.exporters.shapes import DEFAULT_SHAPE, ShapePattern
 from swinir_deploy.exporters.tracing import trace_network
 from swinir_deploy.loading import LoadedModel, load_model
+from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.rewrites import apply_rewrites
 from swinir_deploy.network.swinir import SwinIR
 
@@ -173,8 +174,7 @@ def build_graph(
     graph = onnx.helper.make_graph(
         assembler.nodes,
         "SwinIR",
-        [_interface(INPUT_NAME, network, io, pattern, 1)],
-        [_interface(OUTPUT_NAME, network, io, pattern, network.config.upscale)],
+        *_interface(network.config, io, ShapePattern()),
         list(assembler.initializers.values()),
     )
     model = onnx.helper.make_model(
@@ -184,27 +184,48 @@ def build_graph(
         producer_version=__version__,
         ir_version=_IR_VERSION,
     )
-    return simplify(model)
+    return _fix_sides(simplify(model), network.config, io, pattern)
 
 
 def _interface(
-    name: str, network: SwinIR, io: IoLayout, pattern: ShapePattern, scale: int
-) -> onnx.ValueInfoProto:
-    def side(fixed: int | None, symbol: str) -> int | str:
+    config: SwinIRConfig, io: IoLayout, pattern: ShapePattern
+) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
+    """Inputs and outputs of the whole graph; sides that ``pattern`` leaves open get symbols."""
+
+    def side(fixed: int | None, symbol: str, scale: int) -> int | str:
         if fixed is not None:
             return fixed * scale
         return symbol if scale == 1 else f"{scale}*{symbol}"
 
-    batch: int | str = pattern.batch if pattern.batch is not None else "batch"
-    height, width = side(pattern.height, "height"), side(pattern.width, "width")
-    channels = network.config.in_chans
-    if io == "image":
-        return onnx.helper.make_tensor_value_info(
-            name, onnx.TensorProto.UINT8, [batch, height, width, channels]
-        )
-    return onnx.helper.make_tensor_value_info(
-        name, onnx.TensorProto.FLOAT, [batch, channels, height, width]
-    )
+    def value(name: str, scale: int) -> onnx.ValueInfoProto:
+        batch: int | str = pattern.batch if pattern.batch is not None else "batch"
+        height = side(pattern.height, "height", scale)
+        width = side(pattern.width, "width", scale)
+        if io == "image":
+            shape, dtype = [batch, height, width, config.in_chans], onnx.TensorProto.UINT8
+        else:
+            shape, dtype = [batch, config.in_chans, height, width], onnx.TensorProto.FLOAT
+        return onnx.helper.make_tensor_value_info(name, dtype, shape)
+
+    return [value(INPUT_NAME, 1)], [value(OUTPUT_NAME, config.upscale)]
+
+
+def _fix_sides(
+    model: onnx.ModelProto, config: SwinIRConfig, io: IoLayout, pattern: ShapePattern
+) -> onnx.ModelProto:
+    """Write fixed sides into the interface of a dynamic graph.
+
+    Only after simplifying: onnxsim would fold orders and masks of that size into the file (16 MB
+    at 256x256). Every back end folds what it likes when it loads the model.
+    """
+    if pattern == ShapePattern():
+        return model
+    inputs, outputs = _interface(config, io, pattern)
+    graph = model.graph
+    for values, fixed in ((graph.input, inputs), (graph.output, outputs), (graph.value_info, [])):
+        del values[:]
+        values.extend(fixed)
+    return onnx.shape_inference.infer_shapes(model)
 
 
 def _tool_versions() -> dict[str, str]:

@@ -19,14 +19,11 @@ __all__ = [
     "static_reshape_targets",
 ]
 
-_FOLD_LIMIT = "1MB"
-"""onnxsim leaves larger constants as computations, so that no mask of a fixed size is baked in.
-
-A weight of the largest official model, transposed, has 0.7 MB."""
-
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """Clean, fold and fuse what needs no knowledge of a target; the function stays the same.
+
+    Sides should be symbols still: onnxsim folds whatever is constant, of any size.
 
     Raises:
         CheckFailedError: onnxsim could not simplify the graph.
@@ -46,9 +43,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     drop_idle_reshapes(graph_model)
     common(graph_model)
     try:
-        simplified, same = onnxsim.simplify(
-            ir.to_proto(graph_model), check_n=0, tensor_size_threshold=_FOLD_LIMIT
-        )
+        simplified, same = onnxsim.simplify(ir.to_proto(graph_model), check_n=0)
     except RuntimeError as error:
         raise CheckFailedError(
             f"onnxsim cannot read the assembled graph: {error}. Nothing was written. Try another "
@@ -59,6 +54,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
             "onnxsim reports that its simplified graph differs from the original. "
             "Nothing was written; report this with the model's configuration."
         )
+    del simplified.metadata_props[:]  # onnxsim's own book-keeping
     return cast(onnx.ModelProto, simplified)
 
 
