@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
+from testsets import testset
 
 from swinir_deploy import load_catalog, open_runtime
 
-SET5 = Path(__file__).parents[2] / "shared" / "testsets" / "Set5"
 BARS_DB = {"tiny-sr-x4": 29.93}
 """What must be reached: 1.5 dB above bicubic interpolation (28.43)."""
 
@@ -18,10 +16,11 @@ BARS_DB = {"tiny-sr-x4": 29.93}
 def set5_y_psnr(model: str, scale: int) -> float:
     """Mean PSNR of Y: mirrored to the next window, uint8, BT.601, border of ``scale`` pixels."""
     figures = []
+    folder = testset("Set5")
     with open_runtime(model, "torch") as runtime:
         window = runtime.spec.window_size
-        for path in sorted((SET5 / "HR").glob("*.png")):
-            small = SET5 / "LR_bicubic" / f"X{scale}" / f"{path.stem}x{scale}.png"
+        for path in sorted((folder / "HR").glob("*.png")):
+            small = folder / "LR_bicubic" / f"X{scale}" / f"{path.stem}x{scale}.png"
             low = np.asarray(Image.open(small).convert("RGB"), np.float32) / 255
             high = np.asarray(Image.open(path).convert("RGB"))
             height, width = low.shape[:2]
@@ -39,7 +38,6 @@ def set5_y_psnr(model: str, scale: int) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SET5.is_dir(), reason="the test pictures (../shared/testsets) are not here")
 @pytest.mark.parametrize("name", BARS_DB)
 def test_the_stated_figure_is_what_is_measured(name: str) -> None:
     card = load_catalog().get(name)
