@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 from training_data import PatchSampler, Pixels, load_versions, make_pair
@@ -98,6 +98,37 @@ def start_as_bilinear(model: SwinIR, scale: int) -> None:
         kernels = torch.einsum("iy,jx->ijyx", taps, taps).reshape(-1, 3, 3)
         for channel in range(3):
             head.weight[channel * scale**2 : (channel + 1) * scale**2, channel] = kernels
+
+
+def start_from(model: SwinIR, path: Path) -> None:
+    """Take over a trained body, and the head as far as it fits.
+
+    Every parameter of the same name and shape is copied. The sub-pixels of a head for another
+    scale become averages of those that they cover, so that training starts from a reduction of
+    what the other network enlarges.
+    """
+    trained = load_file(path)
+    own = model.state_dict()
+    for name, value in trained.items():
+        if name in own and own[name].shape == value.shape:
+            own[name].copy_(value)
+    channels, scale = model.config.in_chans, model.config.upscale
+    for name in ("upsample.0.weight", "upsample.0.bias"):
+        if name in own and name in trained and own[name].shape != trained[name].shape:
+            old = math.isqrt(trained[name].shape[0] // channels)
+            cover = area_matrix(old, scale)
+            grid = trained[name].unflatten(0, (channels, old, old))
+            mixed = torch.einsum("iy,jx,cyx...->cij...", cover, cover, grid)
+            own[name].copy_(mixed.flatten(0, 2))
+
+
+def area_matrix(old: int, new: int) -> Tensor:
+    """[new, old]: how much of each of ``old`` equal parts lies in each of ``new``; rows sum to 1."""
+    edges = torch.arange(new + 1, dtype=torch.float64) / new
+    parts = torch.arange(old + 1, dtype=torch.float64) / old
+    low = torch.maximum(edges[:-1, None], parts[None, :-1])
+    high = torch.minimum(edges[1:, None], parts[None, 1:])
+    return ((high - low).clamp(min=0) * new).float()
 
 
 def learning_rate(progress: float, step: int, peak: float, warm_up: int) -> float:
@@ -181,7 +212,10 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.config = self.task.config(tuple(options.depths))
         self.model = SwinIR(self.config)
-        start_as_bilinear(self.model, options.scale)
+        if options.start_from:
+            start_from(self.model, options.start_from)
+        else:
+            start_as_bilinear(self.model, options.scale)
         self.model.to(self.device)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.0
@@ -292,6 +326,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--test", type=Path, help="a test set, logged and never chosen on")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start-from", type=Path, help="safetensors of a trained body")
     parser.add_argument("--depths", type=int, nargs="+", default=[4, 4])
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--minutes", type=float, help="length of the schedule, instead of --steps")

@@ -104,3 +104,21 @@ def test_the_rate_warms_up_and_falls_to_a_thousandth():
     assert max(rates) == rates[9] or max(rates) == rates[10]
     assert rates[100] == pytest.approx(1e-3)
     assert sorted(rates[10:], reverse=True) == rates[10:]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_another_scale_starts_as_a_reduction_of_the_trained_one(scale, tmp_path):
+    """Every sub-pixel is the mean of the part of the 4x4 block that it covers."""
+    torch.manual_seed(0)
+    trained = SwinIR(TASK.config((2,))).eval()
+    path = tmp_path / "trained.safetensors"
+    train.save_weights(path, TASK, trained.config, dict(trained.named_parameters()))
+    model = SwinIR(train.Task("sr", scale).config((2,))).eval()
+    train.start_from(model, path)
+    with torch.no_grad():
+        image = torch.rand(1, 3, 16, 24)
+        fine = trained(image)
+        # 12 is a multiple of 2, 3 and 4: enlarge to it by repetition, then average.
+        by_twelve = fine.repeat_interleave(3, 2).repeat_interleave(3, 3)
+        expected = torch.nn.functional.avg_pool2d(by_twelve, 12 // scale)
+        torch.testing.assert_close(model(image), expected, atol=1e-5, rtol=1e-5)
