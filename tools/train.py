@@ -123,7 +123,7 @@ def start_from(model: SwinIR, path: Path) -> None:
 
 
 def area_matrix(old: int, new: int) -> Tensor:
-    """[new, old]: how much of each of ``old`` equal parts lies in each of ``new``; rows sum to 1."""
+    """[new, old]: the part of each of ``old`` equal shares in each of ``new``; rows sum to 1."""
     edges = torch.arange(new + 1, dtype=torch.float64) / new
     parts = torch.arange(old + 1, dtype=torch.float64) / old
     low = torch.maximum(edges[:-1, None], parts[None, :-1])
