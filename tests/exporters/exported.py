@@ -47,7 +47,8 @@ def network_of(config: SwinIRConfig, seed: int = 0) -> SwinIR:
 
 
 @functools.cache
-def _traced(config: SwinIRConfig, target: str, opset: int) -> dict[str, TracedUnit]:
+def traced(config: SwinIRConfig, target: str, opset: int) -> dict[str, TracedUnit]:
+    """The units of a network of ``config``; equal arguments give the same objects."""
     rewritten = network_of(config, seed=9)  # other weights: only the structure may be used
     apply_rewrites(rewritten, get_recipe(target).rewrites)
     return trace_network(rewritten, opset)
@@ -56,10 +57,10 @@ def _traced(config: SwinIRConfig, target: str, opset: int) -> dict[str, TracedUn
 def shared_traces(target: str) -> mock._patch[mock.Mock]:
     """While patched, exports for ``target`` trace each config and opset once in all tests."""
 
-    def traced(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
-        return _traced(network.config, target, opset)
+    def shared(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
+        return traced(network.config, target, opset)
 
-    return mock.patch.object(onnx_exporter, "trace_network", traced)
+    return mock.patch.object(onnx_exporter, "trace_network", shared)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import onnx
 import pytest
-from exported import JPEG, SMALL, network_of
+from exported import JPEG, SMALL, network_of, traced
 
 from swinir_deploy.exporters import tracing
-from swinir_deploy.exporters.tracing import block_kind, trace_network
+from swinir_deploy.exporters.tracing import block_kind
 from swinir_deploy.network.swinir import SwinIR, SwinTransformerBlock
 
 
@@ -38,7 +38,7 @@ def test_example_sizes_do_not_meet() -> None:
 
 def test_one_unit_of_each_kind_and_nothing_of_another() -> None:
     network = network_of(JPEG)
-    units = trace_network(network, 20)
+    units = traced(JPEG, "openvino", 23)
     assert set(units) == {
         "opening",
         "entry",

@@ -21,8 +21,8 @@ from swinir_deploy.network.swinir import SwinIR
 LIMIT = 1e-5
 """Largest absolute difference in FP32 to outputs of order 1."""
 
-CATALOGUED = {card.config: card.id for card in reversed(load_catalog().all())}
-"""Distinct configs -> the first model that has it."""
+CATALOGUED = {replace(card.config, img_size=48): card.id for card in reversed(load_catalog().all())}
+"""Distinct configs -> the first model that has it; the training size shapes none of them."""
 
 SMALL = SwinIRConfig(
     upscale=2,
@@ -78,6 +78,7 @@ def test_every_catalogued_configuration(config: SwinIRConfig) -> None:
 
 
 def test_the_catalogue_has_every_official_kind() -> None:
+    assert not any(card.config.ape for card in load_catalog().all())
     upsamplers = {(config.upsampler, config.upscale) for config in CATALOGUED}
     assert upsamplers >= {
         *(("pixelshuffle", scale) for scale in (2, 3, 4, 8)),
