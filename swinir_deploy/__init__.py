@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from swinir_deploy.catalog import ModelCard, load_catalog
     from swinir_deploy.errors import SwinIRDeployError
     from swinir_deploy.evaluation.benchmark import BenchmarkReport, Contender, benchmark
+    from swinir_deploy.evaluation.evaluate import evaluate
     from swinir_deploy.evaluation.parity import Limit, ParityReport, verify
+    from swinir_deploy.evaluation.reports import EvaluationReport, PictureScore, StatedFigure
     from swinir_deploy.exporters.onnx import ExportReport, export_onnx
     from swinir_deploy.imaging.reports import FolderReport, RestoredFile
     from swinir_deploy.imaging.restore import restore
@@ -33,21 +35,25 @@ if TYPE_CHECKING:
 _HOMES = {
     "BenchmarkReport": "swinir_deploy.evaluation.benchmark",
     "Contender": "swinir_deploy.evaluation.benchmark",
+    "EvaluationReport": "swinir_deploy.evaluation.reports",
     "ExportReport": "swinir_deploy.exporters.onnx",
     "FolderReport": "swinir_deploy.imaging.reports",
     "Limit": "swinir_deploy.evaluation.parity",
     "LoadedModel": "swinir_deploy.loading",
     "ModelCard": "swinir_deploy.catalog",
     "ParityReport": "swinir_deploy.evaluation.parity",
+    "PictureScore": "swinir_deploy.evaluation.reports",
     "RestoredFile": "swinir_deploy.imaging.reports",
     "Restorer": "swinir_deploy.imaging.restorer",
     "Runtime": "swinir_deploy.runtimes",
     "RuntimeSpec": "swinir_deploy.runtimes",
     "RuntimeStats": "swinir_deploy.runtimes",
+    "StatedFigure": "swinir_deploy.evaluation.reports",
     "SwinIR": "swinir_deploy.network.swinir",
     "SwinIRConfig": "swinir_deploy.network.config",
     "SwinIRDeployError": "swinir_deploy.errors",
     "benchmark": "swinir_deploy.evaluation.benchmark",
+    "evaluate": "swinir_deploy.evaluation.evaluate",
     "export_onnx": "swinir_deploy.exporters.onnx",
     "load_catalog": "swinir_deploy.catalog",
     "load_model": "swinir_deploy.loading",
@@ -59,22 +65,26 @@ _HOMES = {
 __all__ = [
     "BenchmarkReport",
     "Contender",
+    "EvaluationReport",
     "ExportReport",
     "FolderReport",
     "Limit",
     "LoadedModel",
     "ModelCard",
     "ParityReport",
+    "PictureScore",
     "RestoredFile",
     "Restorer",
     "Runtime",
     "RuntimeSpec",
     "RuntimeStats",
+    "StatedFigure",
     "SwinIR",
     "SwinIRConfig",
     "SwinIRDeployError",
     "__version__",
     "benchmark",
+    "evaluate",
     "export_onnx",
     "load_catalog",
     "load_model",

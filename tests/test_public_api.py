@@ -31,7 +31,8 @@ def test_lazy_homes_and_type_checking_imports_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["load_model", "export_onnx", "open_runtime", "restore", "verify", "benchmark"]
+    "name",
+    ["load_model", "export_onnx", "open_runtime", "restore", "verify", "benchmark", "evaluate"],
 )
 def test_every_argument_and_result_is_annotated(name: str) -> None:
     signature = inspect.signature(getattr(swinir_deploy, name))

@@ -24,6 +24,7 @@ COMMANDS = {
     "export": "Export a model to an ONNX file that has been checked.",
     "restore": "Restore a picture, or a folder of pictures.",
     "verify": "Compare an exported model with the network it came from.",
+    "eval": "Measure a model by the paper's protocol.",
     "bench": "Time models and back ends against each other.",
     "demo": "Export, restore, compare and time the built-in model.",
 }
@@ -31,6 +32,7 @@ COMMANDS = {
 
 _OTHER_NAMES = {
     "bench": ("benchmark", "time", "perf"),
+    "eval": ("evaluate", "measure", "psnr", "score"),
     "export": ("convert", "onnx", "compile"),
     "info": ("show", "inspect", "describe"),
     "models": ("list", "ls", "catalog", "catalogue"),

@@ -1,0 +1,311 @@
+"""Figures that mean what the paper's figures mean, for any model on any back end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from swinir_deploy.catalog import ModelCard, Task, load_catalog
+from swinir_deploy.errors import (
+    BackendUnavailableError,
+    CatalogError,
+    CheckFailedError,
+    DownloadError,
+    InputError,
+    UsageError,
+)
+from swinir_deploy.evaluation.parity import open_runtime_for
+from swinir_deploy.evaluation.protocol import Protocol, Subject
+from swinir_deploy.evaluation.reports import (
+    EvaluationReport,
+    PictureScore,
+    StatedFigure,
+    mean_scores,
+)
+from swinir_deploy.evaluation.testsets import dataset_name, find_reduced, list_pictures
+from swinir_deploy.extras import require
+from swinir_deploy.imaging import read_picture
+from swinir_deploy.runtimes import RuntimeSpec, backend_for, open_runtime
+
+if TYPE_CHECKING:
+    from swinir_deploy.loading import LoadedModel
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    lr: str | os.PathLike[str] | None = None,
+    task: str | None = None,
+    noise: float | None = None,
+    quality: int | None = None,
+    backend: str | None = None,
+    device: str | None = None,
+    tile: int | None = None,
+    self_ensemble: bool = False,
+    reference: bool | str | os.PathLike[str] | LoadedModel = True,
+    offline: bool = False,
+    progress: Callable[[str], None] | None = None,
+    **options: Any,
+) -> EvaluationReport:
+    """Measure a model on a folder of pictures by the paper's protocol (docs/evaluation.md).
+
+    The input is degraded as main_test_swinir.py does it, padded by a mirrored copy to the next
+    window multiple, run whole, cut, rounded and compared. The same is measured for the input
+    itself and, on other back ends, for the network in PyTorch and FP32.
+
+    Args:
+        model: an exported file; for ``torch`` a checkpoint or a catalogue id.
+        data: folder of good pictures; those in folders below are not looked at.
+        lr: folder of the reduced ones, ``NAMExSCALE``; None makes them as MATLAB's bicubic
+            ``imresize`` does. Super-resolution only.
+        task: ``sr``, ``denoise`` or ``jpeg``; None takes what the model says.
+        noise: sigma on 0..255; None takes that of the model's card.
+        quality: of JPEG; None takes that of the model's card.
+        backend: as in :func:`swinir_deploy.open_runtime`.
+        device: likewise.
+        **options: likewise.
+        tile: side of tiles in input pixels, blended as :class:`~swinir_deploy.Restorer` does it;
+            None for whole pictures, as in the paper.
+        self_ensemble: the mean over the eight flips and turns before rounding, the paper's "+".
+        reference: what to compare the back end with: a checkpoint, id or loaded model; True finds
+            it in the catalogue by the model's id, and says so in a note if it cannot; False does
+            without. It runs on the CPU, with the same tiles and ensemble.
+        offline: never download a checkpoint.
+        progress: called with a line before each picture.
+
+    Raises:
+        UsageError: the task, noise or quality is unknown or makes no sense.
+        PictureError: no pictures, or one that cannot be read or has no partner in ``lr``.
+        InputError: a picture too small, or a reduced one of the wrong size.
+        BackendUnavailableError: the back end, or OpenCV for JPEG, is missing.
+    """
+    started = time.perf_counter()
+    name = os.fspath(model)
+    pictures, ignored = list_pictures(data)
+    if backend_for(model, backend).name == "torch":
+        options["offline"] = offline
+    with ExitStack() as stack:
+        runtime = stack.enter_context(open_runtime(model, backend, device, **options))
+        spec = runtime.spec
+        card = _card_of(spec)
+        protocol = _protocol(spec, card, name, task, noise, quality)
+        if lr is not None and protocol.task != "sr":
+            raise UsageError(
+                f"lr is for super-resolution; a {protocol.task} model's input is made from the "
+                "good pictures. Leave it out."
+            )
+        loaded, notes = _reference(spec, name, reference, offline)
+        notes += _notes(protocol, card, spec, tile, self_ensemble, ignored)
+        subjects = [Subject(runtime, tile, self_ensemble)]
+        if loaded is not None:
+            network = stack.enter_context(open_runtime_for(loaded))
+            _require_same_kind(spec, network.spec, name)
+            subjects.append(Subject(network, tile, self_ensemble))
+        scores = tuple(_scores(protocol, subjects, pictures, lr, progress))
+    dataset = dataset_name(data)
+    return EvaluationReport(
+        model=name,
+        spec=spec,
+        protocol=protocol,
+        data=os.fspath(data),
+        dataset=dataset,
+        tile=_tile_used(spec, tile),
+        self_ensemble=self_ensemble,
+        pictures=scores,
+        reference=None if loaded is None else loaded.model_id,
+        stated=_stated(card, protocol, dataset, scores),
+        notes=tuple(notes),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _scores(
+    protocol: Protocol,
+    subjects: list[Subject],
+    pictures: list[Path],
+    lr: str | os.PathLike[str] | None,
+    progress: Callable[[str], None] | None,
+) -> Iterator[PictureScore]:
+    for number, path in enumerate(pictures, 1):
+        if progress is not None:
+            progress(f"{path.name} ({number} of {len(pictures)})")
+        reduced = None if lr is None else find_reduced(lr, path, protocol.scale)
+        try:
+            sample = protocol.sample(
+                read_picture(path).pixels,
+                None if reduced is None else read_picture(reduced).pixels,
+            )
+            baseline = protocol.score(sample.baseline, sample.truth)
+            found = [
+                protocol.score(subject.restore(sample.degraded), sample.truth)
+                for subject in subjects
+            ]
+        except (InputError, UsageError) as error:
+            text = str(error)
+            raise (
+                error if str(path) in text else InputError(f"Cannot measure on {path}: {text}")
+            ) from error
+        height, width = sample.truth.shape[:2]
+        yield PictureScore(path.name, height, width, found[0], baseline, *found[1:])
+
+
+# ------------------------------------------------------------------------------- what is measured
+
+
+def _card_of(spec: RuntimeSpec) -> ModelCard | None:
+    """The catalogue's card, if the model's id is there and the checkpoint is the same."""
+    try:
+        card = load_catalog().get(spec.model_id)
+    except CatalogError:
+        return None
+    is_same = not (card.sha256 and spec.source_sha256) or card.sha256 == spec.source_sha256
+    return card if is_same else None
+
+
+def _protocol(
+    spec: RuntimeSpec,
+    card: ModelCard | None,
+    name: str,
+    task: str | None,
+    noise: float | None,
+    quality: int | None,
+) -> Protocol:
+    if task is not None and task not in get_args(Task):
+        raise UsageError(f"task is {task!r}; it must be one of {', '.join(get_args(Task))}.")
+    chosen = task or (card.task if card else None) or spec.task or ("sr" if spec.scale > 1 else "")
+    if not chosen:
+        raise UsageError(
+            f"{name} does not say what it is for. Name it: --task denoise --noise 25, or "
+            "--task jpeg --quality 40."
+        )
+    if (chosen == "sr") != (spec.scale > 1):
+        raise UsageError(f"{name} has scale {spec.scale}; it cannot be measured as {chosen!r}.")
+    for asked, value, owner in (("noise", noise, "denoise"), ("quality", quality, "jpeg")):
+        if value is not None and chosen != owner:
+            raise UsageError(f"{asked} is for a {owner} model; {name} is one for {chosen!r}.")
+    if chosen == "denoise" and noise is None:
+        noise = card.noise if card else None
+        if noise is None:
+            raise UsageError(f"{name} does not say for which noise it is. Name it: --noise 25.")
+    if chosen == "jpeg" and quality is None:
+        quality = card.quality if card else None
+        if quality is None:
+            raise UsageError(
+                f"{name} does not say for which JPEG quality it is. Name it: --quality 40."
+            )
+    return Protocol(
+        task=cast("Task", chosen),
+        gray=spec.in_chans == 1,
+        scale=spec.scale,
+        noise=noise,
+        quality=quality,
+        real=card.real if card else False,
+    )
+
+
+def _tile_used(spec: RuntimeSpec, tile: int | None) -> int | None:
+    if spec.height is not None or spec.width is not None:
+        return spec.height or spec.width
+    return max(1, tile // spec.window_size) * spec.window_size if tile else None
+
+
+def _notes(
+    protocol: Protocol,
+    card: ModelCard | None,
+    spec: RuntimeSpec,
+    tile: int | None,
+    self_ensemble: bool,
+    ignored: int,
+) -> list[str]:
+    notes = []
+    used = _tile_used(spec, tile)
+    if used is not None:
+        notes.append(f"Measured in tiles of {used} pixels; the paper's figures are of whole ones.")
+    if self_ensemble:
+        notes.append("With self-ensemble; stated figures are without it unless they say so.")
+    if self_ensemble and (spec.io == "image" or used is not None):
+        notes.append("The eight results were clamped one by one before they were averaged.")
+    if spec.io == "image" and protocol.task == "denoise":
+        notes.append("The model takes bytes: the noisy pictures were clamped and rounded.")
+    if protocol.real:
+        notes.append("A model for real-world pictures: the paper gives no figures, no border.")
+    if card is not None and not _fits(card, protocol):
+        notes.append(f"The model was made for another degradation ({card.purpose}).")
+    if ignored:
+        notes.append(f"{ignored} files that are no pictures were left out.")
+    return notes
+
+
+def _fits(card: ModelCard, protocol: Protocol) -> bool:
+    asked = (protocol.task, protocol.noise, protocol.quality)
+    return asked == (card.task, card.noise, card.quality)
+
+
+def _stated(
+    card: ModelCard | None,
+    protocol: Protocol,
+    dataset: str | None,
+    pictures: tuple[PictureScore, ...],
+) -> tuple[StatedFigure, ...]:
+    """The card's figures for this data set that were measured here, too."""
+    if card is None or dataset is None or not _fits(card, protocol):
+        return ()
+    mean = mean_scores([picture.scores for picture in pictures])
+    return tuple(
+        StatedFigure(dataset, figure.metric, figure.value, mean[figure.metric], figure.source)
+        for figure in (*card.published, *card.measured)
+        if figure.dataset == dataset and figure.metric in mean
+    )
+
+
+# --------------------------------------------------------------------------------- the reference
+
+
+def _reference(
+    spec: RuntimeSpec,
+    name: str,
+    reference: bool | str | os.PathLike[str] | LoadedModel,
+    offline: bool,
+) -> tuple[LoadedModel | None, list[str]]:
+    """The network to compare with, or a note why there is none."""
+    if reference is False or (
+        reference is True and (spec.backend, spec.precision) == ("torch", "fp32")
+    ):
+        return None, []
+    try:
+        require("export", "Comparing with PyTorch")
+        from swinir_deploy.loading import LoadedModel, load_model
+
+        if reference is True:
+            loaded = load_model(load_catalog().get(spec.model_id).id, offline=offline)
+        elif isinstance(reference, LoadedModel):
+            loaded = reference
+        else:
+            loaded = load_model(cast("str", reference), offline=offline)
+        if spec.source_sha256 and loaded.source_sha256 != spec.source_sha256:
+            raise UsageError(
+                f"{name} came from a checkpoint with SHA-256 {spec.source_sha256}; that of "
+                f"{loaded.model_id} has {loaded.source_sha256}."
+            )
+    except (BackendUnavailableError, DownloadError, UsageError) as error:
+        if reference is not True:
+            raise
+        return None, [f"Not compared with PyTorch: {error}"]
+    return loaded, []
+
+
+def _require_same_kind(spec: RuntimeSpec, network: RuntimeSpec, name: str) -> None:
+    found = (spec.scale, spec.in_chans, spec.window_size)
+    wanted = (network.scale, network.in_chans, network.window_size)
+    if found != wanted:
+        raise CheckFailedError(
+            f"{name} has scale, channels and window {found}; the reference has {wanted}. "
+            "They are not the same model."
+        )

@@ -1,0 +1,272 @@
+"""The paper's test protocol for one picture: what main_test_swinir.py does, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinir_deploy.catalog import Task
+from swinir_deploy.errors import DeviceMemoryError, InputError
+from swinir_deploy.evaluation.degradations import bicubic_resize, gaussian_noise, jpeg_compress
+from swinir_deploy.evaluation.metrics import psnr, psnr_b, rgb_to_y, ssim
+from swinir_deploy.imaging import Restorer
+from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
+from swinir_deploy.runtimes import Runtime
+
+__all__ = ["Protocol", "Sample", "Subject", "pad_by_mirror", "to_bytes"]
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One picture of a test.
+
+    Attributes:
+        truth: [height, width, channels] uint8, what the result is compared with.
+        degraded: [height / scale, width / scale, channels] float32, what the model gets: around
+            0..1, noise beyond it.
+        baseline: as ``truth``; what there would be without the model: bicubic enlargement, or the
+            degraded picture clamped and rounded as a result is.
+    """
+
+    truth: Bytes
+    degraded: NDArray[np.float32]
+    baseline: Bytes
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a model of one kind is tested.
+
+    Attributes:
+        task: ``sr``, ``denoise`` or ``jpeg``.
+        gray: one channel instead of three.
+        scale: output side divided by input side.
+        noise: sigma on 0..255, of ``denoise``.
+        quality: of ``jpeg``.
+        real: for real-world pictures; the official script leaves no border then.
+    """
+
+    task: Task
+    gray: bool
+    scale: int = 1
+    noise: float | None = None
+    quality: int | None = None
+    real: bool = False
+
+    @property
+    def border_px(self) -> int:
+        """Pixels on each side that are not measured: the scale, for super-resolution."""
+        return self.scale if self.task == "sr" and not self.real else 0
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those that the paper gives for the task, in the catalogue's names, PSNR first."""
+        space = "gray" if self.gray else "y" if self.task == "sr" else "rgb"
+        names = {"sr": ("psnr", "ssim"), "denoise": ("psnr",), "jpeg": ("psnr", "ssim", "psnr_b")}
+        return tuple(f"{name}_{space}" for name in names[self.task])
+
+    @property
+    def baseline(self) -> str:
+        """What the baseline is called: ``bicubic``, ``noisy`` or ``JPEG``."""
+        return {"sr": "bicubic", "denoise": "noisy", "jpeg": "JPEG"}[self.task]
+
+    @property
+    def title(self) -> str:
+        """Such as ``x4`` or ``noise 25``."""
+        amount = {"sr": f"x{self.scale}", "denoise": f"noise {self.noise or 0:g}"}
+        return amount.get(self.task, f"JPEG quality {self.quality}")
+
+    def truth(self, pixels: NDArray[Any]) -> Bytes:
+        """The picture that results are compared with, as OpenCV would have read its file.
+
+        16 bits become 8 by dropping the lower ones. Gray from colour is MATLAB's Y, rounded, for
+        JPEG; else what OpenCV's ``IMREAD_GRAYSCALE`` makes of a PNG file.
+
+        Args:
+            pixels: [height, width, 1 or 3] uint8 or uint16, RGB.
+
+        Returns:
+            [height, width, 1] for a gray protocol, else [height, width, 3].
+        """
+        levels: Bytes = (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)
+        if not self.gray:
+            return levels.repeat(3, axis=2) if levels.shape[2] == 1 else levels
+        if levels.shape[2] == 1:
+            return levels
+        if self.task == "jpeg":
+            luma: Bytes = np.rint(rgb_to_y(levels)).astype(np.uint8)
+        else:
+            weighted = levels.astype(np.int64) @ np.array([9797, 19234, 3737])
+            luma = (weighted >> 15).astype(np.uint8)
+        return luma[..., None]
+
+    def sample(self, pixels: NDArray[Any], reduced: NDArray[Any] | None = None) -> Sample:
+        """Make the picture that the model gets, and the baseline.
+
+        Args:
+            pixels: [height, width, 1 or 3] uint8 or uint16, RGB: the good picture.
+            reduced: the small one of super-resolution; None makes it by :func:`bicubic_resize`
+                from the part of ``pixels`` whose sides the scale divides.
+
+        Raises:
+            InputError: ``reduced`` is not a ``scale``-th of ``pixels``, rounded down.
+            BackendUnavailableError: JPEG without OpenCV.
+        """
+        truth = self.truth(pixels)
+        if self.task == "denoise":
+            noisy = gaussian_noise(truth, self.noise or 0.0).astype(np.float32)
+            return Sample(truth, noisy, to_bytes(noisy))
+        if self.task == "jpeg":
+            compressed = jpeg_compress(truth, self.quality or 0)
+            return Sample(truth, _to_floats(compressed), compressed)
+        height, width = (side // self.scale for side in truth.shape[:2])
+        if min(height, width) < 1:
+            raise InputError(
+                f"The picture has {truth.shape[1]}x{truth.shape[0]} pixels; to be reduced by "
+                f"{self.scale} it needs at least {self.scale}x{self.scale}."
+            )
+        truth = truth[: height * self.scale, : width * self.scale]
+        small = bicubic_resize(truth, 1 / self.scale) if reduced is None else self.truth(reduced)
+        if small.shape[:2] != (height, width):
+            raise InputError(
+                f"The low-resolution picture has {small.shape[1]}x{small.shape[0]} pixels; beside "
+                f"a picture of {pixels.shape[1]}x{pixels.shape[0]} a model of x{self.scale} needs "
+                f"{width}x{height}. Give the pictures reduced by {self.scale}."
+            )
+        return Sample(truth, _to_floats(small), bicubic_resize(small, self.scale))
+
+    def score(self, result: Bytes, truth: Bytes) -> dict[str, float]:
+        """Every measure that the official script prints, the paper's among them.
+
+        Args:
+            result: [height, width, 1 or 3] uint8.
+            truth: the same shape.
+
+        Returns:
+            Name (``psnr_y``, ``ssim_rgb``, ``psnr_b_gray`` ...) -> value; PSNR in dB.
+
+        Raises:
+            UsageError: the pictures are too small to be measured.
+        """
+        space = "gray" if self.gray else "rgb"
+        functions = {"psnr": psnr, "ssim": ssim}
+        if self.task == "jpeg":
+            functions["psnr_b"] = psnr_b
+        border = self.border_px
+        scores = {f"{n}_{space}": f(result, truth, border) for n, f in functions.items()}
+        if not self.gray:
+            scores |= {f"{n}_y": f(result, truth, border, True) for n, f in functions.items()}
+        return scores
+
+
+class Subject:
+    """An open runtime that restores whole pictures the way the official script does."""
+
+    def __init__(
+        self, runtime: Runtime, tile: int | None = None, self_ensemble: bool = False
+    ) -> None:
+        """Prepare; nothing is computed yet.
+
+        Args:
+            runtime: open; it is not closed here.
+            tile: side of a tile in input pixels, for :class:`~swinir_deploy.imaging.Restorer`;
+                None for the whole picture at once, unless the runtime has fixed sides.
+            self_ensemble: the mean over the eight flips and turns of a picture.
+
+        Raises:
+            UsageError: a negative tile.
+        """
+        self._spec = runtime.spec
+        self._bridge = ModelBridge(runtime)
+        is_fixed = runtime.spec.height is not None or runtime.spec.width is not None
+        is_tiled = bool(tile) or is_fixed
+        self._tiler = Restorer(runtime, tile=tile, progress=False) if is_tiled else None
+        self._self_ensemble = self_ensemble
+
+    def restore(self, degraded: NDArray[np.float32]) -> Bytes:
+        """[height * scale, width * scale, channels] for a picture [height, width, channels].
+
+        Padded by :func:`pad_by_mirror`, cut, averaged where asked for, clamped and rounded half
+        to even. A runtime that takes bytes gets the picture clamped and rounded.
+
+        Raises:
+            InputError: a side is too short to be padded.
+            DeviceMemoryError: the picture does not fit into memory.
+        """
+        if not self._self_ensemble:
+            return to_bytes(self._run(degraded))
+        total = np.zeros((), np.float64)
+        for turns, is_flipped in _eight_ways():
+            view = np.rot90(degraded, turns)
+            result = self._run(view[:, ::-1] if is_flipped else view)
+            total = total + np.rot90(result[:, ::-1] if is_flipped else result, -turns)
+        return to_bytes((total / 8).astype(np.float32))
+
+    def _run(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One pass: float32, not clamped unless it was tiled."""
+        height, width = picture.shape[:2]
+        padded = pad_by_mirror(picture, self._spec.window_size)
+        if self._tiler is not None:
+            result = self._tiler.restore_array(padded)
+        else:
+            try:
+                result = self._bridge.run(padded[None])[0]
+            except MemoryRanOutError as error:
+                raise DeviceMemoryError(
+                    f"{self._spec.device} has not enough memory for a whole picture of "
+                    f"{width}x{height} pixels. Measure in tiles: --tile "
+                    f"{32 * self._spec.window_size}."
+                ) from error.__cause__
+            if self._spec.io == "image":
+                result = result / np.float32(255)
+        scale = self._spec.scale
+        cut: NDArray[np.float32] = result[: height * scale, : width * scale]
+        return cut
+
+
+def pad_by_mirror(picture: NDArray[Any], window: int) -> NDArray[Any]:
+    """Both sides up to the *next* multiple of the window, even when they are one already.
+
+    Below the picture comes its own mirror image (the edge row is repeated), then the same to the
+    right. This is the official script's padding, not the network's (imaging.padding).
+
+    Args:
+        picture: [height, width, channels].
+        window: side of an attention window in pixels.
+
+    Raises:
+        InputError: a side is shorter than its padding: the mirror only doubles the picture.
+    """
+    height, width = picture.shape[:2]
+    for axis, side in enumerate((height, width)):
+        padding = (side // window + 1) * window - side
+        if padding > side:
+            raise InputError(
+                f"The input has {width}x{height} pixels; the protocol's padding needs sides of at "
+                f"least {-(-window // 2)}. Leave this picture out."
+            )
+        mirrored = np.concatenate([picture, np.flip(picture, axis)], axis)
+        picture = mirrored.take(range(side + padding), axis)
+    return picture
+
+
+def to_bytes(values: NDArray[np.float32]) -> Bytes:
+    """0..1 as 0..255: clamped, multiplied in single precision, rounded half to even."""
+    levels: Bytes = np.rint(np.clip(values, 0.0, 1.0) * np.float32(255)).astype(np.uint8)
+    return levels
+
+
+def _to_floats(levels: Bytes) -> NDArray[np.float32]:
+    floats: NDArray[np.float32] = levels.astype(np.float32) / np.float32(255)
+    return floats
+
+
+def _eight_ways() -> Iterator[tuple[int, bool]]:
+    """Quarter turns, and whether the turned picture is flipped."""
+    return ((turns, is_flipped) for turns in range(4) for is_flipped in (False, True))
