@@ -133,7 +133,7 @@ def test_img_range_and_key_are_passed_on(path: Path) -> None:
             CheckpointError,
             ("no file", "Did you mean", "'medium-sr-x4'"),
         ),
-        ("tiny-sr-x3", CatalogError, ("no model 'tiny-sr-x3'", "'tiny-sr-x4'")),
+        ("tiny-sr-x5", CatalogError, ("no model 'tiny-sr-x5'", "'tiny-sr-x4'")),
         ("weights", CheckpointError, ("is a folder",)),
         ("", CheckpointError, ("is a folder",)),
     ],

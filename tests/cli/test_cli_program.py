@@ -88,8 +88,8 @@ def test_no_command_shows_the_help_as_a_usage_error(swinir: Program) -> None:
         (["models", "--task", "denose"], "Did you mean 'denoise'?"),
         (["export", "--size", "med"], "Did you mean 'medium'?"),
         (["export", "--model", "tiny-sr-x5"], "Did you mean 'tiny-sr-x4'"),
-        (["export", "--task", "sr", "--scale", "5"], "Possible: sr x4"),
-        (["models", "--task", "sr", "--gray"], "Possible: sr x4"),
+        (["export", "--task", "sr", "--scale", "5"], "Possible: sr x2 (tiny, light, medium)"),
+        (["models", "--task", "sr", "--gray"], "Possible: sr x2 (tiny, light, medium)"),
         (["export", "--task", "denoise"], "15, 25, 50"),
         (["export", "--model", "a.pth", "--task", "sr", "--gray"], "--task sr --gray"),
         (["export"], "swinir-deploy export --task sr --scale 4"),
@@ -136,7 +136,10 @@ def test_the_default_says_that_it_is_tiny(swinir: Program, monkeypatch: pytest.M
     note = out.document["notes"][0]
     assert "tiny built-in model" in note
     assert "--model light-sr-x4 or medium-sr-x4" in note
-    for request in (ModelRequest(model="tiny-sr-x4"), ModelRequest(task="sr", size="tiny")):
+    for request in (
+        ModelRequest(model="tiny-sr-x4"),
+        ModelRequest(task="sr", scale=4, size="tiny"),
+    ):
         out = Output()
         assert select_model(request, out, "export").name == "tiny-sr-x4"
         out.answer({}, "")
