@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from swinir_deploy.evaluation.degradations import bicubic_resize
-
 Pixels = npt.NDArray[np.uint8]
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -85,13 +83,6 @@ def load_versions(folder: Path) -> dict[str, list[Pixels]]:
     return versions
 
 
-def make_pair(picture: Pixels, scale: int) -> tuple[Pixels, Pixels]:
-    """The picture cut to a multiple of ``scale``, and its bicubic reduction."""
-    height, width = (side // scale * scale for side in picture.shape[:2])
-    high = np.ascontiguousarray(picture[:height, :width])
-    return high, np.ascontiguousarray(bicubic_resize(high, 1 / scale))
-
-
 def _crop_weights(low: Pixels, patch: int) -> npt.NDArray[np.float64]:
     """How often each crop of the reduced picture is drawn: flat crops teach little.
 
@@ -113,7 +104,7 @@ class PatchSampler:
     """Draws batches of aligned crops with random flips and transpositions.
 
     Args:
-        pairs: (high, low) pictures as :func:`make_pair` gives them.
+        pairs: (high, low) pictures [H, W, channels].
         scale: side of high divided by side of low.
         patch: side of a crop of low.
         seed: of the sampler's own random generator.
@@ -131,7 +122,7 @@ class PatchSampler:
         self.cumulative = np.cumsum(np.concatenate([w.ravel() for w in weights]))
 
     def batch(self, size: int) -> tuple[Pixels, Pixels]:
-        """``[size, 3, patch, patch]`` and ``[size, 3, patch * scale, patch * scale]``."""
+        """``[size, C, patch, patch]`` and ``[size, C, patch * scale, patch * scale]``."""
         draws = self.random.random(size) * self.cumulative[-1]
         positions = np.searchsorted(self.cumulative, draws, side="right")
         lows, highs = [], []

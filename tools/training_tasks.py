@@ -1,0 +1,165 @@
+"""What each built-in model learns: its architecture, its pairs of pictures, where it starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+from training_data import Pixels
+
+from swinir_deploy.evaluation.degradations import bicubic_resize, jpeg_compress
+from swinir_deploy.evaluation.protocol import Protocol
+from swinir_deploy.network import SwinIR, SwinIRConfig
+
+
+@dataclass(frozen=True)
+class Task:
+    """One built-in model, by the protocol that it is measured with."""
+
+    protocol: Protocol
+
+    @property
+    def model_id(self) -> str:
+        """File name of the weights, without suffix."""
+        protocol = self.protocol
+        if protocol.task == "sr":
+            return f"tiny-sr-x{protocol.scale}"
+        amount = protocol.noise if protocol.task == "denoise" else protocol.quality
+        return f"tiny-{protocol.task}-{'gray' if protocol.gray else 'color'}-{amount:g}"
+
+    @property
+    def patch(self) -> int:
+        """Side of the input crops in pixels: whole windows."""
+        return 35 if self.protocol.task == "jpeg" else 32
+
+    def config(self, depths: tuple[int, ...]) -> SwinIRConfig:
+        """The architecture: 32 channels, two heads; windows of 7 and range 255 for JPEG."""
+        is_sr, is_jpeg = self.protocol.task == "sr", self.protocol.task == "jpeg"
+        return SwinIRConfig(
+            upscale=self.protocol.scale,
+            in_chans=1 if self.protocol.gray else 3,
+            window_size=7 if is_jpeg else 8,
+            img_range=255.0 if is_jpeg else 1.0,
+            depths=depths,
+            embed_dim=32,
+            num_heads=(2,) * len(depths),
+            mlp_ratio=2.0,
+            upsampler="pixelshuffledirect" if is_sr else "",
+            resi_connection="1conv",
+        )
+
+    def pair(self, picture: Pixels) -> tuple[Pixels, Pixels]:
+        """(wanted output, input) of one picture [H, W, 3]; the input still without noise."""
+        truth = self.protocol.truth(picture)
+        if self.protocol.task == "denoise":
+            return truth, truth
+        if self.protocol.task == "jpeg":
+            return truth, jpeg_compress(truth, self.protocol.quality or 0)
+        scale = self.protocol.scale
+        height, width = (side // scale * scale for side in truth.shape[:2])
+        high = np.ascontiguousarray(truth[:height, :width])
+        return high, np.ascontiguousarray(bicubic_resize(high, 1 / scale))
+
+    def disturb(self, inputs: Tensor) -> Tensor:
+        """Fresh noise on crops in 0..1, where the model is to remove noise."""
+        if self.protocol.task != "denoise":
+            return inputs
+        return inputs + torch.randn_like(inputs) * ((self.protocol.noise or 0.0) / 255)
+
+
+def start_fresh(model: SwinIR) -> None:
+    """Let the untrained network be (almost) the identity or bilinear interpolation.
+
+    The deep features start small. For super-resolution three channels carry the picture from the
+    first to the last convolution, which saves the steps in which a network learns to copy its
+    input; the architecture stays.
+    """
+    with torch.no_grad():
+        model.conv_after_body.weight *= 0.1
+        model.conv_after_body.bias *= 0.1
+        if not model.config.upsampler:
+            model.conv_last.weight *= 0.1
+            model.conv_last.bias *= 0
+            return
+        scale = model.config.upscale
+        model.conv_first.weight[:3] = 0
+        model.conv_first.bias[:3] = 0
+        head = model.upsample[0]
+        head.weight *= 0.1
+        head.bias *= 0
+        for channel in range(3):
+            model.conv_first.weight[channel, channel, 1, 1] = 1
+            head.weight[:, channel] = 0
+        offsets = (torch.arange(scale) + 0.5) / scale - 0.5
+        taps = torch.stack([(-offsets).clamp(min=0), 1 - offsets.abs(), offsets.clamp(min=0)], 1)
+        kernels = torch.einsum("iy,jx->ijyx", taps, taps).reshape(-1, 3, 3)
+        for channel in range(3):
+            head.weight[channel * scale**2 : (channel + 1) * scale**2, channel] = kernels
+
+
+def start_from(model: SwinIR, path: Path) -> None:
+    """Take over a trained body, and both ends as far as they fit.
+
+    Every parameter of the same name and shape is copied. What differs in shape is reduced: the
+    sub-pixels of a head for another scale become averages of those that they cover, the position
+    biases of a larger window lose the distances that a smaller one does not have, and three
+    channels become one by sum (what reads a picture) or mean (what writes one). A last
+    convolution that the other network does not have starts small.
+    """
+    trained, own = load_file(path), model.state_dict()
+    if not model.config.upsampler:
+        own["conv_last.weight"].mul_(0.1)
+        own["conv_last.bias"].zero_()
+    for name, value in own.items():
+        if name in trained and value.is_floating_point():
+            value.copy_(_fitted(name, trained[name], value, model.config))
+
+
+def _fitted(name: str, old: Tensor, like: Tensor, config: SwinIRConfig) -> Tensor:
+    """``old`` in the shape of ``like``."""
+    if old.shape == like.shape:
+        return old
+    if name.startswith("upsample.0."):
+        side = math.isqrt(old.shape[0] // config.in_chans)
+        cover = area_matrix(side, config.upscale)
+        grid = old.unflatten(0, (config.in_chans, side, side))
+        return torch.einsum("iy,jx,cyx...->cij...", cover, cover, grid).flatten(0, 2)
+    if name.endswith("relative_position_bias_table"):
+        side, wanted = math.isqrt(old.shape[0]), 2 * config.window_size - 1
+        cut = (side - wanted) // 2
+        return F.pad(old.unflatten(0, (side, side)), [0, 0] + [-cut] * 4).flatten(0, 1)
+    if name == "conv_first.weight":
+        return old.sum(1, keepdim=True)
+    if name in ("conv_last.weight", "conv_last.bias"):
+        return old.mean(0, keepdim=True)
+    raise ValueError(f"{name}: {tuple(old.shape)} does not fit {tuple(like.shape)}")
+
+
+def area_matrix(old: int, new: int) -> Tensor:
+    """[new, old]: the part of each of ``old`` equal shares in each of ``new``; rows sum to 1."""
+    edges = torch.arange(new + 1, dtype=torch.float64) / new
+    parts = torch.arange(old + 1, dtype=torch.float64) / old
+    low = torch.maximum(edges[:-1, None], parts[None, :-1])
+    high = torch.minimum(edges[1:, None], parts[None, 1:])
+    return ((high - low).clamp(min=0) * new).float()
+
+
+def unit_range(config: SwinIRConfig, weights: dict[str, Tensor], factor: float) -> None:
+    """Turn weights for pictures in 0..1 into weights for 0..``factor``, the function unchanged.
+
+    Networks are trained on 0..1, where one learning rate suits every layer. The first convolution
+    is divided and the last one multiplied, in place. Only for networks that end in ``conv_last``.
+    """
+    if factor == 1.0:
+        return
+    if config.upsampler:
+        raise ValueError("only networks without an upsampler change their range")
+    weights["conv_first.weight"] /= factor
+    weights["conv_last.weight"] *= factor
+    weights["conv_last.bias"] *= factor
