@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo-output
+TRAINING ?= build/training
 
 # PyTorch's builds without CUDA carry "+cpu" in their version (constraints.txt asks for them), so
 # that a machine without a GPU never downloads CUDA. If your package index has none, set
@@ -12,7 +13,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 
-.PHONY: demo test test-fast lint types package-check clean
+.PHONY: demo test test-fast lint types package-check train clean
 
 demo: $(VENV)/installed-cpu
 	$(BIN)/swinir-deploy demo -o $(OUT)
@@ -33,6 +34,12 @@ types: $(VENV)/installed-dev
 # The wheel in a clean environment without torch restores a picture from an exported file.
 package-check: $(VENV)/installed-dev
 	PYTHON=$(PYTHON) BIN=$(abspath $(BIN)) bash tools/check_package.sh
+
+# Trains a built-in model again: make train MODEL=tiny-denoise-gray-25. Pictures are collected once;
+# an interrupted run goes on where it stopped.
+train: $(VENV)/installed-dev
+	test -e $(TRAINING)/pictures/manifest.json || $(BIN)/python tools/training_pictures.py $(TRAINING)/pictures
+	$(BIN)/python tools/train.py --model $(MODEL) --pictures $(TRAINING)/pictures --compile --out $(TRAINING)/$(MODEL)
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist

@@ -1,12 +1,12 @@
 """Train one of the built-in models.
 
     python tools/training_pictures.py pictures/
-    python tools/train.py --task sr --scale 4 --pictures pictures/ --minutes 85 --out run/
+    python tools/train.py --model tiny-sr-x4 --pictures pictures/ --out run/
 
 Writes into ``--out``: ``log.jsonl`` (one line a validation), ``last.pt`` (everything needed to
 go on: the same command resumes) and ``tiny-sr-x4.safetensors`` (averaged weights, FP32,
-official names). The schedule runs over ``--steps`` or, on a machine of unknown speed, over
-``--minutes`` of training. Uses a GPU when there is one.
+official names). How each model was trained stands in training_tasks.py; options change it. Uses a
+GPU when there is one.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from training_data import PatchSampler, Pixels, load_versions
 from training_network import TrainingForward
-from training_tasks import Task, start_fresh, start_from, unit_range
+from training_tasks import TASKS, Task, start_fresh, start_from, unit_range
 
-from swinir_deploy.evaluation.protocol import Protocol, Sample, pad_by_mirror, to_bytes
+from swinir_deploy.evaluation.protocol import Sample, pad_by_mirror, to_bytes
 from swinir_deploy.evaluation.testsets import find_reduced, list_pictures
 from swinir_deploy.network import SwinIR, SwinIRConfig
+
+WEIGHTS = Path(__file__).parents[1] / "swinir_deploy" / "weights"
 
 VALIDATION = (
     *("coffee", "china", "LadyBird", "lighthouse", "FallenLeaf_contents_images_2560x1600"),
@@ -100,11 +102,11 @@ def split(
     return training, validation
 
 
-def save_weights(path: Path, task: Task, config: SwinIRConfig, averaged: dict[str, Tensor]) -> str:
+def save_weights(path: Path, config: SwinIRConfig, averaged: dict[str, Tensor]) -> str:
     """Write the averaged parameters as safetensors and return the file's SHA-256."""
     metadata = {
         "format": "pt",
-        "model_id": task.model_id,
+        "model_id": path.stem,
         "config": json.dumps(config.to_dict()),
     }
     tensors = {name: value.float().cpu().clone() for name, value in averaged.items()}
@@ -124,8 +126,9 @@ class Trainer:
         self.config = self.task.config(tuple(options.depths))
         trained = dataclasses.replace(self.config, img_range=1.0)  # see unit_range
         self.model = SwinIR(trained)
-        if options.start_from:
-            start_from(self.model, options.start_from)
+        start = options.start_from or (task.start and WEIGHTS / f"{task.start}.safetensors")
+        if start:
+            start_from(self.model, start)
         else:
             start_fresh(self.model)
         self.model.to(self.device)
@@ -159,21 +162,20 @@ class Trainer:
         }
         torch.save(state, self.out / "last.part")
         (self.out / "last.part").replace(self.out / "last.pt")
-        path = self.out / f"{self.task.model_id}.safetensors"
-        return save_weights(path, self.task, self.config, self.averaged)
+        path = self.out / f"{self.options.model}.safetensors"
+        return save_weights(path, self.config, self.averaged)
 
     @property
     def progress(self) -> float:
         """How much of the schedule is done, 0..1."""
-        if self.options.minutes:
-            return self.seconds / (60.0 * self.options.minutes)
-        return self.step / self.options.steps
+        return self.step / (self.options.steps or self.task.steps)
 
     def train_step(self, low: Pixels, high: Pixels) -> float:
         """One update; returns the loss."""
         inputs = torch.from_numpy(low).to(self.device).float() / 255
         wanted = torch.from_numpy(high).to(self.device).float() / 255
-        rate = learning_rate(self.progress, self.step, self.options.rate, self.options.warm_up)
+        peak = self.options.rate or self.task.rate
+        rate = learning_rate(self.progress, self.step, peak, self.options.warm_up)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=not self.options.fp32):
@@ -198,15 +200,8 @@ class Trainer:
 
 def run(options: argparse.Namespace) -> None:
     """Train until the schedule ends, resuming where an earlier run stopped."""
-    is_sr, is_jpeg = options.task == "sr", options.task == "jpeg"
-    protocol = Protocol(
-        options.task,
-        gray=options.gray,
-        scale=options.scale if is_sr else 1,
-        noise=options.noise if options.task == "denoise" else None,
-        quality=options.jpeg if is_jpeg else None,
-    )
-    task = Task(protocol)
+    task = TASKS[options.model]
+    protocol = task.protocol
     trainer = Trainer(options, task)
     training, validation = split(load_versions(options.pictures), task)
     # The seed depends on the step, so that a resumed run does not repeat its crops.
@@ -245,21 +240,16 @@ def run(options: argparse.Namespace) -> None:
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--task", choices=["sr", "denoise", "jpeg"], default="sr")
-    parser.add_argument("--scale", type=int, choices=[2, 3, 4], default=4, help="of sr")
-    parser.add_argument("--noise", type=float, default=25.0, help="sigma on 0..255, of denoise")
-    parser.add_argument("--jpeg", type=int, default=40, help="quality, of jpeg")
-    parser.add_argument("--gray", action="store_true", help="denoise and jpeg: one channel")
+    parser.add_argument("--model", choices=list(TASKS), required=True)
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--test", type=Path, help="a test set, logged and never chosen on")
     parser.add_argument("--test-lr", type=Path, help="its pictures reduced by the scale")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start-from", type=Path, help="safetensors of a trained body")
+    parser.add_argument("--start-from", type=Path, help="weights to start from")
     parser.add_argument("--depths", type=int, nargs="+", default=[4, 4])
-    parser.add_argument("--steps", type=int, default=20000)
-    parser.add_argument("--minutes", type=float, help="length of the schedule, instead of --steps")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
+    parser.add_argument("--steps", type=int, help="length of the schedule")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--warm-up", type=int, default=300, help="steps")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the average")
     parser.add_argument("--every", type=int, default=500, help="steps between validations")

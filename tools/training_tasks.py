@@ -20,18 +20,19 @@ from swinir_deploy.network import SwinIR, SwinIRConfig
 
 @dataclass(frozen=True)
 class Task:
-    """One built-in model, by the protocol that it is measured with."""
+    """One built-in model: the protocol that it is measured with, and how it was trained.
+
+    Attributes:
+        protocol: what is made of good pictures, and how results are measured.
+        start: the built-in model whose weights it starts from; empty for a fresh start.
+        steps: length of the schedule.
+        rate: peak learning rate.
+    """
 
     protocol: Protocol
-
-    @property
-    def model_id(self) -> str:
-        """File name of the weights, without suffix."""
-        protocol = self.protocol
-        if protocol.task == "sr":
-            return f"tiny-sr-x{protocol.scale}"
-        amount = protocol.noise if protocol.task == "denoise" else protocol.quality
-        return f"tiny-{protocol.task}-{'gray' if protocol.gray else 'color'}-{amount:g}"
+    start: str
+    steps: int
+    rate: float
 
     @property
     def patch(self) -> int:
@@ -71,6 +72,24 @@ class Task:
         if self.protocol.task != "denoise":
             return inputs
         return inputs + torch.randn_like(inputs) * ((self.protocol.noise or 0.0) / 255)
+
+
+TASKS = {
+    "tiny-sr-x4": Task(Protocol("sr", False, 4), "", 16500, 1.5e-3),
+    "tiny-sr-x2": Task(Protocol("sr", False, 2), "tiny-sr-x4", 4200, 8e-4),
+    "tiny-sr-x3": Task(Protocol("sr", False, 3), "tiny-sr-x4", 1360, 5e-4),
+    "tiny-denoise-color-25": Task(
+        Protocol("denoise", False, noise=25.0), "tiny-sr-x4", 6000, 1.2e-3
+    ),
+    "tiny-denoise-gray-25": Task(
+        Protocol("denoise", True, noise=25.0), "tiny-denoise-color-25", 4000, 8e-4
+    ),
+    "tiny-jpeg-color-40": Task(
+        Protocol("jpeg", False, quality=40), "tiny-denoise-color-25", 3000, 8e-4
+    ),
+    "tiny-jpeg-gray-40": Task(Protocol("jpeg", True, quality=40), "tiny-jpeg-color-40", 2500, 6e-4),
+}
+"""Model id -> how to train it again."""
 
 
 def start_fresh(model: SwinIR) -> None:
