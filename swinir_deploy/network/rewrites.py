@@ -7,11 +7,12 @@ are applied in the order of :data:`REWRITES` by the name that an export recipe g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from swinir_deploy.network.swinir import SwinIR, WindowAttention
+from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock, WindowAttention
 
 __all__ = [
     "HEAD_DIM_MULTIPLE",
@@ -20,6 +21,7 @@ __all__ = [
     "apply_rewrites",
     "expand_position_bias",
     "fold_attention_scale",
+    "rescale_residual",
 ]
 
 HEAD_DIM_MULTIPLE = 8
@@ -72,12 +74,50 @@ def align_heads(network: SwinIR, multiple: int = HEAD_DIM_MULTIPLE) -> None:
         attention.head_dim = new
 
 
+@torch.no_grad()
+def rescale_residual(network: SwinIR, scale_log2: int) -> None:
+    """Multiply the deep-feature stream by s = 2**-scale_log2; the output stays the same.
+
+    SwinIR's stream grows from block to block, in the official medium models past 65504, where
+    FP16 ends. Everything that opens the stream or is added to it is multiplied by s; what reads
+    it is a LayerNorm, which takes any factor out again once its eps is multiplied by s**2, or the
+    convolution of an RSTB, which is homogeneous but for its biases. Powers of two change no
+    mantissa, so that in FP32 not a bit of the output changes short of underflow.
+
+    Unlike the rewrites of :data:`REWRITES` it has an argument, which depends on the weights:
+    :mod:`swinir_deploy.exporters.calibration` measures it. A second call multiplies once more.
+
+    Args:
+        network: changed in place.
+        scale_log2: k of s = 2**-k; 0 leaves all as it is.
+    """
+    scale = 2.0**-scale_log2
+    opening = network.patch_embed
+    if opening.norm is None:
+        opening.scale *= scale  # conv_first cannot take it: the long skip reads its output too
+    else:
+        _multiply(scale, opening.norm.weight, opening.norm.bias)
+    if network.config.ape:
+        _multiply(scale, network.absolute_pos_embed)
+    for layer in cast("list[RSTB]", list(network.layers)):
+        for block in cast("list[SwinTransformerBlock]", list(layer.residual_group.blocks)):
+            for writer in (block.attn.proj, block.mlp.fc2):
+                _multiply(scale, writer.weight, writer.bias)
+            for norm in (block.norm1, block.norm2):
+                norm.eps *= scale**2
+        for module in layer.conv.modules():
+            # With '3conv' the LeakyReLUs between are homogeneous too: biases are all there is.
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                _multiply(scale, module.bias)
+    network.norm.eps *= scale**2
+
+
 REWRITES: dict[str, Callable[[SwinIR], None]] = {
     "fold_attention_scale": fold_attention_scale,
     "expand_position_bias": expand_position_bias,
     "align_heads": align_heads,
 }
-"""Name -> rewrite, in the order in which they must be applied."""
+"""Name -> rewrite, in the order in which they must be applied; what any network can have."""
 
 
 def apply_rewrites(network: SwinIR, names: Iterable[str]) -> None:
@@ -97,6 +137,11 @@ def apply_rewrites(network: SwinIR, names: Iterable[str]) -> None:
 
 def _attentions(network: SwinIR) -> Iterator[WindowAttention]:
     return (module for module in network.modules() if isinstance(module, WindowAttention))
+
+
+def _multiply(factor: float, *tensors: Tensor) -> None:
+    for tensor in tensors:
+        tensor *= factor
 
 
 def _pad_dimension(tensor: Tensor, dimension: int, size: int) -> Tensor:

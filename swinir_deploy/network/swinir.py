@@ -187,15 +187,22 @@ class RSTB(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """The LayerNorm over channels that opens the deep-feature stream (patch size 1)."""
+    """The LayerNorm over channels that opens the deep-feature stream (patch size 1).
+
+    ``scale`` is what ``rescale_residual`` multiplies the stream by where there is no norm, whose
+    weights could take it.
+    """
 
     def __init__(self, config: SwinIRConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.embed_dim) if config.patch_norm else None
+        self.scale = 1.0
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        return image if self.norm is None else _norm_channels(self.norm, image)
+        if self.norm is not None:
+            return _norm_channels(self.norm, image)
+        return image if self.scale == 1.0 else image * self.scale
 
 
 class SwinIR(nn.Module):
