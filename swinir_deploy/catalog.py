@@ -34,14 +34,15 @@ class Figure:
             ``*_rgb`` on all channels, ``*_gray`` on gray pictures.
         value: of the metric, averaged over the data set.
         source: who says so, and under which protocol.
-        bicubic: the same for bicubic interpolation, where it was measured beside it.
+        baseline: the same without the model, where it was measured beside it: for bicubic
+            interpolation, the noisy picture or the JPEG.
     """
 
     dataset: str
     metric: str
     value: float
     source: str
-    bicubic: float | None = None
+    baseline: float | None = None
 
 
 @dataclass(frozen=True)
@@ -323,8 +324,8 @@ def _figure_lines(figures: Iterable[Figure]) -> list[str]:
     """For people, a line for each metric and source: ``psnr_y: Set5 32.92, ... (source)``."""
     lines: dict[tuple[str, str], list[str]] = {}
     for figure in figures:
-        baseline = "" if figure.bicubic is None else f" (bicubic {figure.bicubic:g})"
-        text = f"{figure.dataset} {figure.value:g}{baseline}"
+        before = "" if figure.baseline is None else f" (without the model {figure.baseline:g})"
+        text = f"{figure.dataset} {figure.value:g}{before}"
         lines.setdefault((figure.metric, figure.source), []).append(text)
     return [f"{metric}: {', '.join(found)} ({source})" for (metric, source), found in lines.items()]
 
