@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -15,11 +16,17 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 import train  # noqa: E402
 import training_data  # noqa: E402
+import training_tasks  # noqa: E402
 from training_network import TrainingForward  # noqa: E402
+from training_tasks import TASKS, Task  # noqa: E402
 
 from swinir_deploy.network import SwinIR  # noqa: E402
 
-TASK = train.Task("sr", 4)
+TASK = TASKS["tiny-sr-x4"]
+
+
+def sr_task(scale: int) -> Task:
+    return TASKS[f"tiny-sr-x{scale}"]
 
 
 @pytest.fixture
@@ -29,25 +36,27 @@ def picture() -> np.ndarray:
     return cells.repeat(8, axis=0).repeat(8, axis=1)
 
 
-def test_the_training_forward_is_the_networks():
+@pytest.mark.parametrize("name", ["tiny-sr-x4", "tiny-denoise-color-25", "tiny-jpeg-gray-40"])
+def test_the_training_forward_is_the_networks(name):
     torch.manual_seed(0)
-    config = TASK.config((2, 4))
+    config = TASKS[name].config((2, 4))
     model = SwinIR(config)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
-        image = torch.rand(2, 3, 24, 24)
+        side = 3 * config.window_size
+        image = torch.rand(2, config.in_chans, side, side)
         expected = model(image)
         torch.testing.assert_close(
-            TrainingForward(model, config, 24)(image), expected, atol=1e-4, rtol=1e-4
+            TrainingForward(model, config, side)(image), expected, atol=1e-4, rtol=1e-4
         )
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_training_starts_as_bilinear_interpolation(scale):
     torch.manual_seed(0)
-    model = SwinIR(train.Task("sr", scale).config((2,)))
-    train.start_as_bilinear(model, scale)
+    model = SwinIR(sr_task(scale).config((2,)))
+    training_tasks.start_fresh(model)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith(("conv_after_body", "upsample.0")) and parameter.ndim == 4:
@@ -94,7 +103,7 @@ def test_versions_drop_copies_and_keep_validation_apart(picture, tmp_path):
     versions = training_data.load_versions(tmp_path)
     assert sorted(versions) == ["copy", "other__coffee"]
     training, validation = train.split(versions, TASK)
-    assert [high.shape for high, _ in validation] == [(240, 252, 3)]
+    assert [sample.truth.shape for sample in validation] == [(240, 252, 3)]
     assert all(high.shape[0] == 4 * low.shape[0] for high, low in training)
 
 
@@ -112,9 +121,9 @@ def test_another_scale_starts_as_a_reduction_of_the_trained_one(scale, tmp_path)
     torch.manual_seed(0)
     trained = SwinIR(TASK.config((2,))).eval()
     path = tmp_path / "trained.safetensors"
-    train.save_weights(path, TASK, trained.config, dict(trained.named_parameters()))
-    model = SwinIR(train.Task("sr", scale).config((2,))).eval()
-    train.start_from(model, path)
+    train.save_weights(path, trained.config, dict(trained.named_parameters()))
+    model = SwinIR(sr_task(scale).config((2,))).eval()
+    training_tasks.start_from(model, path)
     with torch.no_grad():
         image = torch.rand(1, 3, 16, 24)
         fine = trained(image)
@@ -122,3 +131,56 @@ def test_another_scale_starts_as_a_reduction_of_the_trained_one(scale, tmp_path)
         by_twelve = fine.repeat_interleave(3, 2).repeat_interleave(3, 3)
         expected = torch.nn.functional.avg_pool2d(by_twelve, 12 // scale)
         torch.testing.assert_close(model(image), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_only_denoising_disturbs_and_by_sigma():
+    inputs = torch.full((4, 3, 64, 64), 0.5)
+    assert torch.equal(TASK.disturb(inputs), inputs)
+    torch.manual_seed(0)
+    noise = TASKS["tiny-denoise-gray-25"].disturb(inputs) - inputs
+    assert float(noise.std()) * 255 == pytest.approx(25, rel=0.02)
+    assert abs(float(noise.mean())) * 255 < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"), [("tiny-denoise-gray-25", 1), ("tiny-jpeg-color-40", 3)]
+)
+def test_pairs_are_as_the_task_degrades_them(picture, name, channels):
+    high, low = TASKS[name].pair(picture)
+    assert high.shape == low.shape == (240, 320, channels)
+    assert (high == low).all() == ("denoise" in name)
+
+
+def test_one_body_serves_other_windows_and_channels(tmp_path):
+    """Gray pictures in all three channels, and the position biases of the smaller window."""
+    torch.manual_seed(0)
+    trained = SwinIR(TASKS["tiny-denoise-color-25"].config((2,))).eval()
+    path = tmp_path / "trained.safetensors"
+    train.save_weights(path, trained.config, dict(trained.named_parameters()))
+    gray = SwinIR(TASKS["tiny-denoise-gray-25"].config((2,))).eval()
+    training_tasks.start_from(gray, path)
+    small = SwinIR(TASKS["tiny-jpeg-color-40"].config((2,))).eval()
+    training_tasks.start_from(small, path)
+    with torch.no_grad():
+        image = torch.rand(1, 1, 16, 16)
+        colour = image.repeat(1, 3, 1, 1) + trained.mean
+        expected = (trained(colour) - trained.mean).mean(1, keepdim=True)
+        torch.testing.assert_close(gray(image), expected, atol=1e-5, rtol=1e-5)
+    table = "layers.0.residual_group.blocks.0.attn.relative_position_bias_table"
+    large, cut = trained.state_dict()[table], small.state_dict()[table]
+    for rows in (-6, 0, 6):  # the same distance has the same bias
+        for columns in (-6, 0, 6):
+            before = large[(rows + 7) * 15 + columns + 7]
+            assert torch.equal(cut[(rows + 6) * 13 + columns + 6], before)
+
+
+def test_weights_for_bytes_are_the_same_function(tmp_path):
+    torch.manual_seed(0)
+    config = TASKS["tiny-jpeg-color-40"].config((2,))
+    model = SwinIR(dataclasses.replace(config, img_range=1.0)).eval()
+    path = tmp_path / "model.safetensors"
+    train.save_weights(path, config, dict(model.named_parameters()))
+    saved = SwinIR.from_state_dict(config, training_tasks.load_file(path)).eval()
+    with torch.no_grad():
+        image = torch.rand(1, 3, 14, 21)
+        torch.testing.assert_close(saved(image), model(image), atol=1e-5, rtol=1e-5)
