@@ -23,7 +23,9 @@ LAYERS = [
     {"checkpoint", "download"},
     {"checkpoint_files", "hyperparameters", "catalog", "transfer"},
     {"network"},
-    {"artifact", "atomic", "comparison", "extras", "hashing", "locking"},
+    {"engine_files"},
+    {"gpu", "tensorrt_library"},
+    {"artifact", "atomic", "comparison", "extras", "hashing", "locking", "tensorrt_api"},
     {"errors"},
 ]
 """From the top of the house to its foundation; a module imports from its own layer downwards."""

@@ -1,0 +1,97 @@
+"""The GPU that is here, asked through cuda-python, which needs neither torch nor a compiler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swinir_deploy.errors import BackendUnavailableError, UsageError
+
+__all__ = ["Gpu", "find_gpu"]
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One CUDA device.
+
+    Attributes:
+        index: its number, as CUDA counts.
+        name: as its driver gives it, such as ``NVIDIA GeForce RTX 4090``.
+        capability: compute capability, such as ``8.9``.
+        memory_bytes: of the whole device.
+    """
+
+    index: int
+    name: str
+    capability: str
+    memory_bytes: int
+
+    @property
+    def architecture(self) -> str:
+        """The capability as targets name it, such as ``sm89``."""
+        return f"sm{self.capability.replace('.', '')}"
+
+
+def find_gpu(index: int = 0) -> Gpu:
+    """The GPU with this number.
+
+    Asked before any object of TensorRT is made: without a GPU, some of its factories give
+    pointers to nowhere.
+
+    Raises:
+        BackendUnavailableError: cuda-python, the driver or a GPU is missing; the message says
+            which, and what to install.
+        UsageError: there are GPUs, but none with this number.
+    """
+    try:
+        from cuda.bindings import runtime
+    except ImportError as error:
+        raise BackendUnavailableError(
+            "Asking for the GPU needs cuda-python, which is not installed: "
+            "pip install cuda-bindings"
+        ) from error
+    try:
+        status, count = runtime.cudaGetDeviceCount()
+    except RuntimeError as error:  # its own library was not found
+        raise BackendUnavailableError(
+            f"The CUDA runtime cannot be loaded: {error}. Install a driver and CUDA libraries "
+            "that fit each other."
+        ) from error
+    codes = runtime.cudaError_t
+    if status == codes.cudaErrorInsufficientDriver:
+        raise BackendUnavailableError(
+            "No NVIDIA driver is installed here, or one that is too old for "
+            f"CUDA {_toolkit_version(runtime)}. Install a newer driver (nvidia-smi shows the one "
+            "that is there)."
+        )
+    if status == codes.cudaErrorNoDevice or (status == codes.cudaSuccess and count == 0):
+        raise BackendUnavailableError(
+            "There is an NVIDIA driver, but no GPU that it may use. In a container, give it one "
+            "(docker run --gpus all); CUDA_VISIBLE_DEVICES may hide it, too."
+        )
+    if status != codes.cudaSuccess:
+        raise BackendUnavailableError(
+            f"CUDA cannot say which GPUs are here ({status.name}). Run nvidia-smi to see whether "
+            "the driver works."
+        )
+    if not 0 <= index < count:
+        raise UsageError(f"There is no GPU {index}; this machine has {count}, counted from 0.")
+    status, properties = runtime.cudaGetDeviceProperties(index)
+    if status != codes.cudaSuccess:
+        raise BackendUnavailableError(
+            f"CUDA cannot describe GPU {index} ({status.name}). Run nvidia-smi to see whether the "
+            "driver works."
+        )
+    return Gpu(
+        index=index,
+        name=properties.name.split(b"\0")[0].decode(errors="replace"),
+        capability=f"{properties.major}.{properties.minor}",
+        memory_bytes=int(properties.totalGlobalMem),
+    )
+
+
+def _toolkit_version(runtime: object) -> str:
+    """Of the CUDA that cuda-python was made for, such as ``13.0``."""
+    status, number = runtime.getLocalRuntimeVersion()  # type: ignore[attr-defined]
+    if status.value != 0 or not number:
+        return "13"
+    return f"{number // 1000}.{number % 1000 // 10}"
