@@ -3,13 +3,7 @@
 Needs NumPy, Pillow and tqdm; neither torch nor any back end.
 """
 
-from swinir_deploy.imaging.files import (
-    DEFAULT_QUALITY,
-    PICTURE_SUFFIXES,
-    check_target,
-    read_picture,
-    write_picture,
-)
+from swinir_deploy.imaging.files import PICTURE_SUFFIXES, read_picture
 from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
 from swinir_deploy.imaging.padding import crop, pad_to_window
 from swinir_deploy.imaging.picture import Picture
@@ -21,6 +15,7 @@ from swinir_deploy.imaging.restorer import (
     Restorer,
 )
 from swinir_deploy.imaging.tiling import AxisPlan, Tile, TilePlan, blend_strips, plan_tiles
+from swinir_deploy.imaging.writing import DEFAULT_QUALITY, check_target, write_picture
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",

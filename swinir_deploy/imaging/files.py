@@ -1,17 +1,17 @@
-"""Picture files: PNG, JPEG, WebP, TIFF and BMP, 8 and 16 bit, read and written whole.
+"""Reads picture files: PNG, JPEG, WebP, TIFF and BMP, 8 and 16 bit.
 
 Pillow does the work, except where it would reduce 16 bits to 8 (:mod:`.png16`, :mod:`.tiff16`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import (
     BmpImagePlugin,
     Image,
@@ -20,9 +20,10 @@ from PIL import (
     TiffImagePlugin,
     WebPImagePlugin,
 )
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from swinir_deploy.atomic import atomic_output
-from swinir_deploy.errors import InputError, PictureError, UsageError
+from swinir_deploy.errors import PictureError
 from swinir_deploy.imaging.decode import (
     ORIENTATION_TAG,
     arrays,
@@ -32,19 +33,18 @@ from swinir_deploy.imaging.decode import (
 )
 from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS, check_size, pillow_limit
 from swinir_deploy.imaging.picture import Picture
-from swinir_deploy.imaging.png16 import Png16Writer, is_png16, read_png16
-from swinir_deploy.imaging.tiff16 import is_tiff16, tiff_tags, write_tiff16
+from swinir_deploy.imaging.png16 import is_png16, read_png16
+from swinir_deploy.imaging.tiff16 import is_tiff16, tiff_tags
 
 __all__ = [
-    "DEFAULT_QUALITY",
     "PICTURE_SUFFIXES",
-    "check_target",
+    "decoding",
+    "format_of",
+    "opened",
+    "opened_tiff",
     "read_picture",
-    "write_picture",
+    "reading",
 ]
-
-DEFAULT_QUALITY = 95
-"""Of JPEG and WebP output: restored detail is what the user came for."""
 
 PICTURE_SUFFIXES = {
     ".bmp": "BMP",
@@ -65,12 +65,6 @@ _FORMATS = {
     "TIFF": TiffImagePlugin,
     "BMP": BmpImagePlugin,
 }
-_WITH_ALPHA = ("PNG", "WEBP", "TIFF")
-_WITH_16_BIT = ("PNG", "TIFF")
-_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
-
-
-# ---------------------------------------------------------------------------------------- reading
 
 
 def read_picture(
@@ -91,11 +85,20 @@ def read_picture(
             ``max_pixels``, or a kind of pixel that is not supported (floating point, 32 bit).
     """
     source = Path(path)
-    try:
+    with reading(source):
         with open(source, "rb") as handle:
             head = handle.read(16)
-            kind = _format_of(head, source)
+            kind = format_of(head, source)
             data = head + handle.read()
+        with decoding(source, kind, len(data)):
+            return _decode(data, kind, source, max_pixels)
+
+
+@contextlib.contextmanager
+def reading(source: Path) -> Iterator[None]:
+    """Say what went wrong when a file was opened or read."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise PictureError(
             f"Cannot read {source}: there is no such file. Check the path."
@@ -106,10 +109,20 @@ def read_picture(
         raise PictureError(
             f"Cannot read {source}: {error.strerror or error}. Check the path and its permissions."
         ) from error
+
+
+@contextlib.contextmanager
+def decoding(source: Path, kind: str, size_bytes: int) -> Iterator[None]:
+    """Say what went wrong when the content of a file was looked at."""
     try:
-        return _decode(data, kind, source, max_pixels)
-    except (PictureError, MemoryError):
+        yield
+    except PictureError:
         raise
+    except MemoryError as error:
+        raise PictureError(
+            f"Cannot read {source}: there is not enough memory to decode this {kind} file of "
+            f"{size_bytes} bytes. Close other programs, or cut the picture."
+        ) from error
     except Image.DecompressionBombError as error:
         raise PictureError(
             f"Cannot read {source}: {error}. If the file is to be trusted, raise the limit "
@@ -117,13 +130,17 @@ def read_picture(
         ) from error
     except Exception as error:  # Pillow's decoders raise many types for damaged files.
         raise PictureError(
-            f"Cannot read {source}: this {kind} file of {len(data)} bytes is damaged, cut short or "
-            f"of a rare kind ({error}). Get the file again, or convert it."
+            f"Cannot read {source}: this {kind} file of {size_bytes} bytes is damaged, cut short "
+            f"or of a rare kind ({error}). Get the file again, or convert it."
         ) from error
 
 
-def _format_of(head: bytes, source: Path) -> str:
-    """One of ``_FORMATS``, by the first 16 bytes."""
+def format_of(head: bytes, source: Path) -> str:
+    """What a file is, in Pillow's spelling, by its first 16 bytes.
+
+    Raises:
+        PictureError: none of the formats that are read.
+    """
     if not head:
         raise PictureError(f"Cannot read {source}: it has 0 bytes. Get the file again.")
     for kind in _FORMATS:
@@ -136,24 +153,38 @@ def _format_of(head: bytes, source: Path) -> str:
     )
 
 
-def _decode(data: bytes, kind: str, source: Path, max_pixels: int | None) -> Picture:
-    if kind == "TIFF":
-        tags = tiff_tags(data)
-        width, height = int(tags[256]), int(tags[257])
-        check_size(source, width, height, max_pixels)
-        # A tile may be larger than the picture, and is allocated whole.
-        check_size(source, int(tags.get(322, width)), int(tags.get(323, height)), max_pixels)
-        if is_tiff16(data, tags):
-            return picture_from_tiff16(data, tags)
+def opened(
+    stream: BinaryIO, kind: str, source: Path, max_pixels: int | None
+) -> tuple[ImageFile, int]:
+    """A file as Pillow opens it (size checked, nothing decoded) and its number of frames."""
     # WebP allocates when it is opened; the others are checked after that.
     with pillow_limit(max_pixels if kind == "WEBP" else None):
-        opened = Image.OPEN[kind][0](io.BytesIO(data), str(source))
+        image: ImageFile = Image.OPEN[kind][0](stream, str(source))
         # Cameras put previews behind a JPEG; those are no frames that anyone would miss.
-        frames = 1 if kind == "JPEG" else int(getattr(opened, "n_frames", 1))
+        frames = 1 if kind == "JPEG" else int(getattr(image, "n_frames", 1))
         if kind == "TIFF":
-            opened.load_prepare()  # looks at Pillow's limit, too
-    with opened as image:
-        check_size(source, image.width, image.height, max_pixels)
+            image.load_prepare()  # looks at Pillow's limit, too
+    check_size(source, image.width, image.height, max_pixels)
+    return image, frames
+
+
+def opened_tiff(stream: BinaryIO, source: Path, max_pixels: int | None) -> ImageFileDirectory_v2:
+    """The tags of a TIFF, its size checked."""
+    tags = tiff_tags(stream)
+    width, height = int(tags[256]), int(tags[257])
+    check_size(source, width, height, max_pixels)
+    # A tile may be larger than the picture, and is allocated whole.
+    check_size(source, int(tags.get(322, width)), int(tags.get(323, height)), max_pixels)
+    return tags
+
+
+def _decode(data: bytes, kind: str, source: Path, max_pixels: int | None) -> Picture:
+    if kind == "TIFF":
+        tags = opened_tiff(io.BytesIO(data), source, max_pixels)
+        if is_tiff16(len(data), tags):
+            return picture_from_tiff16(data, tags)
+    file, frames = opened(io.BytesIO(data), kind, source, max_pixels)
+    with file as image:
         notes = [f"The file has {frames} frames; the first is used."] if frames > 1 else []
         image.load()
         if kind == "PNG" and is_png16(data):
@@ -165,135 +196,3 @@ def _decode(data: bytes, kind: str, source: Path, max_pixels: int | None) -> Pic
         # Asked after loading: a PNG may hold it behind the pixels, and for a TIFF Pillow has then
         # turned the picture already and forgotten the tag.
         return upright(picture, int(image.getexif().get(ORIENTATION_TAG, 1)))
-
-
-# ---------------------------------------------------------------------------------------- writing
-
-
-def check_target(path: str | os.PathLike[str]) -> str:
-    """Whether a picture could be written there; better asked before hours of computing.
-
-    Returns:
-        The format that the suffix stands for, in Pillow's spelling.
-
-    Raises:
-        PictureError: an unknown suffix, a folder, or a parent that is no writable folder.
-    """
-    target = Path(path)
-    kind = PICTURE_SUFFIXES.get(target.suffix.lower())
-    if kind is None:
-        raise PictureError(
-            f"Cannot write {target}: the suffix {target.suffix!r} is none of "
-            f"{', '.join(PICTURE_SUFFIXES)}. Give a name with one of these."
-        )
-    if target.is_dir():
-        raise PictureError(f"Cannot write {target}: it is a folder. Give a file name.")
-    if not target.parent.is_dir():
-        raise PictureError(
-            f"Cannot write {target}: {target.parent} is not a folder. Make it first."
-        )
-    if not os.access(target.parent, os.W_OK):
-        raise PictureError(
-            f"Cannot write {target}: the folder {target.parent} may not be written to. Give "
-            "another one, or change its permissions."
-        )
-    return kind
-
-
-def write_picture(
-    path: str | os.PathLike[str], picture: Picture, quality: int = DEFAULT_QUALITY
-) -> tuple[str, ...]:
-    """Write a picture in the format of the name's suffix; the file is whole or not there.
-
-    Args:
-        path: the target; its folder must exist. A file there is replaced.
-        picture: what to write. Colour profile and DPI go along where the format has them.
-        quality: of JPEG (1 to 100, chroma not subsampled from 90 on) and WebP (1 to 99, or 100
-            for lossless).
-
-    Returns:
-        What the format could not keep, as sentences: 16 bits in JPEG, WebP or BMP, a colour
-        profile in BMP.
-
-    Raises:
-        PictureError: an unknown suffix, transparency or a size that the format cannot hold (the
-            message names one that can), or a target that cannot be written.
-        UsageError: ``quality`` outside 1..100.
-    """
-    target = Path(path)
-    if not 1 <= quality <= 100:
-        raise UsageError(f"quality is {quality}; it must be from 1 to 100.")
-    kind = check_target(target)
-    _check_fits(target, kind, picture)
-    notes = []
-    if picture.bit_depth == 16 and kind not in _WITH_16_BIT:
-        notes.append(f"16 bits a sample were reduced to 8: {kind} holds no more.")
-    if kind == "BMP" and picture.icc_profile:
-        notes.append("The colour profile was dropped: BMP holds none.")
-    try:
-        with atomic_output(target) as temporary:
-            if picture.bit_depth == 16 and kind in _WITH_16_BIT:
-                _write_16_bit(temporary, kind, picture)
-            else:
-                _write_8_bit(temporary, kind, picture, quality)
-    except PictureError:
-        raise
-    except InputError as error:
-        raise PictureError(str(error)) from error
-    return tuple(notes)
-
-
-def _check_fits(target: Path, kind: str, picture: Picture) -> None:
-    alpha = picture.alpha
-    if alpha is not None and kind not in _WITH_ALPHA and alpha.min() < np.iinfo(alpha.dtype).max:
-        raise PictureError(
-            f"Cannot write {target}: the picture has transparent pixels and {kind} holds none. "
-            "Write a .png, .tif or .webp instead."
-        )
-    longest = _LONGEST_SIDE.get(kind)
-    if longest is not None and max(picture.height, picture.width) > longest:
-        raise PictureError(
-            f"Cannot write {target}: {picture.width}x{picture.height} pixels; {kind} holds sides "
-            f"of at most {longest}. Write a .png or .tif instead."
-        )
-
-
-def _samples(picture: Picture) -> NDArray[Any]:
-    """[height, width, 1 to 4]: the colours, then the opacity if there is one."""
-    if picture.alpha is None:
-        return picture.pixels
-    return np.concatenate([picture.pixels, picture.alpha[..., None]], axis=2)
-
-
-def _write_16_bit(temporary: Path, kind: str, picture: Picture) -> None:
-    samples = _samples(picture)
-    height, width, channels = samples.shape
-    with open(temporary, "wb") as handle:
-        if kind == "TIFF":
-            write_tiff16(handle, samples, picture.icc_profile, picture.dpi)
-            return
-        with Png16Writer(
-            handle, width, height, channels, picture.icc_profile, picture.dpi
-        ) as writer:
-            writer.write_rows(samples)
-
-
-def _write_8_bit(temporary: Path, kind: str, picture: Picture, quality: int) -> None:
-    samples = _samples(picture)
-    if samples.dtype == np.uint16:
-        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if kind not in _WITH_ALPHA and picture.alpha is not None:  # opaque: checked before
-        samples = samples[..., :-1]
-    image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
-    options: dict[str, Any] = {}
-    if picture.icc_profile and not (kind == "WEBP" and picture.is_gray):  # it stores RGB
-        options["icc_profile"] = picture.icc_profile
-    if picture.dpi:
-        options["dpi"] = picture.dpi
-    if kind == "JPEG":
-        options |= {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
-    elif kind == "WEBP":
-        options |= {"quality": quality, "lossless": quality == 100, "exact": True}
-    elif kind == "TIFF":
-        options["compression"] = "tiff_adobe_deflate"
-    image.save(temporary, kind, **options)

@@ -10,7 +10,45 @@ from numpy.typing import NDArray
 
 from swinir_deploy.errors import PictureError
 
-__all__ = ["Picture"]
+__all__ = ["Picture", "PictureLayout"]
+
+
+@dataclass(frozen=True)
+class PictureLayout:
+    """All of a picture but its pixels.
+
+    Attributes:
+        width: columns of pixels.
+        height: rows of pixels.
+        colours: 1 for gray, 3 for RGB.
+        has_alpha: whether there is opacity, too.
+        dtype: of a sample: uint8 or uint16.
+        icc_profile: colour profile as a file holds it, or None.
+        dpi: dots per inch, horizontal and vertical, or None.
+    """
+
+    width: int
+    height: int
+    colours: int
+    has_alpha: bool
+    dtype: np.dtype[Any]
+    icc_profile: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+    @property
+    def channels(self) -> int:
+        """Samples in a pixel, 1 to 4: the colours, then the opacity."""
+        return self.colours + self.has_alpha
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits in a sample, 8 or 16."""
+        return self.dtype.itemsize * 8
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Of all samples of one pixel."""
+        return self.channels * self.dtype.itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +92,19 @@ class Picture:
                 f"Picture.alpha is {list(alpha.shape)} {alpha.dtype}; it must be "
                 f"{list(pixels.shape[:2])} {pixels.dtype}, like the pixels."
             )
+
+    @property
+    def layout(self) -> PictureLayout:
+        """All but the pixels."""
+        return PictureLayout(
+            self.width,
+            self.height,
+            int(self.pixels.shape[2]),
+            self.alpha is not None,
+            self.pixels.dtype,
+            self.icc_profile,
+            self.dpi,
+        )
 
     @property
     def height(self) -> int:

@@ -1,26 +1,23 @@
-"""PNG with 16 bits a sample, which Pillow reduces to 8 for everything but plain gray.
+"""Reads PNG with 16 bits a sample, which Pillow reduces to 8 for everything but plain gray.
 
 Follows the PNG specification, third edition: chunks (5.3), Adam7 passes (8.1), filters (9.2).
-Reading undoes the filters along diagonals of the picture, where pixels do not depend on each
-other: NumPy then takes seconds for what a loop over pixels needs minutes. The writer takes rows
-as they become ready, so that a picture need not be whole in memory.
+Filters are undone along diagonals of the picture, where pixels do not depend on each other: NumPy
+then takes seconds for what a loop over pixels needs minutes.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from types import TracebackType
-from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Png16Writer", "is_png16", "read_png16"]
+from swinir_deploy.imaging.png_writer import SIGNATURE, paeth
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+__all__ = ["is_png16", "read_png16"]
+
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
-_COLOUR_TYPES = {channels: kind for kind, channels in _CHANNELS.items()}
 # (first row, row step, first column, column step) of the passes of an interlaced picture.
 _ADAM7 = (
     (0, 8, 0, 8),
@@ -31,12 +28,11 @@ _ADAM7 = (
     (0, 2, 1, 2),
     (1, 2, 0, 1),
 )
-_ROWS_AT_ONCE = 64
 
 
 def is_png16(head: bytes) -> bool:
     """Whether a file that begins with ``head`` (25 bytes or more) is a 16-bit PNG."""
-    return head.startswith(_SIGNATURE) and len(head) > 24 and head[24] == 16
+    return head.startswith(SIGNATURE) and len(head) > 24 and head[24] == 16
 
 
 def read_png16(data: bytes) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None]:
@@ -87,7 +83,7 @@ def _chunks(data: bytes) -> tuple[tuple[int, ...], bytes | None, bytes]:
     header: tuple[int, ...] | None = None
     key = None
     parts = []
-    position = len(_SIGNATURE)
+    position = len(SIGNATURE)
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         body = data[position + 8 : position + 8 + length]
@@ -100,7 +96,7 @@ def _chunks(data: bytes) -> tuple[tuple[int, ...], bytes | None, bytes]:
             parts.append(body)
         elif kind == b"IEND":
             break
-    if header is None or not data.startswith(_SIGNATURE):
+    if header is None or not data.startswith(SIGNATURE):
         raise ValueError("there is no PNG header")
     return header, key, b"".join(parts)
 
@@ -128,117 +124,9 @@ def _unfilter(scanlines: NDArray[np.uint8], pixel_bytes: int) -> NDArray[np.uint
         here, left, above, corner = (
             work[start - back : stop - back : pitch - 1] for back in (0, 1, pitch, pitch + 1)
         )
-        paeth = _paeth(left, above, corner)
+        predicted = paeth(left, above, corner)
         kind = kinds[first : last + 1]
-        here += np.choose(kind, [0, left, above, (left + above) >> 1, paeth])
+        here += np.choose(kind, [0, left, above, (left + above) >> 1, predicted])
         here &= 255
     result = work.reshape(rows + 1, pitch, pixel_bytes)[1:, 1:].astype(np.uint8)
     return result.reshape(rows, -1)
-
-
-def _paeth(
-    left: NDArray[np.int16], above: NDArray[np.int16], corner: NDArray[np.int16]
-) -> NDArray[np.int16]:
-    """The neighbour nearest to left + above - corner; ties go in that order."""
-    to_left, to_above = np.abs(above - corner), np.abs(left - corner)
-    to_corner = np.abs(left + above - 2 * corner)
-    return np.where(
-        (to_left <= to_above) & (to_left <= to_corner),
-        left,
-        np.where(to_above <= to_corner, above, corner),
-    )
-
-
-class Png16Writer:
-    """Writes a 16-bit PNG row by row; a context manager.
-
-    Leaving the ``with`` block without an exception ends the file.
-    """
-
-    def __init__(
-        self,
-        handle: BinaryIO,
-        width: int,
-        height: int,
-        channels: int,
-        icc_profile: bytes | None = None,
-        dpi: tuple[float, float] | None = None,
-    ) -> None:
-        """Write everything before the pixels.
-
-        Args:
-            handle: open for binary writing.
-            width: columns of pixels.
-            height: rows of pixels; as many must be written.
-            channels: 1 gray, 2 gray and opacity, 3 RGB, 4 RGB and opacity.
-            icc_profile: colour profile.
-            dpi: dots per inch, horizontal and vertical.
-        """
-        self._handle = handle
-        self._shape = (height, width, channels)
-        self._rows = 0
-        self._last = np.zeros((1, width, channels * 2), np.uint8)
-        self._deflate = zlib.compressobj(6)
-        handle.write(_SIGNATURE)
-        kind = _COLOUR_TYPES[channels]
-        self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
-        if icc_profile:
-            self._chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile))
-        if dpi:
-            per_metre = [max(0, min(round(d / 0.0254), 2**31 - 1)) for d in dpi]
-            self._chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
-
-    def write_rows(self, rows: NDArray[Any]) -> None:
-        """Append [n, width, channels] uint16 rows."""
-        if rows.shape[1:] != self._shape[1:] or rows.dtype != np.uint16:
-            raise ValueError(f"rows of {rows.shape} {rows.dtype} do not fit {self._shape} uint16")
-        for first in range(0, rows.shape[0], _ROWS_AT_ONCE):
-            part = rows[first : first + _ROWS_AT_ONCE].astype(">u2")
-            samples = part.view(np.uint8).reshape(part.shape[0], part.shape[1], -1)
-            self._idat(self._deflate.compress(_filter(samples, self._last).tobytes()))
-            self._last = samples[-1:]
-            self._rows += part.shape[0]
-
-    def __enter__(self) -> Png16Writer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            return
-        if self._rows != self._shape[0]:
-            raise ValueError(f"{self._rows} rows were written; the header says {self._shape[0]}")
-        self._idat(self._deflate.flush())
-        self._chunk(b"IEND", b"")
-
-    def _idat(self, data: bytes) -> None:
-        if data:
-            self._chunk(b"IDAT", data)
-
-    def _chunk(self, kind: bytes, body: bytes) -> None:
-        checksum = zlib.crc32(body, zlib.crc32(kind))
-        self._handle.write(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum))
-
-
-def _filter(samples: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Filter [rows, columns, pixel bytes]; gives scanlines with their filter type in front.
-
-    Each row gets the filter with the least sum of absolute differences, as the specification
-    suggests (12.7).
-    """
-    rows = samples.shape[0]
-    here = samples.astype(np.int16)
-    above = np.concatenate([before, samples[:-1]]).astype(np.int16)
-    left, corner = (np.pad(array, ((0, 0), (1, 0), (0, 0)))[:, :-1] for array in (here, above))
-    kinds = [1, 2, 4]
-    tried = np.stack(
-        [(here - guess).astype(np.uint8) for guess in (left, above, _paeth(left, above, corner))]
-    ).reshape(3, rows, -1)
-    cost = np.abs(tried.view(np.int8).astype(np.int16)).sum(axis=2, dtype=np.int64)
-    best = cost.argmin(axis=0)
-    chosen = np.take_along_axis(tried, best[None, :, None], axis=0)[0]
-    return np.concatenate([np.take(kinds, best).astype(np.uint8)[:, None], chosen], axis=1)

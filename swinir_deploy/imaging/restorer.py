@@ -18,18 +18,14 @@ from tqdm import tqdm
 from swinir_deploy.errors import DeviceMemoryError, InputError, UsageError
 from swinir_deploy.imaging.alpha import fill_transparent, scale_alpha
 from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
-from swinir_deploy.imaging.files import (
-    DEFAULT_QUALITY,
-    check_target,
-    read_picture,
-    write_picture,
-)
+from swinir_deploy.imaging.files import read_picture
 from swinir_deploy.imaging.folders import restore_folder
 from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
 from swinir_deploy.imaging.padding import padded_side, reflect_indices
 from swinir_deploy.imaging.picture import Picture
 from swinir_deploy.imaging.reports import FolderReport, RestoredFile
 from swinir_deploy.imaging.tiling import Tile, TilePlan, blend_strips, plan_tiles
+from swinir_deploy.imaging.writing import DEFAULT_QUALITY, check_target, write_picture
 from swinir_deploy.runtimes.base import Runtime
 
 __all__ = ["DEFAULT_OVERLAP_PX", "DEFAULT_TILE_PX", "WHOLE_PICTURE_PX", "Restorer"]

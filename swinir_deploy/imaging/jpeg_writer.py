@@ -1,0 +1,101 @@
+"""JPEG from rows, so that a picture need not be whole in memory.
+
+Pillow encodes from memory only. So the rows go to a file without a name beside the result, and
+Pillow gets that file mapped into memory: the system loads pages of it as the encoder comes by.
+"""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["JpegWriter"]
+
+
+class JpegWriter:
+    """Writes a JPEG from rows; a context manager.
+
+    The disk must have room for the picture as it is in memory: 4 bytes a pixel, 1 for gray.
+    """
+
+    def __init__(
+        self,
+        handle: BinaryIO,
+        width: int,
+        height: int,
+        channels: int,
+        folder: Path,
+        options: dict[str, Any],
+    ) -> None:
+        """Prepare; nothing is written yet.
+
+        Args:
+            handle: open for binary writing.
+            width: columns of pixels.
+            height: rows of pixels; as many must be written.
+            channels: 1 gray, 3 RGB; always of uint8.
+            folder: where the file without a name goes.
+            options: of Pillow's JPEG encoder.
+        """
+        self._handle = handle
+        self._shape = (height, width, channels)
+        self._options = options
+        self._rows = 0
+        # Gone when it is closed, and when the process is killed.
+        self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+
+    def write_rows(self, rows: NDArray[np.uint8]) -> None:
+        """Append [n, width, channels] rows."""
+        if rows.shape[1:] != self._shape[1:] or rows.dtype != np.uint8:
+            raise ValueError(f"rows of {rows.shape} {rows.dtype} do not fit {self._shape} uint8")
+        if rows.shape[2] == 3:  # four bytes a pixel, as Pillow has them in memory
+            rows = np.pad(rows, ((0, 0), (0, 0), (0, 1)))
+        self._spool.write(np.ascontiguousarray(rows).data)
+        self._rows += rows.shape[0]
+
+    def __enter__(self) -> JpegWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._spool:
+            if kind is not None:
+                return
+            height, width, channels = self._shape
+            if self._rows != height:
+                raise ValueError(f"{self._rows} rows were written, {height} were announced")
+            self._spool.flush()
+            mode = "L" if channels == 1 else "RGBX"
+            with mmap.mmap(self._spool.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                image = Image.frombuffer(mode, (width, height), mapped, "raw", mode, 0, 1)
+                try:
+                    image.save(_ForgettingFile(self._handle, mapped), "JPEG", **self._options)
+                finally:
+                    del image  # lets go of the mapped memory
+
+
+class _ForgettingFile:
+    """Passes on what the encoder writes, and gives back the memory of what it has read by then.
+
+    Without a ``fileno``, so that Pillow comes here with every buffer that is full.
+    """
+
+    def __init__(self, handle: BinaryIO, mapped: mmap.mmap) -> None:
+        self._handle = handle
+        self._mapped = mapped
+
+    def write(self, data: bytes) -> int:
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+        return self._handle.write(data)
