@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swinir_deploy.comparison import Comparison, compare, sample_picture
+from swinir_deploy.comparison import Comparison, compare
 from swinir_deploy.errors import CheckFailedError, UsageError
-from swinir_deploy.imaging import read_picture
+from swinir_deploy.evaluation.inputs import parity_inputs
 from swinir_deploy.runtimes import Runtime, RuntimeSpec, open_runtime
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ def verify(
             spec = runtime.spec
             kept = limit or _limit_for(spec)
             rows = []
-            for source, picture in _inputs(spec, shapes, pictures):
+            for source, picture in parity_inputs(spec, shapes, pictures):
                 comparison = _compare_one(runtime, network, picture)
                 batch, channels, height, width = picture.shape
                 rows.append(
@@ -225,67 +224,6 @@ def _require_same_kind(spec: RuntimeSpec, network: RuntimeSpec, model: str) -> N
             f"{model} has scale, channels and window {found}; the reference has {wanted}. "
             "They are not the same model."
         )
-
-
-def _inputs(
-    spec: RuntimeSpec,
-    shapes: Sequence[tuple[int, int]] | None,
-    pictures: Sequence[str | os.PathLike[str]] | None,
-) -> list[tuple[str, NDArray[np.float32]]]:
-    """Named inputs, NCHW float32 whose values are levels of 255, so that both io kinds see one."""
-    window, least = spec.window_size, spec.min_side_px
-    sizes: list[tuple[int, int, int]]
-    if shapes is not None:
-        sizes = [(1, height, width) for height, width in shapes]
-    else:
-        sizes = [
-            (1, least, least),
-            (1, window, window),
-            (2, window + 1, 2 * window - 1),
-            (1, least, 5 * window),
-            (3, 2 * window + 3, 3 * window + 5),
-            (1, 5 * window - 1, 4 * window + 2),
-            (1, 8 * window, 6 * window),
-        ]
-    sizes = [
-        (spec.batch or batch, spec.height or height, spec.width or width)
-        for batch, height, width in sizes
-    ]
-    named = [
-        ("synthetic", _in_levels(sample_picture(batch, spec.in_chans, height, width)))
-        for batch, height, width in dict.fromkeys(sizes)
-    ]
-    if pictures is None:
-        with as_file(files("swinir_deploy") / "demo" / "chelsea.png") as path:
-            crop = _picture(path, spec.in_chans)[:, :, 60:157, 90:211]
-        named.append(("chelsea.png (crop)", crop))
-    else:
-        named += [(os.fspath(path), _picture(path, spec.in_chans)) for path in pictures]
-    fixed = (spec.batch, spec.height, spec.width)
-    return [
-        (name, picture)
-        for name, picture in named
-        if all(
-            want in (None, got)
-            for want, got in zip(fixed, (picture.shape[0], *picture.shape[2:]), strict=True)
-        )
-    ]
-
-
-def _picture(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]:
-    pixels = read_picture(path).pixels
-    unit = np.float32(np.iinfo(pixels.dtype).max)
-    values = pixels.astype(np.float32) / unit
-    if values.shape[2] != channels:
-        gray = values.mean(axis=2, keepdims=True)
-        values = np.repeat(gray, channels, axis=2)
-    return _in_levels(np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32))
-
-
-def _in_levels(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    levels: NDArray[np.float32] = np.round(picture * np.float32(255))
-    levels /= np.float32(255)
-    return levels
 
 
 def _compare_one(runtime: Runtime, network: Runtime, picture: NDArray[np.float32]) -> Comparison:

@@ -1,0 +1,85 @@
+"""Pictures that a back end is compared on: odd shapes, and real ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinir_deploy.comparison import sample_picture
+from swinir_deploy.imaging import read_picture
+from swinir_deploy.runtimes import RuntimeSpec
+
+__all__ = ["in_levels", "parity_inputs", "read_batch"]
+
+
+def parity_inputs(
+    spec: RuntimeSpec,
+    shapes: Sequence[tuple[int, int]] | None,
+    pictures: Sequence[str | os.PathLike[str]] | None,
+) -> list[tuple[str, NDArray[np.float32]]]:
+    """Named inputs, NCHW float32 whose values are levels of 255, so that both io kinds see one.
+
+    Args:
+        spec: whose fixed sides and smallest side the inputs keep to; others are left out.
+        shapes: heights and widths of synthetic pictures; None takes seven odd ones.
+        pictures: files, taken whole; None takes a crop of the one that is shipped.
+    """
+    window, least = spec.window_size, spec.min_side_px
+    sizes: list[tuple[int, int, int]]
+    if shapes is not None:
+        sizes = [(1, height, width) for height, width in shapes]
+    else:
+        sizes = [
+            (1, least, least),
+            (1, window, window),
+            (2, window + 1, 2 * window - 1),
+            (1, least, 5 * window),
+            (3, 2 * window + 3, 3 * window + 5),
+            (1, 5 * window - 1, 4 * window + 2),
+            (1, 8 * window, 6 * window),
+        ]
+    sizes = [
+        (spec.batch or batch, spec.height or height, spec.width or width)
+        for batch, height, width in sizes
+    ]
+    named = [
+        ("synthetic", in_levels(sample_picture(batch, spec.in_chans, height, width)))
+        for batch, height, width in dict.fromkeys(sizes)
+    ]
+    if pictures is None:
+        with as_file(files("swinir_deploy") / "demo" / "chelsea.png") as path:
+            crop = read_batch(path, spec.in_chans)[:, :, 60:157, 90:211]
+        named.append(("chelsea.png (crop)", crop))
+    else:
+        named += [(os.fspath(path), read_batch(path, spec.in_chans)) for path in pictures]
+    fixed = (spec.batch, spec.height, spec.width)
+    return [
+        (name, picture)
+        for name, picture in named
+        if all(
+            want in (None, got)
+            for want, got in zip(fixed, (picture.shape[0], *picture.shape[2:]), strict=True)
+        )
+    ]
+
+
+def read_batch(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]:
+    """A picture's file as [1, channels, height, width] in levels of 255; alpha is left out."""
+    pixels = read_picture(path).pixels
+    unit = np.float32(np.iinfo(pixels.dtype).max)
+    values = pixels.astype(np.float32) / unit
+    if values.shape[2] != channels:
+        gray = values.mean(axis=2, keepdims=True)
+        values = np.repeat(gray, channels, axis=2)
+    return in_levels(np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32))
+
+
+def in_levels(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values in 0..1 rounded to those that a byte can hold."""
+    levels: NDArray[np.float32] = np.round(picture * np.float32(255))
+    levels /= np.float32(255)
+    return levels
