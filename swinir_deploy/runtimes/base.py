@@ -9,14 +9,15 @@ from __future__ import annotations
 import abc
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swinir_deploy.artifact import IoLayout, Precision
+from swinir_deploy.artifact import ArtifactMetadata, IoLayout, Precision
 from swinir_deploy.errors import InputError, RuntimeClosedError
 
 __all__ = ["Runtime", "RuntimeSpec", "RuntimeStats"]
@@ -61,6 +62,43 @@ class RuntimeSpec:
     model_id: str = ""
     source_sha256: str = ""
     target: str = "any"
+
+    @classmethod
+    def of_artifact(
+        cls,
+        metadata: ArtifactMetadata,
+        backend: str,
+        device: str,
+        shape: Sequence[object],
+        precision: Precision | None = None,
+    ) -> RuntimeSpec:
+        """Describe an exported file.
+
+        Args:
+            metadata: as the file carries it.
+            backend: name of the back end that opened it.
+            device: where it computes.
+            shape: of its input in its own layout; whatever is not a number is open.
+            precision: of the arithmetic, where the device chose another one than the file's.
+        """
+        spec = cls(
+            backend=backend,
+            device=device,
+            io=metadata.io,
+            scale=metadata.scale,
+            in_chans=metadata.in_chans,
+            window_size=metadata.window_size,
+            precision=precision or metadata.precision,
+            min_side_px=metadata.window_size // 2 + 1,
+            task=metadata.task,
+            model_id=metadata.model_id,
+            source_sha256=metadata.source_sha256,
+            target=metadata.target,
+        )
+        fixed = tuple(side if isinstance(side, int) else None for side in shape)
+        axes = (0, 2, 3) if metadata.io == "tensor" else (0, 1, 2)
+        batch, height, width = (fixed[axis] for axis in axes)
+        return replace(spec, batch=batch, height=height, width=width)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,22 +116,7 @@ class OnnxRuntime(Runtime):
             )
         running = session.get_providers()[0]
         device = "cpu" if running == "CPUExecutionProvider" else self._device
-        spec = RuntimeSpec(
-            backend="ort",
-            device=device,
-            io=metadata.io,
-            scale=metadata.scale,
-            in_chans=metadata.in_chans,
-            window_size=metadata.window_size,
-            precision=metadata.precision,
-            min_side_px=metadata.window_size // 2 + 1,
-            task=metadata.task,
-            model_id=metadata.model_id,
-            source_sha256=metadata.source_sha256,
-            target=metadata.target,
-        )
-        batch, height, width = spec.batch_height_width(tuple(inputs[0].shape))
-        return replace(spec, batch=_fixed(batch), height=_fixed(height), width=_fixed(width))
+        return RuntimeSpec.of_artifact(metadata, "ort", device, inputs[0].shape)
 
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         try:
@@ -176,10 +160,6 @@ def _provider(device: str, provider: str | None) -> tuple[str, dict[str, Any]]:
         )
     options: dict[str, Any] = {"device_id": index} if index and kind != "cpu" else {}
     return name, options
-
-
-def _fixed(dimension: int | str | None) -> int | None:
-    return dimension if isinstance(dimension, int) else None
 
 
 def _first_line(error: Exception) -> str:
