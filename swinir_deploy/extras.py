@@ -12,8 +12,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "export": ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "safetensors"),
     "ort": ("onnxruntime",),
     "openvino": ("openvino",),
-    "trt": ("tensorrt", "polygraphy"),
-    "trt-rtx": ("tensorrt_rtx",),
+    "ort-rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
+    "trt": ("tensorrt", "cuda.core"),
+    "trt-rtx": ("tensorrt_rtx", "cuda.core"),
+    "layers": ("polygraphy", "onnx", "onnxruntime"),
     "eval": ("cv2",),
 }
 """Extra -> the import names that it brings."""
