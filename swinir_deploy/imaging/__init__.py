@@ -5,15 +5,12 @@ Needs NumPy, Pillow and tqdm; neither torch nor any back end.
 
 from swinir_deploy.imaging.files import PICTURE_SUFFIXES, read_picture
 from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
+from swinir_deploy.imaging.memory import parse_size
 from swinir_deploy.imaging.padding import crop, pad_to_window
-from swinir_deploy.imaging.picture import Picture
+from swinir_deploy.imaging.picture import Picture, PictureLayout
 from swinir_deploy.imaging.reports import FailedFile, FolderReport, RestoredFile
-from swinir_deploy.imaging.restorer import (
-    DEFAULT_OVERLAP_PX,
-    DEFAULT_TILE_PX,
-    WHOLE_PICTURE_PX,
-    Restorer,
-)
+from swinir_deploy.imaging.restorer import Restorer
+from swinir_deploy.imaging.tiled import DEFAULT_OVERLAP_PX, DEFAULT_TILE_PX, WHOLE_PICTURE_PX
 from swinir_deploy.imaging.tiling import AxisPlan, Tile, TilePlan, blend_strips, plan_tiles
 from swinir_deploy.imaging.writing import DEFAULT_QUALITY, check_target, write_picture
 
@@ -28,6 +25,7 @@ __all__ = [
     "FailedFile",
     "FolderReport",
     "Picture",
+    "PictureLayout",
     "RestoredFile",
     "Restorer",
     "Tile",
@@ -36,6 +34,7 @@ __all__ = [
     "check_target",
     "crop",
     "pad_to_window",
+    "parse_size",
     "plan_tiles",
     "read_picture",
     "write_picture",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["fill_transparent", "scale_alpha"]
+__all__ = ["AlphaScaler", "fill_transparent"]
 
 
 def fill_transparent(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
@@ -52,21 +52,30 @@ def _pyramid_fill(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> N
     return np.where(weight > 0, average, above)
 
 
-def scale_alpha(alpha: NDArray[Any], scale: int) -> NDArray[Any]:
-    """Opacity at ``scale`` times the size, by bicubic interpolation.
+class AlphaScaler:
+    """Opacity at ``scale`` times the size, by bicubic interpolation, rows at a time."""
 
-    Args:
-        alpha: [height, width] uint8 or uint16.
-        scale: 1 gives ``alpha`` itself.
+    def __init__(self, alpha: NDArray[Any], scale: int) -> None:
+        """Prepare.
 
-    Returns:
-        [height * scale, width * scale] of the same dtype.
-    """
-    if scale == 1:
-        return alpha
-    height, width = alpha.shape
-    image = Image.fromarray(alpha.astype(np.float32))
-    large = np.asarray(image.resize((width * scale, height * scale), Image.Resampling.BICUBIC))
-    top = np.iinfo(alpha.dtype).max
-    whole: NDArray[Any] = np.rint(np.clip(large, 0, top)).astype(alpha.dtype)
-    return whole
+        Args:
+            alpha: [height, width] uint8 or uint16.
+            scale: output side divided by input side.
+        """
+        self._alpha = alpha
+        self._scale = scale
+        self._image = None if scale == 1 else Image.fromarray(alpha.astype(np.float32))
+
+    def rows(self, first: int, count: int) -> NDArray[Any]:
+        """[count, width * scale] of the result, from row ``first`` on, in the dtype of alpha."""
+        if self._image is None:
+            return self._alpha[first : first + count]
+        scale, width = self._scale, self._alpha.shape[1]
+        # Whole rows of the source: Pillow rounds other boxes to float32.
+        start, stop = first // scale, -(-(first + count) // scale)
+        size = (width * scale, (stop - start) * scale)
+        resized = self._image.resize(size, Image.Resampling.BICUBIC, (0, start, width, stop))
+        large = np.asarray(resized)[first - start * scale :][:count]
+        top = np.iinfo(self._alpha.dtype).max
+        rows: NDArray[Any] = np.rint(np.clip(large, 0, top)).astype(self._alpha.dtype)
+        return rows

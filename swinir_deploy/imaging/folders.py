@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from swinir_deploy.errors import PictureError, RuntimeClosedError, SwinIRDeployError, UsageError
 from swinir_deploy.imaging.files import PICTURE_SUFFIXES
+from swinir_deploy.imaging.pipeline import StagedJob, run_stages
 from swinir_deploy.imaging.reports import FailedFile, FolderReport, RestoredFile
 
-__all__ = ["find_pictures", "restore_folder"]
+__all__ = ["find_pictures", "is_done", "restore_folder"]
 
 
 def find_pictures(
@@ -47,22 +48,26 @@ def find_pictures(
 
 
 def restore_folder(
-    restore_file: Callable[[Path, Path], RestoredFile],
+    make_job: Callable[[Path, Path], StagedJob[RestoredFile]],
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     suffix: str | None = None,
     on_error: Literal["continue", "raise"] = "continue",
     progress: bool | None = None,
+    resume: bool = False,
+    max_memory_bytes: int | None = None,
 ) -> FolderReport:
     """What :meth:`Restorer.restore_folder` does.
 
     Args:
-        restore_file: restores one file into another.
+        make_job: gives the work of restoring one file into another.
         source: the folder to read. Nothing in it is changed.
         target: the folder to write; made if it is not there. It may lie inside ``source``.
         suffix: of all results, such as ``.png``; None keeps each file's own.
         on_error: ``continue`` collects failures in the report; ``raise`` stops at the first.
         progress: a bar on stderr; None for one only where stderr is a terminal.
+        resume: leave out pictures whose result :func:`is_done`.
+        max_memory_bytes: for all pictures on their way together; None for no limit.
 
     Raises:
         PictureError: ``source`` is not a folder or holds no picture; ``target`` is a file.
@@ -84,24 +89,96 @@ def restore_folder(
         raise PictureError(
             f"{root} holds no picture ({', '.join(PICTURE_SUFFIXES)}). Check the path."
         )
-    inputs = {(root / name).resolve() for name in names}
-    taken: dict[Path, Path] = {}
-    restored: list[RestoredFile] = []
-    failures: list[FailedFile] = []
+    run = _FolderRun(root, goal, names, suffix, on_error, resume)
     disable = None if progress is None else not progress
-    for name in tqdm(names, unit="file", disable=disable):
-        result = goal / (name if suffix is None else name.with_suffix(suffix))
-        try:
-            _check_free(root / name, result, inputs, taken)
-            _make_folder(result.parent)
-            restored.append(restore_file(root / name, result))
-        except RuntimeClosedError:
-            raise
-        except SwinIRDeployError as error:
-            if on_error == "raise":
-                raise
-            failures.append(FailedFile(root / name, result, str(error)))
-    return FolderReport(tuple(restored), tuple(failures), ignored)
+    with tqdm(total=len(names), unit="file", disable=disable) as bar:
+
+        def restored(index: int, result: RestoredFile) -> None:
+            run.restored[index] = result
+            bar.update()
+
+        def failed(index: int, error: Exception) -> None:
+            run.fail(run.taken_names[index], error)
+            bar.update()
+
+        run_stages(run.jobs(make_job, bar.update), restored, failed, max_memory_bytes)
+    return FolderReport(
+        tuple(run.restored[index] for index in sorted(run.restored)),
+        tuple(run.failures[name] for name in sorted(run.failures)),
+        ignored,
+        tuple(run.skipped),
+    )
+
+
+def is_done(source: Path, target: Path) -> bool:
+    """Whether a result is there and not older than its picture.
+
+    Results get their names when they are complete, so one that is there is whole.
+    """
+    try:
+        return target.stat().st_mtime_ns >= source.stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+class _FolderRun:
+    """What has become of the pictures of a folder so far."""
+
+    def __init__(
+        self,
+        root: Path,
+        goal: Path,
+        names: list[Path],
+        suffix: str | None,
+        on_error: Literal["continue", "raise"],
+        resume: bool,
+    ) -> None:
+        self._root, self._goal, self._names, self._suffix = root, goal, names, suffix
+        self._on_error = on_error
+        self._resume = resume
+        self.taken_names: list[Path] = []
+        self.restored: dict[int, RestoredFile] = {}
+        self.failures: dict[Path, FailedFile] = {}
+        self.skipped: list[Path] = []
+
+    def jobs(
+        self,
+        make_job: Callable[[Path, Path], StagedJob[RestoredFile]],
+        on_passed: Callable[[], object],
+    ) -> Iterator[StagedJob[RestoredFile]]:
+        """The work for each picture, in the order of the names.
+
+        Args:
+            make_job: as in :func:`restore_folder`.
+            on_passed: called for a picture that there is no work for.
+        """
+        inputs = {(self._root / name).resolve() for name in self._names}
+        taken: dict[Path, Path] = {}
+        for name in self._names:
+            source, target = self._root / name, self._target(name)
+            try:
+                _check_free(source, target, inputs, taken)
+                if self._resume and is_done(source, target):
+                    self.skipped.append(source)
+                    on_passed()
+                    continue
+                _make_folder(target.parent)
+            except SwinIRDeployError as error:
+                self.fail(name, error)
+                on_passed()
+                continue
+            self.taken_names.append(name)
+            yield make_job(source, target)
+
+    def fail(self, name: Path, error: Exception) -> None:
+        """List a picture as failed, or stop everything."""
+        is_ours = isinstance(error, SwinIRDeployError)
+        if not is_ours or isinstance(error, RuntimeClosedError) or self._on_error == "raise":
+            raise error
+        self.failures[name] = FailedFile(self._root / name, self._target(name), str(error))
+
+    def _target(self, name: Path) -> Path:
+        return self._goal / (name if self._suffix is None else name.with_suffix(self._suffix))
 
 
 def _check_free(source: Path, target: Path, inputs: set[Path], taken: dict[Path, Path]) -> None:

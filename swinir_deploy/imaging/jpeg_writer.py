@@ -10,7 +10,7 @@ import mmap
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,11 +78,13 @@ class JpegWriter:
             self._spool.flush()
             mode = "L" if channels == 1 else "RGBX"
             with mmap.mmap(self._spool.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                image = Image.frombuffer(mode, (width, height), mapped, "raw", mode, 0, 1)
+                pixels = np.frombuffer(mapped, np.uint8)
+                image = Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
+                target = cast("IO[bytes]", _ForgettingFile(self._handle, mapped))
                 try:
-                    image.save(_ForgettingFile(self._handle, mapped), "JPEG", **self._options)
+                    image.save(target, "JPEG", **self._options)
                 finally:
-                    del image  # lets go of the mapped memory
+                    del image, pixels  # they hold on to the mapped memory
 
 
 class _ForgettingFile:

@@ -19,7 +19,7 @@ class RestoredFile:
         height: of the source in pixels.
         target_width: of the target in pixels.
         target_height: of the target in pixels.
-        elapsed_ms: reading, computing and writing.
+        elapsed_ms: reading, computing and writing, without waiting for each other.
         notes: what a user would want to know: how colour, depth or tiles were dealt with.
     """
 
@@ -56,11 +56,13 @@ class FolderReport:
         restored: files that were written.
         failures: files that could not be.
         ignored: how many files were left alone because their suffix is not that of a picture.
+        skipped: pictures that were left out because their result was there already.
     """
 
     restored: tuple[RestoredFile, ...]
     failures: tuple[FailedFile, ...]
     ignored: int = 0
+    skipped: tuple[Path, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 
 from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
 from swinir_deploy.imaging.reports import FolderReport, RestoredFile
-from swinir_deploy.imaging.restorer import DEFAULT_OVERLAP_PX, Restorer
+from swinir_deploy.imaging.restorer import Restorer
+from swinir_deploy.imaging.tiled import DEFAULT_OVERLAP_PX
 from swinir_deploy.runtimes import open_runtime
 
 __all__ = ["restore"]
@@ -25,6 +26,8 @@ def restore(
     overlap_px: int = DEFAULT_OVERLAP_PX,
     batch: int = 1,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    max_memory_bytes: int | None = None,
+    resume: bool = False,
     progress: bool | None = None,
     **options: Any,
 ) -> RestoredFile | FolderReport:
@@ -40,6 +43,8 @@ def restore(
         overlap_px: likewise.
         batch: likewise.
         max_pixels: refuse larger pictures; None for no limit.
+        max_memory_bytes: as in :meth:`Restorer.restore_file`.
+        resume: as in :meth:`Restorer.restore_folder`; not for a single picture.
         progress: as in :class:`Restorer`.
         **options: of the back end, as in :func:`swinir_deploy.open_runtime`.
 
@@ -52,6 +57,7 @@ def restore(
     """
     with open_runtime(model, backend, device, **options) as runtime:
         restorer = Restorer(runtime, tile, overlap_px, batch, progress)
+        limits: dict[str, Any] = {"max_pixels": max_pixels, "max_memory_bytes": max_memory_bytes}
         if Path(source).is_dir():
-            return restorer.restore_folder(source, target, max_pixels=max_pixels)
-        return restorer.restore_file(source, target, max_pixels=max_pixels)
+            return restorer.restore_folder(source, target, resume=resume, **limits)
+        return restorer.restore_file(source, target, **limits)

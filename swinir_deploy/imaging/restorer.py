@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from swinir_deploy.errors import DeviceMemoryError, InputError, UsageError
-from swinir_deploy.imaging.alpha import fill_transparent, scale_alpha
-from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
-from swinir_deploy.imaging.files import read_picture
+from swinir_deploy.errors import InputError
 from swinir_deploy.imaging.folders import restore_folder
+from swinir_deploy.imaging.jobs import FileJob, FileOptions
 from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
-from swinir_deploy.imaging.padding import padded_side, reflect_indices
 from swinir_deploy.imaging.picture import Picture
+from swinir_deploy.imaging.picture_rows import PictureRows, WholePicture
 from swinir_deploy.imaging.reports import FolderReport, RestoredFile
-from swinir_deploy.imaging.tiling import Tile, TilePlan, blend_strips, plan_tiles
-from swinir_deploy.imaging.writing import DEFAULT_QUALITY, check_target, write_picture
+from swinir_deploy.imaging.tiled import DEFAULT_OVERLAP_PX, TiledModel
+from swinir_deploy.imaging.tiling import TilePlan
+from swinir_deploy.imaging.writing import DEFAULT_QUALITY
 from swinir_deploy.runtimes.base import Runtime
 
-__all__ = ["DEFAULT_OVERLAP_PX", "DEFAULT_TILE_PX", "WHOLE_PICTURE_PX", "Restorer"]
-
-DEFAULT_TILE_PX = 256
-"""Side of a tile where none is asked for, rounded down to whole windows (252 for window 7)."""
-
-DEFAULT_OVERLAP_PX = 32
-"""Least overlap of neighbouring tiles, in input pixels."""
-
-WHOLE_PICTURE_PX = 384 * 384
-"""Pictures of at most so many pixels are not cut unless a tile is asked for."""
-
-# Halving stops at tiles of so many windows: below, the overlap would be most of the work.
-_SMALLEST_TILE_WINDOWS = 4
+__all__ = ["Restorer"]
 
 
 class Restorer:
@@ -76,26 +57,13 @@ class Restorer:
         Raises:
             UsageError: a negative tile or overlap, a batch below 1.
         """
-        for name, value, least in (
-            ("tile", tile, 0),
-            ("overlap_px", overlap_px, 0),
-            ("batch", batch, 1),
-        ):
-            if value is not None and value < least:
-                raise UsageError(f"Restorer got {name} {value}; it must be at least {least}.")
-        self._runtime = runtime
-        self._spec = runtime.spec
-        self._bridge = ModelBridge(runtime)
-        self._tile = tile
-        self._overlap_px = overlap_px
-        self._batch = self._spec.batch or batch
+        self._model = TiledModel(runtime, tile, overlap_px, batch, progress)
         self._progress = progress
-        self._largest_tile: int | None = None
 
     @property
     def runtime(self) -> Runtime:
         """As given."""
-        return self._runtime
+        return self._model.runtime
 
     # ------------------------------------------------------------------------------ for callers
 
@@ -119,7 +87,19 @@ class Restorer:
             CheckFailedError: the model gave values that are not finite.
             DeviceMemoryError: memory runs out even with the smallest tile.
         """
-        return self._restore(pixels, [])
+        array = _checked_pixels(pixels)
+        height, width, channels = array.shape
+        scale = self._model.spec.scale
+        result: NDArray[Any] = np.empty((height * scale, width * scale, channels), array.dtype)
+
+        def work(plan: TilePlan) -> None:
+            done = 0
+            for strip in self._model.strips(array, plan):
+                result[done : done + len(strip)] = strip
+                done += len(strip)
+
+        self._model.attempt(height, width, [], work)
+        return result.reshape(result.shape[: pixels.ndim])
 
     def restore_picture(self, picture: Picture) -> Picture:
         """Restore a picture with its opacity, colour profile, DPI and notes.
@@ -131,20 +111,10 @@ class Restorer:
         Raises:
             As :meth:`restore_array`.
         """
-        notes: list[str] = []
-        pixels, alpha = picture.pixels, picture.alpha
-        if alpha is not None:
-            pixels = fill_transparent(pixels, alpha)
-        restored = self._restore(pixels, notes)
-        if alpha is not None and self._spec.scale > 1 and self._spec.in_chans == 1:
-            alpha = self._restore(alpha, [])
-            notes.append("The opacity was scaled by the model, as a gray picture.")
-        elif alpha is not None and self._spec.scale > 1:
-            alpha = scale_alpha(alpha, self._spec.scale)
-            notes.append("The opacity was scaled by bicubic interpolation.")
-        return replace(
-            picture, pixels=restored, alpha=alpha, notes=picture.notes + tuple(dict.fromkeys(notes))
-        )
+        rows = PictureRows(self._model, picture)
+        whole = WholePicture(rows.layout)
+        rows.write_to(lambda: whole)
+        return whole.picture(picture.notes + tuple(dict.fromkeys(rows.notes)))
 
     def restore_file(
         self,
@@ -153,6 +123,7 @@ class Restorer:
         quality: int = DEFAULT_QUALITY,
         overwrite_input: bool = False,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
+        max_memory_bytes: int | None = None,
     ) -> RestoredFile:
         """Restore one picture file into another; see ``read_picture`` and ``write_picture``.
 
@@ -162,33 +133,19 @@ class Restorer:
             quality: of JPEG and WebP.
             overwrite_input: allow ``target`` to be ``source``.
             max_pixels: refuse larger sources; None for no limit.
+            max_memory_bytes: for the picture on its way, without the model and its runtime; None
+                for no limit. A PNG, TIFF or JPEG that would not fit is written in strips as they
+                are computed, with the same pixels; where even one row of tiles would not fit,
+                tiles get lower, and a note says so. Sources are decoded whole.
 
         Raises:
-            PictureError: a file that cannot be read or written.
+            PictureError: a file that cannot be read or written, or that the limit for memory does
+                not suffice for.
             UsageError: ``target`` is ``source``, and that was not allowed.
             As :meth:`restore_array`.
         """
-        started = time.perf_counter()
-        source, target = Path(source), Path(target)
-        check_target(target)
-        if not overwrite_input and target.exists() and source.exists() and target.samefile(source):
-            raise UsageError(
-                f"{target} is the input itself. Give another name, or ask for it to be "
-                "overwritten (overwrite_input)."
-            )
-        picture = read_picture(source, max_pixels)
-        restored = self.restore_picture(picture)
-        notes = restored.notes + write_picture(target, restored, quality)
-        return RestoredFile(
-            source,
-            target,
-            picture.width,
-            picture.height,
-            restored.width,
-            restored.height,
-            (time.perf_counter() - started) * 1e3,
-            notes,
-        )
+        options = FileOptions(quality, max_pixels, max_memory_bytes, overwrite_input)
+        return FileJob(self._model, Path(source), Path(target), options).restore()
 
     def restore_folder(
         self,
@@ -198,8 +155,12 @@ class Restorer:
         quality: int = DEFAULT_QUALITY,
         on_error: Literal["continue", "raise"] = "continue",
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
+        max_memory_bytes: int | None = None,
+        resume: bool = False,
     ) -> FolderReport:
         """Restore every picture below a folder, in the order of their names; the tree is kept.
+
+        The next picture is read and the last one written while one is computed.
 
         Args:
             source: the folder to read. Nothing in it is changed.
@@ -208,110 +169,22 @@ class Restorer:
             quality: of JPEG and WebP.
             on_error: ``continue`` collects failures in the report; ``raise`` stops at the first.
             max_pixels: refuse larger pictures; None for no limit.
+            max_memory_bytes: as in :meth:`restore_file`, for all pictures on their way together.
+            resume: leave out pictures whose result is there and not older than they are. Results
+                are whole or not there; by which model they were made is not looked at.
 
         Raises:
             PictureError: ``source`` is not a folder or holds no picture; ``target`` is a file.
             UsageError: ``target`` is ``source``, or ``suffix`` is not that of a picture format.
         """
-        restore_file = partial(self.restore_file, quality=quality, max_pixels=max_pixels)
-        return restore_folder(restore_file, source, target, suffix, on_error, self._progress)
+        options = FileOptions(quality, max_pixels, max_memory_bytes)
 
-    # ------------------------------------------------------------------------------------ plans
+        def job(file: Path, result: Path) -> FileJob:
+            return FileJob(self._model, file, result, options)
 
-    def _plan(self, height: int, width: int) -> TilePlan:
-        """Tiles for a picture, as asked for and as memory has allowed so far."""
-        spec = self._spec
-        window, least = spec.window_size, padded_side(1, spec.window_size, spec.min_side_px)
-        tile = self._tile
-        if tile is None:
-            tile = 0 if height * width <= WHOLE_PICTURE_PX else DEFAULT_TILE_PX
-        if self._largest_tile is not None:
-            tile = min(tile or self._largest_tile, self._largest_tile)
-        sides, overlaps = [], []
-        for side, only in ((height, spec.height), (width, spec.width)):
-            used = only or max(least, (tile or padded_side(side, window)) // window * window)
-            sides.append(used)
-            overlaps.append(max(0, min(self._overlap_px, used // 2, used - window)))
-        return plan_tiles(
-            height,
-            width,
-            (sides[0], sides[1]),
-            (overlaps[0], overlaps[1]),
-            window,
-            spec.min_side_px,
-            (spec.height is not None, spec.width is not None),
+        return restore_folder(
+            job, source, target, suffix, on_error, self._progress, resume, max_memory_bytes
         )
-
-    def _shrink(self, plan: TilePlan, cause: BaseException | None) -> str:
-        """Ask for less memory from now on.
-
-        Returns:
-            The note that says so.
-
-        Raises:
-            DeviceMemoryError: there is nothing left to make smaller.
-        """
-        spec = self._spec
-        if self._batch > 1 and spec.batch is None:
-            self._batch = 1
-            return "Memory ran out: tiles went through the model one at a time."
-        before = max(plan.rows.tile, plan.columns.tile)
-        floor = max(
-            _SMALLEST_TILE_WINDOWS * spec.window_size,
-            padded_side(1, spec.window_size, spec.min_side_px),
-        )
-        after = max(floor, before // 2 // spec.window_size * spec.window_size)
-        if after >= before or spec.height is not None or spec.width is not None:
-            raise DeviceMemoryError(
-                f"{spec.device} has not enough memory for one tile of "
-                f"{plan.columns.tile}x{plan.rows.tile} pixels with {spec.model_id or 'this model'} "
-                f"on {spec.backend} ({cause}). Close other programs, or use a smaller model"
-                f"{' or one with smaller fixed sides' if spec.height or spec.width else ''}."
-            ) from cause
-        self._largest_tile = after
-        return f"Memory ran out: the tile was reduced to {after} pixels."
-
-    # -------------------------------------------------------------------------------- computing
-
-    def _restore(self, pixels: NDArray[Any], notes: list[str]) -> NDArray[Any]:
-        array = _checked_pixels(pixels)
-        height, width, channels = array.shape
-        spec = self._spec
-        notes += self._bridge.notes(channels, array.dtype)
-        result: NDArray[Any] = np.empty(
-            (height * spec.scale, width * spec.scale, channels), array.dtype
-        )
-        while True:
-            plan = self._plan(height, width)
-            try:
-                top = 0
-                for strip in blend_strips(plan, spec.scale, self._run_tiles(array, plan)):
-                    result[top : top + strip.shape[0]] = self._bridge.to_dtype(strip, array.dtype)
-                    top += strip.shape[0]
-                return result.reshape(result.shape[: pixels.ndim])
-            except MemoryRanOutError as error:
-                note = self._shrink(plan, error.__cause__)
-            notes.append(note)
-
-    def _run_tiles(self, pixels: NDArray[Any], plan: TilePlan) -> Iterator[NDArray[Any]]:
-        """The model's result for each tile of the plan: [height, width, channels], model range."""
-        rows = reflect_indices(plan.rows.side, plan.rows.padded)
-        columns = reflect_indices(plan.columns.side, plan.columns.padded)
-
-        def cut(tile: Tile) -> NDArray[Any]:
-            part = pixels.take(rows[tile.top : tile.top + tile.height], axis=0)
-            return part.take(columns[tile.left : tile.left + tile.width], axis=1)
-
-        with self._bar(len(plan.tiles)) as bar:
-            for group in _groups(plan.tiles, self._batch):
-                for output in self._bridge.run(np.stack([cut(tile) for tile in group])):
-                    yield output
-                    bar.update()
-
-    def _bar(self, tiles: int) -> Any:
-        """A progress bar; none for a single tile."""
-        disable = None if self._progress is None else not self._progress
-        return tqdm(total=tiles, unit="tile", leave=False, disable=True if tiles < 2 else disable)
 
 
 def _checked_pixels(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -333,10 +206,3 @@ def _checked_pixels(pixels: NDArray[Any]) -> NDArray[Any]:
             "0..1. Replace NaN and infinity first."
         )
     return array
-
-
-def _groups(tiles: Iterable[Tile], size: int) -> Iterator[list[Tile]]:
-    """Consecutive tiles, ``size`` at a time."""
-    left = iter(tiles)
-    while group := list(itertools.islice(left, size)):
-        yield group

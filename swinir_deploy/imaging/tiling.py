@@ -184,7 +184,7 @@ def plan_tiles(
 
 
 def blend_strips(
-    plan: TilePlan, scale: int, outputs: Iterable[NDArray[Any]]
+    plan: TilePlan, scale: int, outputs: Iterable[NDArray[Any]], most_rows: int | None = None
 ) -> Iterator[NDArray[np.float32]]:
     """Join the tiles' results into horizontal strips of the finished picture.
 
@@ -195,6 +195,7 @@ def blend_strips(
         scale: output side divided by input side.
         outputs: one [tile height * scale, tile width * scale, channels] array for each of
             ``plan.tiles``, in that order; any real dtype.
+        most_rows: of a strip; by default a row of tiles gives one strip.
 
     Yields:
         Strips [rows, picture width * scale, channels] float32, from top to bottom, together
@@ -203,7 +204,7 @@ def blend_strips(
     height, width = plan.rows.side * scale, plan.columns.side * scale
     if len(plan.tiles) == 1:
         for output in outputs:
-            yield output[:height, :width].astype(np.float32)
+            yield from _pieces(output[:height, :width], most_rows)
         return
     row_weights, column_weights = plan.rows.weights(scale), plan.columns.weights(scale)
     tops = [start * scale for start in plan.rows.starts]
@@ -221,8 +222,14 @@ def blend_strips(
             continue
         is_last_row = tile.row == len(tops) - 1
         done = tile_height if is_last_row else tops[tile.row + 1] - tops[tile.row]
-        strip = band[: min(done, height - tops[tile.row]), :width].copy()
+        yield from _pieces(band[: min(done, height - tops[tile.row]), :width], most_rows)
         if not is_last_row:
             band[: tile_height - done] = band[done:]
             band[tile_height - done :] = 0.0
-        yield strip
+
+
+def _pieces(strip: NDArray[Any], most_rows: int | None) -> Iterator[NDArray[np.float32]]:
+    """Copies of a strip's rows, so many at a time."""
+    step = most_rows or len(strip)
+    for first in range(0, len(strip), step):
+        yield strip[first : first + step].astype(np.float32)

@@ -303,7 +303,7 @@ def test_opacity_goes_through_a_gray_model_as_a_picture_and_through_scale_1_unto
     assert np.array_equal(picture.alpha, nearest(alpha, 2))
     with FakeRuntime(lambda x: 1 - x, in_chans=1, scale=1) as runtime:
         picture = Restorer(runtime).restore_picture(Picture(noise(9, 9, 1), alpha))
-    assert picture.alpha is alpha
+    assert np.array_equal(picture.alpha, alpha)
 
 
 # ------------------------------------------------------------------------------------ failures

@@ -1,0 +1,239 @@
+"""A picture through a model that takes batches of tiles; smaller tiles when memory runs out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from swinir_deploy.errors import DeviceMemoryError, UsageError
+from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
+from swinir_deploy.imaging.padding import padded_side, reflect_indices
+from swinir_deploy.imaging.tiling import Tile, TilePlan, blend_strips, plan_tiles
+from swinir_deploy.runtimes.base import Runtime
+
+__all__ = [
+    "DEFAULT_OVERLAP_PX",
+    "DEFAULT_TILE_PX",
+    "ROWS_AT_ONCE",
+    "WHOLE_PICTURE_PX",
+    "TiledModel",
+]
+
+DEFAULT_TILE_PX = 256
+"""Side of a tile where none is asked for, rounded down to whole windows (252 for window 7)."""
+
+DEFAULT_OVERLAP_PX = 32
+"""Least overlap of neighbouring tiles, in input pixels."""
+
+WHOLE_PICTURE_PX = 384 * 384
+"""Pictures of at most so many pixels are not cut unless a tile is asked for."""
+
+ROWS_AT_ONCE = 64
+"""Finished rows are handed on so many at a time, which keeps what they pass through small."""
+
+# Halving stops at tiles of so many windows: below, the overlap would be most of the work.
+_SMALLEST_TILE_WINDOWS = 4
+
+ResultT = TypeVar("ResultT")
+
+
+class TiledModel:
+    """Plans tiles as a runtime needs them, runs them in batches and joins the results.
+
+    Args:
+        runtime: open; it is not closed.
+        tile: as in :class:`~swinir_deploy.imaging.Restorer`, and so are the others.
+        overlap_px: likewise.
+        batch: likewise.
+        progress: likewise.
+
+    Attributes:
+        runtime: as given.
+        spec: of the runtime.
+        bridge: feeds the runtime.
+
+    Raises:
+        UsageError: a negative tile or overlap, a batch below 1.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        tile: int | None,
+        overlap_px: int,
+        batch: int,
+        progress: bool | None,
+    ) -> None:
+        for name, value, least in (
+            ("tile", tile, 0),
+            ("overlap_px", overlap_px, 0),
+            ("batch", batch, 1),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"Restorer got {name} {value}; it must be at least {least}.")
+        self.runtime = runtime
+        self.spec = runtime.spec
+        self.bridge = ModelBridge(runtime)
+        self._tile = tile
+        self._overlap_px = overlap_px
+        self._batch = self.spec.batch or batch
+        self._progress = progress
+        self._largest_tile: int | None = None
+
+    @property
+    def batch(self) -> int:
+        """Tiles in one run, as memory has allowed so far."""
+        return self._batch
+
+    @property
+    def smallest_tile(self) -> int:
+        """Tiles are not made smaller than this when memory is short, in input pixels."""
+        window = self.spec.window_size
+        return max(_SMALLEST_TILE_WINDOWS * window, padded_side(1, window, self.spec.min_side_px))
+
+    # ------------------------------------------------------------------------------------ plans
+
+    def plan(self, height: int, width: int, most_rows: int | None = None) -> TilePlan:
+        """Tiles for a picture, as asked for and as memory has allowed so far.
+
+        Args:
+            height: of the picture in pixels.
+            width: of the picture in pixels.
+            most_rows: height of a tile in input pixels at most, rounded down to whole windows; a
+                runtime with a fixed height has its own.
+        """
+        spec = self.spec
+        window, least = spec.window_size, padded_side(1, spec.window_size, spec.min_side_px)
+        tile = self._tile
+        if tile is None:
+            tile = 0 if height * width <= WHOLE_PICTURE_PX else DEFAULT_TILE_PX
+        if self._largest_tile is not None:
+            tile = min(tile or self._largest_tile, self._largest_tile)
+        sides, overlaps = [], []
+        for side, only, most in ((height, spec.height, most_rows), (width, spec.width, None)):
+            wanted = tile or padded_side(side, window)
+            if most is not None:
+                wanted = min(wanted, most)
+            used = only or max(least, wanted // window * window)
+            sides.append(used)
+            overlaps.append(max(0, min(self._overlap_px, used // 2, used - window)))
+        return plan_tiles(
+            height,
+            width,
+            (sides[0], sides[1]),
+            (overlaps[0], overlaps[1]),
+            window,
+            spec.min_side_px,
+            (spec.height is not None, spec.width is not None),
+        )
+
+    def attempt(
+        self,
+        height: int,
+        width: int,
+        notes: list[str],
+        work: Callable[[TilePlan], ResultT],
+        most_rows: int | None = None,
+    ) -> ResultT:
+        """Do ``work`` with a plan, and again with a smaller one each time that memory runs out.
+
+        Args:
+            height: of the picture in pixels.
+            width: of the picture in pixels.
+            notes: gets a sentence for each time.
+            work: must start from the beginning when it is called again.
+            most_rows: as in :meth:`plan`.
+
+        Raises:
+            DeviceMemoryError: memory runs out even with the smallest tile.
+        """
+        while True:
+            plan = self.plan(height, width, most_rows)
+            try:
+                return work(plan)
+            except MemoryRanOutError as error:
+                note = self._shrink(plan, error.__cause__)
+            notes.append(note)
+
+    def _shrink(self, plan: TilePlan, cause: BaseException | None) -> str:
+        """Ask for less memory from now on.
+
+        Returns:
+            The note that says so.
+
+        Raises:
+            DeviceMemoryError: there is nothing left to make smaller.
+        """
+        spec = self.spec
+        if self._batch > 1 and spec.batch is None:
+            self._batch = 1
+            return "Memory ran out: tiles went through the model one at a time."
+        before = max(plan.rows.tile, plan.columns.tile)
+        after = max(self.smallest_tile, before // 2 // spec.window_size * spec.window_size)
+        if after >= before or spec.height is not None or spec.width is not None:
+            raise DeviceMemoryError(
+                f"{spec.device} has not enough memory for one tile of "
+                f"{plan.columns.tile}x{plan.rows.tile} pixels with {spec.model_id or 'this model'} "
+                f"on {spec.backend} ({cause}). Close other programs, or use a smaller model"
+                f"{' or one with smaller fixed sides' if spec.height or spec.width else ''}."
+            ) from cause
+        self._largest_tile = after
+        return f"Memory ran out: the tile was reduced to {after} pixels."
+
+    # -------------------------------------------------------------------------------- computing
+
+    def strips(
+        self, pixels: NDArray[Any], plan: TilePlan, has_bar: bool = True
+    ) -> Iterator[NDArray[Any]]:
+        """The restored picture from top to bottom, ``ROWS_AT_ONCE`` rows at a time or fewer.
+
+        Args:
+            pixels: [height, width, channels] uint8, uint16 or float32.
+            plan: of a picture of that size.
+            has_bar: whether these tiles are counted in a progress bar.
+
+        Yields:
+            [rows, width * scale, channels] of the dtype of ``pixels``.
+
+        Raises:
+            MemoryRanOutError: the runtime has no memory for these tiles; see :meth:`attempt`.
+            CheckFailedError: the model gave values that are not finite.
+        """
+        outputs = self._run_tiles(pixels, plan, has_bar)
+        for strip in blend_strips(plan, self.spec.scale, outputs, ROWS_AT_ONCE):
+            yield self.bridge.to_dtype(strip, pixels.dtype)
+
+    def _run_tiles(
+        self, pixels: NDArray[Any], plan: TilePlan, has_bar: bool
+    ) -> Iterator[NDArray[Any]]:
+        """The model's result for each tile of the plan: [height, width, channels], model range."""
+        rows = reflect_indices(plan.rows.side, plan.rows.padded)
+        columns = reflect_indices(plan.columns.side, plan.columns.padded)
+
+        def cut(tile: Tile) -> NDArray[Any]:
+            # Both at once: all columns of these rows would be a large copy of a wide picture.
+            part = columns[tile.left : tile.left + tile.width]
+            return pixels[np.ix_(rows[tile.top : tile.top + tile.height], part)]
+
+        with self._bar(len(plan.tiles) if has_bar else 0) as bar:
+            for group in _groups(plan.tiles, self._batch):
+                for output in self.bridge.run(np.stack([cut(tile) for tile in group])):
+                    yield output
+                    bar.update()
+
+    def _bar(self, tiles: int) -> Any:
+        """A progress bar; none for a single tile."""
+        disable = None if self._progress is None else not self._progress
+        return tqdm(total=tiles, unit="tile", leave=False, disable=True if tiles < 2 else disable)
+
+
+def _groups(tiles: Iterable[Tile], size: int) -> Iterator[list[Tile]]:
+    """Consecutive tiles, ``size`` at a time."""
+    left = iter(tiles)
+    while group := list(itertools.islice(left, size)):
+        yield group
