@@ -23,18 +23,39 @@ if TYPE_CHECKING:
     from swinir_deploy.imaging import FolderReport, RestoredFile
     from swinir_deploy.runtimes import RuntimeSpec
 
+    _Size = click.ParamType[int]
+else:  # before click 8.2 it takes no type argument
+    _Size = click.ParamType
+
 __all__ = ["command"]
 
 EPILOG = """\b
 Examples:
   swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png
+  swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png --resume
   swinir-deploy restore scan.jpg clean.png --task jpeg --quality 40 --tile 256
+  swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB
 
 ONNX files need onnxruntime only; checkpoints and names of the catalogue need torch.
 """
 
 _SHOWN_FAILURES = 20
+
+
+class _MemorySize(_Size):
+    """Bytes, from a size such as 500MB or 2GB."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes."""
+        from swinir_deploy.imaging import parse_size
+
+        try:
+            return parse_size(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command("restore", epilog=EPILOG)
@@ -73,7 +94,20 @@ _SHOWN_FAILURES = 20
     metavar="N",
     help="Refuse larger pictures; 0 for no limit.",
 )
+@click.option(
+    "--max-memory",
+    "max_memory_bytes",
+    type=_MemorySize(),
+    metavar="SIZE",
+    help="For pictures on their way, such as 2GB: PNG, TIFF and JPEG results that would not fit "
+    "go to disk in strips. The model comes on top; IN is decoded whole.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Leave out pictures of a folder whose result exists and is not older.",
+)
 @common_options
 def command(
     out: Output,
@@ -91,12 +125,15 @@ def command(
     picture_format: str | None,
     output_quality: int | None,
     max_pixels: int | None,
+    max_memory_bytes: int | None,
     overwrite: bool,
+    resume: bool,
 ) -> int:
     """Restore a picture, or every picture of a folder.
 
     PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are files
     or folders; in a folder a picture that fails is reported at the end and the others go on.
+    Results are whole or not there, whatever stops the program; --resume goes on where it stopped.
     """
     from swinir_deploy.imaging import Restorer
     from swinir_deploy.runtimes import open_runtime
@@ -104,8 +141,8 @@ def command(
     start, suffix = Path(source), f".{picture_format}" if picture_format else None
     goal = _goal(start, _one_target(target, output), suffix)
     selection = select_model(request, out, f"restore {source} {goal} --task sr --scale 4")
-    _check_places(start, goal, suffix, overwrite)
-    limits: dict[str, Any] = given(quality=output_quality)
+    _check_places(start, goal, suffix, overwrite, resume)
+    limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
     watch = Stopwatch()
@@ -115,7 +152,7 @@ def command(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
         )
         if start.is_dir():
-            report = restorer.restore_folder(start, goal, suffix, **limits)
+            report = restorer.restore_folder(start, goal, suffix, resume=resume, **limits)
             return _finish_folder(out, report, start, goal, runtime.spec, watch)
         restored = restorer.restore_file(start, goal, overwrite_input=overwrite, **limits)
         _finish_file(out, restored, runtime.spec, watch)
@@ -148,15 +185,21 @@ def _goal(source: Path, target: str, suffix: str | None) -> Path:
     return goal
 
 
-def _check_places(source: Path, goal: Path, suffix: str | None, overwrite: bool) -> None:
+def _check_places(
+    source: Path, goal: Path, suffix: str | None, overwrite: bool, resume: bool
+) -> None:
     """What can be seen before a model is loaded."""
     from swinir_deploy.imaging import check_target
     from swinir_deploy.imaging.folders import find_pictures
 
+    if resume and overwrite:
+        raise UsageError("--resume keeps results and --overwrite replaces them. Give one of them.")
     if not source.exists():
         raise PictureError(
             f"Cannot read {source}: there is no such file or folder. Check the path."
         )
+    if resume and not source.is_dir():
+        raise UsageError(f"--resume is for folders, and {source} is a file. Leave it out.")
     if not source.is_dir():
         check_target(goal)
         check_target_file(goal)
@@ -167,11 +210,12 @@ def _check_places(source: Path, goal: Path, suffix: str | None, overwrite: bool)
         existing = [result for result in results if result.exists()]
         if goal.exists() and goal.samefile(source):
             raise UsageError(f"{goal} is the folder of the pictures itself. Give another as OUT.")
-    if existing and not overwrite:
+    if existing and not overwrite and not resume:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         itself = " and is IN itself" if existing[0].samefile(source) else ""
         raise UsageError(
-            f"{existing[0]} exists{itself}{more}. Give --overwrite to replace it, or another name."
+            f"{existing[0]} exists{itself}{more}. Give --overwrite to replace it"
+            f"{', --resume to go on' if source.is_dir() else ''}, or another name."
         )
 
 
@@ -193,6 +237,7 @@ def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: 
             "model": _model(spec),
             "restored": [entry],
             "failures": [],
+            "skipped": [],
             "ignored": 0,
             "seconds": watch.seconds,
         },
@@ -211,7 +256,7 @@ def _finish_folder(
     watch: Stopwatch,
 ) -> int:
     entries = [_entry(restored) for restored in report.restored]
-    done, failed = len(entries), len(report.failures)
+    done, failed, skipped = len(entries), len(report.failures), len(report.skipped)
     for restored in report.restored:
         for note in restored.notes:
             out.note(f"{restored.source}: {note}")
@@ -222,10 +267,12 @@ def _finish_folder(
             "model": _model(spec),
             "restored": entries,
             "failures": report.failures,
+            "skipped": report.skipped,
             "ignored": report.ignored,
             "seconds": watch.seconds,
         },
-        f"Restored {done} of {done + failed} pictures in {source} -> {goal} "
+        f"Restored {done} of {done + failed + skipped} pictures in {source} -> {goal}"
+        f"{f', {skipped} were done already' if skipped else ''} "
         f"({size_text(sum(entry['size_bytes'] for entry in entries))}, "
         f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
     )

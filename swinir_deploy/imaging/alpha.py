@@ -10,6 +10,8 @@ from PIL import Image
 
 __all__ = ["AlphaScaler", "fill_transparent"]
 
+_BAND_ROWS = 256
+
 
 def fill_transparent(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     """Give pixels that nobody sees the colour of their visible surroundings.
@@ -29,11 +31,30 @@ def fill_transparent(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     visible = alpha > 0
     if visible.all() or not visible.any():
         return pixels
+    height, width = alpha.shape
+    bands = [slice(top, top + _BAND_ROWS) for top in range(0, height, _BAND_ROWS)]
+    # The finest level is the largest, and only its sums are needed: made a few rows at a time.
+    sums = []
+    for band in bands:
+        seen = visible[band, :, None].astype(np.float32)
+        sums.append((_summed(pixels[band] * seen), _summed(seen)))
+    above = _pyramid_fill(*(np.concatenate(level) for level in zip(*sums, strict=True)))
     filled: NDArray[Any] = pixels.copy()
-    seen = visible[..., None].astype(np.float32)
-    colour = _pyramid_fill(pixels * seen, seen)
-    filled[~visible] = np.rint(colour[~visible]).astype(pixels.dtype)
+    for band in bands:
+        hidden = ~visible[band]
+        half = above[band.start // 2 : band.stop // 2]
+        large = half.repeat(2, axis=0)[: len(hidden)].repeat(2, axis=1)[:, :width]
+        filled[band][hidden] = np.rint(large[hidden]).astype(pixels.dtype)
     return filled
+
+
+def _summed(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sums over squares of two by two pixels, or what there is of them at the edges."""
+    rows, columns = (np.arange(0, side, 2) for side in array.shape[:2])
+    summed: NDArray[np.float32] = np.add.reduceat(
+        np.add.reduceat(array, rows, axis=0), columns, axis=1
+    )
+    return summed
 
 
 def _pyramid_fill(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -42,12 +63,7 @@ def _pyramid_fill(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> N
     average: NDArray[np.float32] = colour / np.maximum(weight, np.float32(1e-9))
     if weight.all() or height * width == 1:
         return average
-    rows, columns = np.arange(0, height, 2), np.arange(0, width, 2)
-    smaller = [
-        np.add.reduceat(np.add.reduceat(array, rows, axis=0), columns, axis=1)
-        for array in (colour, weight)
-    ]
-    above = _pyramid_fill(smaller[0], smaller[1])
+    above = _pyramid_fill(_summed(colour), _summed(weight))
     above = above.repeat(2, axis=0)[:height].repeat(2, axis=1)[:, :width]
     return np.where(weight > 0, average, above)
 

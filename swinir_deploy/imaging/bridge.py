@@ -124,7 +124,7 @@ class ModelBridge:
 
     def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         try:
-            result = self._runtime.run(batch)
+            result: NDArray[Any] = self._runtime.run(batch)
         except Exception as error:
             if _is_out_of_memory(error):
                 raise MemoryRanOutError from error

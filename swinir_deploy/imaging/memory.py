@@ -22,8 +22,9 @@ __all__ = ["MemoryNeed", "memory_needed", "parse_size", "rows_within", "size_of"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
-# Averages of visible pixels in float32: colours, weights, and both again while they are joined.
-_FILL_BYTES = 20
+# For a colour of a pixel while invisible pixels are filled: sums, averages and what joins them, in
+# float32, over a quarter of the pixels, a sixteenth and so on.
+_FILL_BYTES = 7
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,16 @@ def _work(layout: PictureLayout, model: TiledModel, plan: TilePlan) -> int:
     tiles = model.batch * tile * (2 + 3 * area) + tile * area
     # Finished rows on their way: float32 several times, then what the writer's filters need.
     rows = ROWS_AT_ONCE * layout.width * spec.scale * layout.channels * 40
-    alpha = 0
-    if layout.has_alpha:
-        pixels = layout.width * layout.height
-        filled = layout.colours * layout.dtype.itemsize
-        alpha = pixels * max(filled + 4, layout.colours * _FILL_BYTES)
-        if spec.in_chans == 1:
-            alpha += band // layout.colours + tiles
-    return band + tiles + rows + alpha
+    computing = band + tiles + rows
+    if not layout.has_alpha:
+        return computing
+    pixels = layout.width * layout.height
+    filled = layout.colours * layout.dtype.itemsize
+    if spec.in_chans == 1:  # the opacity goes through the model, too
+        computing += band // layout.colours + tiles
+    return pixels * filled + max(
+        pixels * (1 + layout.colours * _FILL_BYTES), computing + pixels * 4
+    )
 
 
 def _encoder_pixel_bytes(layout: PictureLayout, kind: str) -> int:
