@@ -186,9 +186,9 @@ def runtime_options(function: Function) -> Function:
             click.option(
                 "--backend",
                 metavar="NAME",
-                help="ort (ONNX files) or torch (checkpoints); the model decides.",
+                help="ort or openvino (ONNX files), torch (checkpoints); the model decides.",
             ),
-            click.option("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, ..."),
+            click.option("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, gpu, ..."),
             click.option(
                 "--provider", metavar="NAME", help="Execution provider of ort, such as cuda."
             ),

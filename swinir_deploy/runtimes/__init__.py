@@ -75,6 +75,14 @@ BACKENDS: dict[str, Backend] = {
             "ONNX Runtime: an exported .onnx file, without torch",
         ),
         Backend(
+            "openvino",
+            "swinir_deploy.runtimes.openvino:OpenVinoRuntime",
+            ("openvino",),
+            "openvino",
+            (".onnx",),
+            "OpenVINO: an exported .onnx file on a CPU, GPU or NPU, without torch",
+        ),
+        Backend(
             "torch",
             "swinir_deploy.runtimes.torch:TorchRuntime",
             ("torch", "safetensors"),

@@ -10,11 +10,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from oracle import official_network
 from torch import nn
 
-from swinir_deploy import export_onnx, load_model, open_runtime
-from swinir_deploy.checkpoint import save_checkpoint
+from swinir_deploy import Runtime, export_onnx, open_runtime
 from swinir_deploy.comparison import sample_picture
 from swinir_deploy.errors import (
     ArtifactError,
@@ -26,78 +24,54 @@ from swinir_deploy.errors import (
     RuntimeClosedError,
     UsageError,
 )
-from swinir_deploy.network import SwinIRConfig
 from swinir_deploy.runtimes import BACKENDS, available_backends, backend_for
 
-CONFIG = SwinIRConfig(
-    upscale=2,
-    in_chans=3,
-    window_size=8,
-    img_range=1.0,
-    depths=(2, 3),
-    embed_dim=12,
-    num_heads=(2, 2),
-    upsampler="pixelshuffledirect",
-)
+BACKENDS_OF = {"torch": "torch", "ort": "tensor", "openvino": "tensor"}
+"""Back end -> which of the ``models`` it opens."""
 
 
-@pytest.fixture(scope="module")
-def official() -> nn.Module:
-    return official_network(CONFIG, seed=3)
+def opened(models: dict[str, Path], backend: str, **options: Any) -> Runtime:
+    return open_runtime(models[BACKENDS_OF[backend]], backend, **options)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, official: Any) -> Path:
-    path = tmp_path_factory.mktemp("models") / "small.safetensors"
-    names = {name for name, _ in official.network.named_parameters()}
-    state = {k: v for k, v in official.network.state_dict().items() if k in names}
-    return save_checkpoint(path, state, CONFIG, "small")
-
-
-@pytest.fixture(scope="module")
-def models(checkpoint: Path) -> dict[str, Path]:
-    """``tensor`` and ``image``: exported files; ``torch``: the checkpoint."""
-    loaded = load_model(checkpoint)
-    paths = {"torch": checkpoint}
-    for io in ("tensor", "image"):
-        paths[io] = checkpoint.with_name(f"{io}.onnx")
-        export_onnx(loaded, paths[io], io=io)  # type: ignore[arg-type]
-    return paths
-
-
-@pytest.mark.parametrize("kind", ["torch", "tensor"])
+@pytest.mark.parametrize("backend", BACKENDS_OF)
 @pytest.mark.parametrize("shape", [(1, 3, 5, 5), (2, 3, 8, 8), (1, 3, 13, 30), (3, 3, 17, 9)])
 def test_float_back_ends_give_the_official_output(
-    models: dict[str, Path], official: nn.Module, kind: str, shape: tuple[int, int, int, int]
+    models: dict[str, Path], official: nn.Module, backend: str, shape: tuple[int, int, int, int]
 ) -> None:
     picture = sample_picture(*shape)
     with torch.no_grad():
         wanted = official(torch.from_numpy(picture)).numpy()
-    with open_runtime(models[kind]) as runtime:
+    with opened(models, backend) as runtime:
         found = runtime.run(picture)
     assert found.dtype == np.float32
     assert np.abs(found - wanted).max() <= 1e-4
 
 
+@pytest.mark.parametrize("backend", ["ort", "openvino"])
 @pytest.mark.parametrize("size", [(1, 5, 5), (2, 13, 30)])
 def test_byte_models_give_the_official_levels(
-    models: dict[str, Path], official: nn.Module, size: tuple[int, int, int]
+    models: dict[str, Path], official: nn.Module, size: tuple[int, int, int], backend: str
 ) -> None:
     batch, height, width = size
     levels = np.round(sample_picture(batch, 3, height, width) * 255).astype(np.uint8)
     with torch.no_grad():
         wanted = official(torch.from_numpy(levels).float() / 255).clamp(0, 1).numpy()
-    with open_runtime(models["image"]) as runtime:
+    with open_runtime(models["image"], backend) as runtime:
         found = runtime.run(np.ascontiguousarray(levels.transpose(0, 2, 3, 1)))
     difference = found.astype(int) - np.round(wanted * 255).astype(int).transpose(0, 2, 3, 1)
     assert np.abs(difference).max() <= 1
     assert np.mean(difference != 0) < 0.01
 
 
-def test_the_spec_tells_what_the_file_says(models: dict[str, Path]) -> None:
-    with open_runtime(models["image"]) as runtime, open_runtime(models["torch"]) as reference:
+@pytest.mark.parametrize("backend", ["ort", "openvino"])
+def test_the_spec_tells_what_the_file_says(models: dict[str, Path], backend: str) -> None:
+    with (
+        open_runtime(models["image"], backend) as runtime,
+        open_runtime(models["torch"]) as reference,
+    ):
         spec = runtime.spec
-        assert (spec.backend, spec.device, spec.io) == ("ort", "cpu", "image")
+        assert (spec.backend, spec.device, spec.io) == (backend, "cpu", "image")
         assert (spec.scale, spec.in_chans, spec.window_size) == (2, 3, 8)
         assert spec.min_side_px == 5
         assert spec.source_sha256 == reference.spec.source_sha256
@@ -108,17 +82,22 @@ def test_the_spec_tells_what_the_file_says(models: dict[str, Path]) -> None:
 def test_fixed_sides_are_read_from_the_graph(checkpoint: Path, tmp_path: Path) -> None:
     path = tmp_path / "fixed.onnx"
     export_onnx(checkpoint, path, shape="1x3x16xW")
-    with open_runtime(path) as runtime:
+    for backend in ("ort", "openvino"):
+        check_fixed_sides(path, backend)
+
+
+def check_fixed_sides(path: Path, backend: str) -> None:
+    with open_runtime(path, backend) as runtime:
         assert (runtime.spec.batch, runtime.spec.height, runtime.spec.width) == (1, 16, None)
         assert runtime.run(sample_picture(1, 3, 16, 21)).shape == (1, 3, 32, 42)
         with pytest.raises(InputError, match=r"takes \[1, 3, 16, width\]"):
             runtime.run(sample_picture(1, 3, 17, 21))
 
 
-@pytest.mark.parametrize("kind", ["torch", "tensor"])
-def test_threads_share_a_runtime(models: dict[str, Path], kind: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS_OF)
+def test_threads_share_a_runtime(models: dict[str, Path], backend: str) -> None:
     pictures = [sample_picture(1, 3, 8 + n, 12) for n in range(4)]
-    with open_runtime(models[kind], threads=1) as runtime:
+    with opened(models, backend, threads=1) as runtime:
         wanted = [runtime.run(p) for p in pictures]
         found: dict[tuple[int, int], Any] = {}
 
@@ -136,9 +115,9 @@ def test_threads_share_a_runtime(models: dict[str, Path], kind: str) -> None:
     assert len(found) == 16
 
 
-@pytest.mark.parametrize("kind", ["torch", "tensor"])
-def test_a_closed_back_end_says_so(models: dict[str, Path], kind: str) -> None:
-    runtime = open_runtime(models[kind])
+@pytest.mark.parametrize("backend", BACKENDS_OF)
+def test_a_closed_back_end_says_so(models: dict[str, Path], backend: str) -> None:
+    runtime = opened(models, backend)
     runtime.close()
     with pytest.raises(RuntimeClosedError):
         runtime.run(sample_picture(1, 3, 8, 8))
@@ -147,8 +126,8 @@ def test_a_closed_back_end_says_so(models: dict[str, Path], kind: str) -> None:
 def test_the_input_is_not_changed(models: dict[str, Path]) -> None:
     picture = sample_picture(1, 3, 9, 9)
     picture.flags.writeable = False
-    for kind in ("torch", "tensor"):
-        with open_runtime(models[kind]) as runtime:
+    for backend in BACKENDS_OF:
+        with opened(models, backend) as runtime:
             runtime.run(picture)
 
 
@@ -165,7 +144,7 @@ def test_the_file_chooses_the_back_end() -> None:
     ("model", "backend", "message"),
     [
         ("model.onnx", "ortt", "Did you mean 'ort'"),
-        ("model.onnx", "quantum", "there are ort, torch"),
+        ("model.onnx", "quantum", "there are ort, openvino, torch"),
         ("model.pth", "ort", "Export the model first"),
         ("model.onnx", "torch", "--backend ort"),
     ],
@@ -186,10 +165,10 @@ def test_offline_never_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         open_runtime("light-sr-x2", offline=True)
 
 
-@pytest.mark.parametrize("kind", ["torch", "tensor"])
-def test_no_threads_is_refused(models: dict[str, Path], kind: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS_OF)
+def test_no_threads_is_refused(models: dict[str, Path], backend: str) -> None:
     with pytest.raises(UsageError, match="at least 1"):
-        open_runtime(models[kind], threads=0)
+        opened(models, backend, threads=0)
 
 
 @pytest.mark.parametrize("kind", ["torch", "tensor"])
@@ -201,11 +180,13 @@ def test_a_missing_device_is_exit_code_3(models: dict[str, Path], kind: str) -> 
     assert error.value.exit_code == 3
 
 
-@pytest.mark.parametrize("kind", ["torch", "tensor"])
-@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu,cuda"])
-def test_a_device_that_is_none_is_refused(models: dict[str, Path], kind: str, device: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS_OF)
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "cpu,cuda"])
+def test_a_device_that_is_none_is_refused(
+    models: dict[str, Path], backend: str, device: str
+) -> None:
     with pytest.raises(UsageError, match="No device"):
-        open_runtime(models[kind], device=device)
+        opened(models, backend, device=device)
 
 
 def test_a_provider_can_be_named(models: dict[str, Path]) -> None:
@@ -259,6 +240,7 @@ def broken(kind: str, good: Path, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("backend", ["ort", "openvino"])
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -276,11 +258,11 @@ def broken(kind: str, good: Path, folder: Path) -> Path:
     ],
 )
 def test_a_broken_file_is_an_artifact_error(
-    models: dict[str, Path], tmp_path: Path, kind: str, message: str
+    models: dict[str, Path], tmp_path: Path, kind: str, message: str, backend: str
 ) -> None:
     path = broken(kind, models["tensor"], tmp_path)
     with pytest.raises(ArtifactError, match=message) as error:
-        open_runtime(path)
+        open_runtime(path, backend)
     assert path.name in str(error.value)
     assert error.value.exit_code == 4
 
