@@ -1,0 +1,56 @@
+"""How many floating-point operations a SwinIR needs, from its configuration alone; no torch."""
+
+from __future__ import annotations
+
+from swinir_deploy.network.config import SwinIRConfig
+
+__all__ = ["count_flops"]
+
+
+def count_flops(config: SwinIRConfig, height: int, width: int, batch: int = 1) -> int:
+    """Operations of one forward pass: two for each multiplication of a matrix or convolution.
+
+    Counted are the convolutions, the linear layers and both products of attention, on the picture
+    padded to whole windows; LayerNorm, softmax, GELU, biases and sums are left out, as usual. It
+    is the network as it was trained: heads that a rewrite pads, or a mask, do not count as work.
+
+    Args:
+        config: of the network.
+        height: of the input in pixels.
+        width: likewise.
+        batch: pictures.
+    """
+    window = config.window_size
+    pixels = -(-height // window) * window * -(-width // window) * window
+    dim, tokens = config.embed_dim, window**2
+    # qkv, the two products with N keys each, proj, fc1 and fc2.
+    block = 3 * dim**2 + 2 * tokens * dim + dim**2 + 2 * dim * config.mlp_hidden_dim
+    residual = _residual_convolution(config)
+    each = config.in_chans * dim * 9 + config.num_blocks * block
+    each += (len(config.depths) + 1) * residual + _head(config)
+    return 2 * batch * pixels * each
+
+
+def _residual_convolution(config: SwinIRConfig) -> int:
+    """Multiplications for a pixel in the convolution that ends an RSTB, and the body."""
+    dim, narrow = config.embed_dim, config.embed_dim // 4
+    return 9 * dim**2 if config.resi_connection == "1conv" else 18 * dim * narrow + narrow**2
+
+
+def _head(config: SwinIRConfig) -> int:
+    """Multiplications for an input pixel in the reconstruction."""
+    dim, feat, chans, scale = config.embed_dim, config.num_feat, config.in_chans, config.upscale
+    if config.upsampler == "pixelshuffledirect":
+        return 9 * dim * scale**2 * chans
+    if config.upsampler == "pixelshuffle":
+        factors = [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+        total, area = 9 * dim * feat, 1
+        for factor in factors:
+            total += 9 * feat * factor**2 * feat * area
+            area *= factor**2
+        return total + 9 * feat * chans * area
+    if config.upsampler == "nearest+conv":
+        first = 9 * dim * feat + 4 * 9 * feat**2  # conv_before_upsample, conv_up1 at twice the side
+        second = 16 * 9 * feat**2 if scale == 4 else 0
+        return first + second + scale**2 * (9 * feat**2 + 9 * feat * chans)
+    return 9 * dim * chans
