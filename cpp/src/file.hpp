@@ -1,0 +1,36 @@
+// A file that is read from front to back.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace swinir {
+
+class InputFile {
+ public:
+  // Throws Failure(SWINIR_INVALID_MODEL), with `remedy`, where there is no such file, or it cannot
+  // be read.
+  InputFile(const std::string& path, const char* remedy);
+
+  std::uint64_t left() const { return size_ - position_; }
+  bool at_end() const { return left() == 0; }
+
+  // Each says false, or gives nothing, where the file ends before.
+  std::optional<std::uint8_t> read_byte();
+  bool read(std::uint64_t size, std::string& bytes);
+  bool skip(std::uint64_t size);
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+
+  std::unique_ptr<std::FILE, Close> file_;
+  std::uint64_t size_ = 0;
+  std::uint64_t position_ = 0;
+};
+
+}  // namespace swinir

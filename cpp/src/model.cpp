@@ -1,0 +1,135 @@
+#include "model.hpp"
+
+#include <cstring>
+
+#include "failure.hpp"
+#include "plugin_loader.hpp"
+
+namespace swinir {
+namespace {
+
+void log_nothing(void*, std::int32_t, const char*) {}
+
+std::string backend_name(const std::string& path, const char* asked) {
+  if (asked != nullptr) return asked;
+  return is_onnx_path(path) ? "ort" : "tensorrt";
+}
+
+const char* or_empty(const char* string) { return string == nullptr ? "" : string; }
+
+std::string describe(const Shape& shape) {
+  return text("[", shape[0], ", ", shape[1], ", ", shape[2], ", ", shape[3], "]");
+}
+
+}  // namespace
+
+void check_backend(const swinir_backend& backend, swinir_status status,
+                   const swinir_backend_message& message) {
+  if (status == SWINIR_OK) return;
+  if (status < SWINIR_OK || status > SWINIR_INTERNAL) {
+    fail(SWINIR_INTERNAL, "The back end ", backend.name, " returned status ", status,
+         ", which does not exist.");
+  }
+  const std::string reason(message.text, strnlen(message.text, sizeof message.text));
+  throw Failure(status, reason);
+}
+
+Model::Model(const std::string& path, const swinir_model_options& options)
+    : path_(path),
+      metadata_(read_metadata(path)),
+      backend_(&load_backend(backend_name(path, options.backend), or_empty(options.plugin_dir))) {
+  if (options.threads < 0) {
+    fail(SWINIR_INVALID_ARGUMENT, "threads is ", options.threads, "; it must be at least 1, or 0.");
+  }
+  if (options.log_level < 0 || options.log_level > SWINIR_LOG_DEBUG) {
+    fail(SWINIR_INVALID_ARGUMENT, "log_level is ", options.log_level, "; it must be from 0 to ",
+         SWINIR_LOG_DEBUG, ".");
+  }
+  swinir_backend_options asked = {};
+  asked.path = path.c_str();
+  asked.library = options.library;
+  asked.device = options.device;
+  asked.threads = options.threads;
+  asked.log_level = options.log_level != 0 ? options.log_level : SWINIR_LOG_WARNING;
+  asked.log = options.log != nullptr ? options.log : log_nothing;
+  asked.log_data = options.log_data;
+  swinir_backend_message message = {};
+  check_backend(*backend_, backend_->model_open(&asked, &handle_, &graph_, &message), message);
+  try {
+    check_graph();
+  } catch (...) {
+    backend_->model_close(handle_);
+    throw;
+  }
+}
+
+Model::~Model() { backend_->model_close(handle_); }
+
+swinir_model_info Model::info() const {
+  swinir_model_info info = SWINIR_MODEL_INFO_INIT;
+  info.scale = metadata_.scale;
+  info.channels = metadata_.channels;
+  info.window_px = metadata_.window_px;
+  info.min_side_px = metadata_.min_side_px();
+  info.io = metadata_.io;
+  info.precision = metadata_.precision;
+  info.batch = batch();
+  info.height = height();
+  info.width = width();
+  info.task = metadata_.task.c_str();
+  info.model_id = metadata_.model_id.c_str();
+  info.source_sha256 = metadata_.source_sha256.c_str();
+  info.target = metadata_.target.c_str();
+  info.backend = backend_->name;
+  info.backend_version = graph_.library_version;
+  info.device = graph_.device;
+  return info;
+}
+
+Shape Model::input_shape(std::int64_t batch, std::int64_t height, std::int64_t width) const {
+  return is_tensor() ? Shape{batch, metadata_.channels, height, width}
+                     : Shape{batch, height, width, metadata_.channels};
+}
+
+Shape Model::output_shape(const Shape& input) const {
+  const std::int64_t height = input[height_axis()], width = input[height_axis() + 1];
+  bool takes = input == input_shape(input[0], height, width) && input[0] >= 1;
+  for (std::size_t axis = 0; axis < 4; ++axis) {
+    takes = takes && (fixed(axis) == 0 || fixed(axis) == input[axis]);
+  }
+  // So that a count of bytes fits in 64 bits: 2 * (19 + 3) + 16 + 4 bits.
+  constexpr std::int64_t kLargestSide = std::int64_t{1} << 19, kLargestBatch = 1 << 16;
+  const std::int64_t least = metadata_.min_side_px();
+  if (!takes || height < least || width < least || height > kLargestSide || width > kLargestSide ||
+      input[0] > kLargestBatch) {
+    fail(SWINIR_INVALID_ARGUMENT, "shape ", describe(input), "; this model takes ",
+         describe_input(), ".");
+  }
+  return input_shape(input[0], height * metadata_.scale, width * metadata_.scale);
+}
+
+std::string Model::describe_input() const {
+  const auto or_any = [](std::int64_t side, const char* any) {
+    return side > 0 ? text(side) : std::string(any);
+  };
+  const std::string sides = or_any(height(), "height") + ", " + or_any(width(), "width");
+  const std::string picture =
+      is_tensor() ? text(metadata_.channels, ", ", sides) : text(sides, ", ", metadata_.channels);
+  return text("[", or_any(batch(), "batch"), ", ", picture, "] ", is_tensor() ? "float32" : "uint8",
+              " with sides of at least ", metadata_.min_side_px());
+}
+
+void Model::check_graph() const {
+  const std::int32_t type = is_tensor() ? SWINIR_FLOAT32 : SWINIR_UINT8;
+  const bool fits = graph_.inputs == 1 && graph_.outputs == 1 && graph_.input_type == type &&
+                    graph_.output_type == type && graph_.input_rank == 4 &&
+                    graph_.shape[is_tensor() ? 1 : 3] == metadata_.channels;
+  if (!fits) {
+    fail(SWINIR_INVALID_MODEL, path_, ": its metadata promises one input and one output of ",
+         is_tensor() ? "float32" : "uint8", " with ", metadata_.channels,
+         " channels, but the graph has others. The file was changed after its export; export it "
+         "again.");
+  }
+}
+
+}  // namespace swinir

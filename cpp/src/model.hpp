@@ -1,0 +1,62 @@
+// An opened model: what the file says, and what the back end holds of it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "backend.h"
+#include "metadata.hpp"
+
+namespace swinir {
+
+using Shape = std::array<std::int64_t, 4>;
+
+class Model {
+ public:
+  // `options` is complete (every field of this version). Throws Failure.
+  Model(const std::string& path, const swinir_model_options& options);
+  ~Model();
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const Metadata& metadata() const { return metadata_; }
+  const swinir_backend& backend() const { return *backend_; }
+  swinir_backend_model* handle() const { return handle_; }
+
+  // What swinir_model_get_info gives; struct_size is that of this version.
+  swinir_model_info info() const;
+
+  // The only batch, height and width that it takes; 0: any.
+  std::int64_t batch() const { return fixed(0); }
+  std::int64_t height() const { return fixed(height_axis()); }
+  std::int64_t width() const { return fixed(height_axis() + 1); }
+
+  // Of the input of so many pictures.
+  Shape input_shape(std::int64_t batch, std::int64_t height, std::int64_t width) const;
+
+  // Of the output. Throws Failure(SWINIR_INVALID_ARGUMENT) for a shape that it does not take.
+  Shape output_shape(const Shape& input) const;
+
+ private:
+  bool is_tensor() const { return metadata_.io == SWINIR_IO_TENSOR; }
+  std::size_t height_axis() const { return is_tensor() ? 2 : 1; }
+  std::int64_t fixed(std::size_t axis) const {
+    return graph_.shape[axis] > 0 ? graph_.shape[axis] : 0;
+  }
+  void check_graph() const;
+  std::string describe_input() const;
+
+  std::string path_;
+  Metadata metadata_;
+  const swinir_backend* backend_;
+  swinir_backend_model* handle_ = nullptr;
+  swinir_backend_graph graph_ = {};
+};
+
+// Throws what a back end's function has returned, unless it is SWINIR_OK.
+void check_backend(const swinir_backend& backend, swinir_status status,
+                   const swinir_backend_message& message);
+
+}  // namespace swinir

@@ -1,0 +1,75 @@
+// Files that say what a test wants about a model. Only the fake back end can "run" them.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+
+#include "check.hpp"
+
+namespace swinir_test {
+
+using Properties = std::map<std::string, std::string>;
+
+// A colour model of x2 with windows of 8, which takes and gives floats.
+inline Properties usual_properties() {
+  return {{"swinir_deploy.schema_version", "1"},
+          {"swinir_deploy.io", "tensor"},
+          {"swinir_deploy.scale", "2"},
+          {"swinir_deploy.in_chans", "3"},
+          {"swinir_deploy.window_size", "8"},
+          {"swinir_deploy.precision", "fp32"},
+          {"swinir_deploy.task", "sr"},
+          {"swinir_deploy.model_id", "test-model"},
+          {"swinir_deploy.config", R"({"depths": [2, 3], "img_range": 1.0})"}};
+}
+
+inline Properties with(Properties properties, const std::string& name, const std::string& value) {
+  properties["swinir_deploy." + name] = value;
+  return properties;
+}
+
+inline std::string varint(std::size_t value) {
+  std::string bytes;
+  for (; value >= 0x80; value >>= 7) bytes += static_cast<char>((value & 0x7F) | 0x80);
+  return bytes + static_cast<char>(value);
+}
+
+// A protobuf field of bytes.
+inline std::string field(std::size_t number, const std::string& bytes) {
+  return varint(number << 3 | 2) + varint(bytes.size()) + bytes;
+}
+
+// A ModelProto: ir_version (1), graph (7) of nonsense, metadata_props (14).
+inline std::string onnx_bytes(const Properties& properties) {
+  std::string bytes = varint(1 << 3) + varint(8) + field(7, std::string(300, 'g'));
+  for (const auto& [key, value] : properties) bytes += field(14, field(1, key) + field(2, value));
+  return bytes;
+}
+
+// A folder that goes when the test ends.
+class Folder {
+ public:
+  Folder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "swinir-test-XXXXXX").string();
+    CHECK(mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  std::string file(const std::string& name, const std::string& bytes) const {
+    const std::string path = (path_ / name).string();
+    std::ofstream(path, std::ios::binary) << bytes;
+    return path;
+  }
+
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace swinir_test

@@ -1,0 +1,99 @@
+// The JSON reader against RFC 8259.
+#include <string>
+
+#include "check.hpp"
+#include "json.hpp"
+
+using swinir::JsonValue;
+using swinir::parse_json;
+using swinir::parse_json_object;
+
+namespace {
+
+void values() {
+  CHECK(parse_json("0")->integer == 0);
+  CHECK(parse_json(" -12 ")->integer == -12);
+  CHECK(parse_json("9223372036854775807")->integer == INT64_MAX);
+  CHECK(parse_json("1.5e-3")->kind == JsonValue::Kind::number);
+  CHECK(parse_json("1E5")->kind == JsonValue::Kind::number);
+  CHECK(parse_json("true")->kind == JsonValue::Kind::boolean);
+  CHECK(parse_json("null")->kind == JsonValue::Kind::null);
+  CHECK(parse_json("[1, [], {\"a\": [2]}]")->kind == JsonValue::Kind::array);
+  CHECK(parse_json(R"("a\"\\\/\b\f\n\r\tz")")->string == "a\"\\/\b\f\n\r\tz");
+  CHECK(parse_json(R"("\u0041\u00e9\u20ac\ud83d\ude00")")->string ==
+        "A\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80");
+}
+
+void objects() {
+  const auto members = parse_json_object(R"( {"a": 1, "b": {"a": 2}, "a": 3, "c": "x"} )");
+  CHECK(members.has_value());
+  CHECK(members->size() == 3);
+  CHECK(members->at("a").integer == 3);
+  CHECK(members->at("b").kind == JsonValue::Kind::object);
+  CHECK(members->at("c").string == "x");
+  CHECK(parse_json_object("{}")->empty());
+}
+
+void refuses() {
+  for (const char* text : {"",
+                           " ",
+                           "01",
+                           "-",
+                           "1.",
+                           ".5",
+                           "1e",
+                           "+1",
+                           "0x1",
+                           "tru",
+                           "nul",
+                           "\"",
+                           "\"\\\"",
+                           "\"\\x\"",
+                           "\"\\u12\"",
+                           "\"\\u12g4\"",
+                           "\"\\ud800\"",
+                           "\"\\udc00\"",
+                           "\"\\ud800\\u0041\"",
+                           "\"\n\"",
+                           "[",
+                           "[1",
+                           "[1,",
+                           "[1,]",
+                           "[,]",
+                           "{",
+                           "{\"a\"",
+                           "{\"a\":",
+                           "{\"a\":1",
+                           "{\"a\":1,}",
+                           "{a:1}",
+                           "{\"a\" 1}",
+                           "1 2",
+                           "{} {}",
+                           "NaN",
+                           "Infinity",
+                           "9223372036854775808"}) {
+    if (parse_json(text).has_value()) std::cerr << "accepted: " << text << std::endl;
+    CHECK(!parse_json(text).has_value());
+  }
+  CHECK(!parse_json_object("[]").has_value());
+  CHECK(!parse_json_object("1").has_value());
+}
+
+void depth() {
+  const auto nested = [](int depth) {
+    return std::string(static_cast<std::size_t>(depth), '[') +
+           std::string(static_cast<std::size_t>(depth), ']');
+  };
+  CHECK(parse_json(nested(60)).has_value());
+  CHECK(!parse_json(nested(100)).has_value());
+  CHECK(!parse_json(std::string(1 << 20, '[')).has_value());
+}
+
+}  // namespace
+
+int main() {
+  values();
+  objects();
+  refuses();
+  depth();
+}

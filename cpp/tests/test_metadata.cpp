@@ -1,0 +1,148 @@
+// What files say about themselves: right ones, wrong ones, and right ones with every byte damaged.
+#include <algorithm>
+#include <string>
+
+#include "check.hpp"
+#include "failure.hpp"
+#include "metadata.hpp"
+#include "model_file.hpp"
+
+using namespace swinir_test;
+using swinir::Failure;
+using swinir::Metadata;
+using swinir::read_metadata;
+
+namespace {
+
+const char* const kSidecar = R"({"schema_version": 1, "io": "image", "scale": 4, "in_chans": 1,
+  "window_size": 7, "precision": "fp16", "task": "jpeg", "gpu": {"name": "x", "sm": [8, 9]}})";
+
+// What the message must hold; empty: the file is read.
+void expect(const std::string& path, const std::string& part) {
+  std::string found;
+  try {
+    read_metadata(path);
+  } catch (const Failure& failure) {
+    CHECK_EQUAL(failure.status(), SWINIR_INVALID_MODEL);
+    found = failure.what();
+  }
+  const bool right = part.empty() ? found.empty() : found.find(part) != std::string::npos;
+  if (!right) std::cerr << "wanted '" << part << "', found '" << found << "'" << std::endl;
+  CHECK(right);
+}
+
+void reads(const Folder& folder) {
+  const Metadata metadata = read_metadata(folder.file("a.ONNX", onnx_bytes(usual_properties())));
+  CHECK_EQUAL(metadata.io, SWINIR_IO_TENSOR);
+  CHECK_EQUAL(metadata.scale, 2);
+  CHECK_EQUAL(metadata.channels, 3);
+  CHECK_EQUAL(metadata.window_px, 8);
+  CHECK_EQUAL(metadata.min_side_px(), 5);
+  CHECK_EQUAL(metadata.precision, SWINIR_FP32);
+  CHECK_EQUAL(metadata.task, "sr");
+  CHECK_EQUAL(metadata.model_id, "test-model");
+  CHECK_EQUAL(metadata.source_sha256, "");
+
+  folder.file("b.engine.json", kSidecar);
+  const Metadata engine = read_metadata(folder.file("b.engine", "a plan"));
+  CHECK_EQUAL(engine.io, SWINIR_IO_IMAGE);
+  CHECK_EQUAL(engine.scale, 4);
+  CHECK_EQUAL(engine.channels, 1);
+  CHECK_EQUAL(engine.precision, SWINIR_FP16);
+}
+
+void refuses(const Folder& folder) {
+  const Properties usual = usual_properties();
+  const auto file = [&](const Properties& properties) {
+    return folder.file("c.onnx", onnx_bytes(properties));
+  };
+  Properties foreign = usual;
+  foreign.erase("swinir_deploy.schema_version");
+  expect(file(foreign), "not made by swinir-deploy");
+  expect(file({}), "not made by swinir-deploy");
+  Properties without = usual;
+  without.erase("swinir_deploy.scale");
+  expect(file(without), "scale is missing");
+
+  const struct {
+    const char *name, *value, *message;
+  } kWrong[] = {{"schema_version", "2", "schema 2"},
+                {"schema_version", "0", "schema 0"},
+                {"schema_version", "\"1\"", "schema"},
+                {"io", "picture", "'picture'"},
+                {"io", "", "one of tensor, image"},
+                {"scale", "5", "1, 2, 3, 4 or 8"},
+                {"scale", "0", "from 1 to 8"},
+                {"scale", "2.0", "a whole number"},
+                {"scale", "two", "a whole number"},
+                {"scale", "4294967298", "from 1 to 8"},
+                {"in_chans", "2", "1 or 3"},
+                {"in_chans", "-3", "from 1 to 3"},
+                {"window_size", "1", "from 2 to 64"},
+                {"window_size", "65", "from 2 to 64"},
+                {"precision", "int8", "fp32, fp16, bf16"}};
+  for (const auto& wrong : kWrong) {
+    expect(file(with(usual, wrong.name, wrong.value)), wrong.message);
+  }
+  expect(file(with(usual, "precision", "")), "");
+  expect(file(with(usual, "something_new", "not JSON")), "");
+
+  expect(folder.path() + "/none.onnx", "No such file");
+  expect(folder.path(), "needs the sidecar");
+  std::filesystem::create_directory(folder.path() + "/folder.onnx");
+  expect(folder.path() + "/folder.onnx", "not a file");
+  expect(folder.file("empty.onnx", ""), "not made by swinir-deploy");
+  expect(folder.file("text.onnx", "This is no model.\n"), "no ONNX model");
+
+  expect(folder.file("d.engine", "a plan"), "d.engine.json");
+  folder.file("d.engine.json", "[1]");
+  expect(folder.path() + "/d.engine", "not a JSON object");
+  folder.file("d.engine.json", std::string((4 << 20) + 1, ' '));
+  expect(folder.path() + "/d.engine", "bytes");
+  folder.file("d.engine.json", R"({"schema_version": 1, "io": 3})");
+  expect(folder.path() + "/d.engine", "io is 3");
+}
+
+// Reading must end with an answer or a Failure, whatever the bytes are.
+void survive(const Folder& folder, const std::string& name, const std::string& bytes) {
+  const std::string path = folder.file(name, bytes);
+  const std::string model = path.substr(0, path.rfind(".json"));
+  try {
+    const Metadata metadata = read_metadata(model);
+    CHECK(metadata.scale >= 1 && metadata.scale <= 8);
+    CHECK(metadata.channels == 1 || metadata.channels == 3);
+    CHECK(metadata.window_px >= 2 && metadata.window_px <= 64);
+  } catch (const Failure& failure) {
+    CHECK_EQUAL(failure.status(), SWINIR_INVALID_MODEL);
+  }
+}
+
+void mutations(const Folder& folder, const std::string& name, const std::string& bytes) {
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    survive(folder, name, bytes.substr(0, i));
+    for (const int value : {0x00, 0x01, 0x22, 0x7F, 0x80, 0xFF, bytes[i] ^ 0x01, bytes[i] ^ 0x80}) {
+      std::string damaged = bytes;
+      damaged[i] = static_cast<char>(value);
+      survive(folder, name, damaged);
+    }
+    std::string without = bytes, twice = bytes;
+    without.erase(i, 1);
+    twice.insert(i, bytes.substr(i, 20));
+    survive(folder, name, without);
+    survive(folder, name, twice);
+  }
+  // Lengths that no file can have.
+  const std::string huge = "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F";
+  for (const char* tag : {"\x0A", "\x72", "\x3A"}) survive(folder, name, tag + huge + bytes);
+  survive(folder, name, std::string(64, '\xFF'));
+}
+
+}  // namespace
+
+int main() {
+  const Folder folder;
+  reads(folder);
+  refuses(folder);
+  mutations(folder, "m.onnx", onnx_bytes(usual_properties()));
+  mutations(folder, "m.engine.json", kSidecar);
+}
