@@ -39,6 +39,8 @@ class ArtifactMetadata:
         target: the recipe of graph rewrites (``any``, ``ort``, ``openvino``, ``tensorrt``).
         shape: the pattern given to the export, such as ``Nx3xHxW`` (digits are fixed sides).
         residual_scale_log2: k of the residual stream's factor 2**-k (0: not rescaled).
+        precision_report: how a half precision was calibrated and proved (see
+            ``exporters.half_precision``); empty for FP32.
         opset: ONNX operator set of the graph.
         config: the network's hyper-parameters (``SwinIRConfig.to_dict``).
         tools: name -> version of what wrote the file.
@@ -57,6 +59,7 @@ class ArtifactMetadata:
     target: str = "any"
     shape: str = ""
     residual_scale_log2: int = 0
+    precision_report: dict[str, Any] = field(default_factory=dict)
     opset: int = 0
     config: dict[str, Any] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)

@@ -9,7 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Comparison", "compare", "sample_picture"]
+from swinir_deploy.artifact import IoLayout, Precision
+
+__all__ = ["MIN_PSNR_DB", "Comparison", "compare", "psnr_limit_db", "sample_picture"]
+
+MIN_PSNR_DB: dict[Precision, float] = {"fp16": 55.0, "bf16": 40.0}
+"""Half precision -> lowest PSNR against FP32, over the output's range, before any rounding."""
+
+
+def psnr_limit_db(precision: Precision, io: IoLayout) -> float:
+    """:data:`MIN_PSNR_DB`, for bytes lowered by what rounding both outputs adds.
+
+    An error of standard deviation sigma (in levels) before rounding is at most
+    sqrt(sigma**2 + 1/6) after it: twice the 1/12 of a rounding.
+    """
+    limit = MIN_PSNR_DB[precision]
+    if io == "tensor":
+        return limit
+    return 10 * math.log10(255**2 / (255**2 * 10 ** (-limit / 10) + 1 / 6))
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,18 @@ Examples:
     metavar="NxCxHxW",
     help="Digits are fixed, letters dynamic, such as 1x3xHxW.  [default: all dynamic]",
 )
+@click.option(
+    "--precision",
+    type=NearChoice(("fp32", "fp16", "bf16")),
+    help="Of weights and activations; FP16 never overflows: it is measured and proved.  "
+    "[default: fp32]",
+)
+@click.option(
+    "--calibrate",
+    type=click.Path(),
+    metavar="DIR",
+    help="Pictures to measure the network with, for half precision.  [default: built-in ones]",
+)
 @click.option("--opset", type=int, metavar="N", help="ONNX operator set, 17 to 23.  [default: 20]")
 @click.option(
     "--img-range",
@@ -72,6 +84,8 @@ def command(
     io: str | None,
     target: str | None,
     shape: str | None,
+    precision: str | None,
+    calibrate: str | None,
     opset: int | None,
     img_range: float | None,
     key: str | None,
@@ -98,7 +112,15 @@ def command(
     path = Path(output) if output is not None else Path(f"{Path(model.model_id).name}.onnx")
     check_target_file(path)
     out.say(f"Exporting {model.model_id} and checking it against PyTorch ...")
-    report = export_onnx(model, path, **given(io=io, target=target, shape=shape, opset=opset))
+    chosen = given(
+        io=io,
+        target=target,
+        shape=shape,
+        opset=opset,
+        precision=precision,
+        calibrate=calibrate,
+    )
+    report = export_onnx(model, path, **chosen)
     out.done(_document(report), _line(report))
 
 

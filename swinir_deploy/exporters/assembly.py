@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from swinir_deploy.exporters.tracing import TracedUnit, block_kind
+from swinir_deploy.exporters.tracing import TracedUnit, block_kind, junction_kind
 from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
 
 __all__ = ["GraphAssembler", "assemble_core"]
@@ -137,7 +137,8 @@ def assemble_core(
             ]
         if is_shifted:
             windows = reordered(windows, "inverse_order", f"{place}reorder")
-        stream = stamp("junction", f"{place}junction", place, windows=windows, stream=stream)[
+        label = f"{place}junction"
+        stream = stamp(junction_kind(layer), label, place, windows=windows, stream=stream)[
             "stream_out"
         ]
     return stamp(

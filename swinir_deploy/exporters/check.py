@@ -5,23 +5,29 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import torch
 
-from swinir_deploy.artifact import IoLayout
-from swinir_deploy.comparison import Comparison, compare, sample_picture
+from swinir_deploy.artifact import IoLayout, Precision
+from swinir_deploy.comparison import Comparison, compare, psnr_limit_db, sample_picture
 from swinir_deploy.errors import BackendUnavailableError, CheckFailedError
 from swinir_deploy.exporters.edges import INPUT_NAME, OUTPUT_NAME
 from swinir_deploy.exporters.shapes import ShapePattern
 from swinir_deploy.network.swinir import SwinIR
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 __all__ = [
     "FLOAT_LIMIT",
     "ShapeCheck",
     "check_against_network",
     "check_shapes",
+    "one_thread",
+    "open_session",
     "structure_check",
 ]
 
@@ -67,7 +73,11 @@ def check_shapes(network: SwinIR, pattern: ShapePattern) -> list[tuple[int, int,
 
 
 def check_against_network(
-    model: bytes, network: SwinIR, io: IoLayout, pattern: ShapePattern
+    model: bytes,
+    network: SwinIR,
+    io: IoLayout,
+    pattern: ShapePattern,
+    precision: Precision = "fp32",
 ) -> list[ShapeCheck]:
     """Run the exported model at every shape of :func:`check_shapes` and compare.
 
@@ -76,30 +86,19 @@ def check_against_network(
         network: the network as it was loaded, without any rewrite, in eval mode.
         io: layout of the model's edges.
         pattern: its fixed sides.
+        precision: of the graph; a BF16 one must come through
+            :func:`~swinir_deploy.exporters.rounding.round_every_result`, because ONNX Runtime's
+            CPU provider cannot run it.
 
     Raises:
         CheckFailedError: an output has a wrong shape, or is further from the network than
             :data:`FLOAT_LIMIT`; for ``image`` this holds before rounding, so a byte is further
-            than half a level from the network's output by no more. Or the network's own output
-            is not finite.
+            than half a level from the network's output by no more. In half precision the limit
+            is :func:`~swinir_deploy.comparison.psnr_limit_db`. Or the network's own output is
+            not finite.
         BackendUnavailableError: onnxruntime is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "The export checks itself with ONNX Runtime, which is not installed: "
-            "pip install 'swinir-deploy[export]'."
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no public base
-        raise CheckFailedError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot load the exported graph: {error}. "
-            "Nothing was written. Try another --opset."
-        ) from error
+    session = open_session(model, optimise=precision != "bf16")
     results = []
     for shape in check_shapes(network, pattern):
         picture = sample_picture(*shape)
@@ -109,7 +108,7 @@ def check_against_network(
             fed = np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
         else:
             fed = picture
-        with torch.inference_mode(), _one_thread():
+        with torch.inference_mode(), one_thread():
             wanted = network(torch.from_numpy(picture)).numpy()
         if not np.isfinite(wanted).all():
             raise CheckFailedError(
@@ -133,20 +132,59 @@ def check_against_network(
                 f"network gives {list(wanted.shape)}. Nothing was written."
             )
         comparison = compare(found, wanted)
-        distance, limit = comparison.max_abs, FLOAT_LIMIT * peak
-        if io == "image":
-            distance, limit = float(np.abs(found - unrounded).max()), 0.5 + 255 * limit
-        if not distance <= limit:
+        if precision == "fp32":
+            distance, limit = comparison.max_abs, FLOAT_LIMIT * peak
+            if io == "image":
+                distance, limit = float(np.abs(found - unrounded).max()), 0.5 + 255 * limit
+            if not distance <= limit:
+                raise CheckFailedError(
+                    f"The exported graph differs from the network by {distance:.3g} at input "
+                    f"{list(fed.shape)}; the limit is {limit:.3g}. Nothing was written."
+                )
+        elif not comparison.psnr_db >= (limit := psnr_limit_db(precision, io)):
             raise CheckFailedError(
-                f"The exported graph differs from the network by {distance:.3g} at input "
-                f"{list(fed.shape)}; the limit is {limit:.3g}. Nothing was written."
+                f"The exported {precision} graph has {comparison.psnr_db:.1f} dB against the "
+                f"network at input {list(fed.shape)}; the limit is {limit:.1f} dB. "
+                "Nothing was written."
             )
         results.append(ShapeCheck(shape, comparison))
     return results
 
 
+def open_session(model: bytes, optimise: bool = True) -> onnxruntime.InferenceSession:
+    """A graph in ONNX Runtime on the CPU.
+
+    Args:
+        model: serialised.
+        optimise: let ONNX Runtime fuse nodes and drop casts.
+
+    Raises:
+        BackendUnavailableError: onnxruntime is not installed.
+        CheckFailedError: it cannot load the graph.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendUnavailableError(
+            "The export checks itself with ONNX Runtime, which is not installed: "
+            "pip install 'swinir-deploy[export]'."
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not optimise:
+        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        raise CheckFailedError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load the exported graph: {error}. "
+            "Nothing was written. Try another --opset."
+        ) from error
+
+
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Run PyTorch on one thread: the check's pictures are small.
 
     On a busy machine, two threads waited for each other ten times as long as one computed.

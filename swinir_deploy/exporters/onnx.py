@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import itertools
 import os
 import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import ml_dtypes
 import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from swinir_deploy import __version__
-from swinir_deploy.artifact import ArtifactMetadata, IoLayout
+from swinir_deploy.artifact import ArtifactMetadata, IoLayout, Precision
 from swinir_deploy.atomic import atomic_output, check_output
 from swinir_deploy.errors import UsageError
 from swinir_deploy.exporters.assembly import GraphAssembler, assemble_core
 from swinir_deploy.exporters.check import ShapeCheck, check_against_network, structure_check
 from swinir_deploy.exporters.edges import INPUT_NAME, OUTPUT_NAME, closing_edge, opening_edge
+from swinir_deploy.exporters.half_precision import BF16_OPSET, check_precision, prepare
 from swinir_deploy.exporters.passes import simplify
 from swinir_deploy.exporters.recipes import Recipe, get_recipe
+from swinir_deploy.exporters.rounding import round_every_result
 from swinir_deploy.exporters.shapes import DEFAULT_SHAPE, ShapePattern
 from swinir_deploy.exporters.tracing import trace_network
 from swinir_deploy.loading import LoadedModel, load_model
 from swinir_deploy.network.config import SwinIRConfig
-from swinir_deploy.network.rewrites import apply_rewrites
+from swinir_deploy.network.precision import PrecisionPlan, deployed_network
 from swinir_deploy.network.swinir import SwinIR
 
 __all__ = ["DEFAULT_OPSET", "SUPPORTED_OPSETS", "ExportReport", "build_graph", "export_onnx"]
@@ -72,7 +77,9 @@ def export_onnx(
     io: IoLayout = "tensor",
     target: str = "any",
     shape: str = DEFAULT_SHAPE,
-    opset: int = DEFAULT_OPSET,
+    opset: int | None = None,
+    precision: Precision = "fp32",
+    calibrate: str | os.PathLike[str] | None = None,
 ) -> ExportReport:
     """Export a model to an ONNX file that proved itself before it got its name.
 
@@ -82,7 +89,11 @@ def export_onnx(
         io: ``tensor``: NCHW float32 in 0..1, not clamped; ``image``: NHWC uint8 in and out.
         target: recipe of graph rewrites: ``any``, ``ort``, ``openvino`` or ``tensorrt``.
         shape: batch x channels x height x width; letters are dynamic, digits fixed.
-        opset: ONNX operator set, 17 to 23.
+        opset: ONNX operator set, 17 to 23; None is 20, and 22 for ``bf16``.
+        precision: of weights and activations: ``fp32``, ``fp16`` or ``bf16``. What must not be
+            half stays FP32: both ends, LayerNorm, softmax (docs/precision.md).
+        calibrate: folder with pictures to measure the network with, for ``fp16`` and ``bf16``;
+            None takes the built-in ones.
 
     Raises:
         UsageError: an argument that makes no sense.
@@ -91,6 +102,9 @@ def export_onnx(
     """
     started = time.perf_counter()
     recipe = get_recipe(target)
+    check_precision(precision, opset, calibrate)
+    if opset is None:
+        opset = BF16_OPSET if precision == "bf16" else DEFAULT_OPSET
     if io not in get_args(IoLayout):
         raise UsageError(f"No io {io!r}; there are {', '.join(get_args(IoLayout))}.")
     if opset not in SUPPORTED_OPSETS:
@@ -104,8 +118,15 @@ def export_onnx(
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     pattern = ShapePattern.parse(shape, loaded.config)
 
-    graph_model = build_graph(loaded.network, recipe, io, pattern, opset)
-    checks = check_against_network(graph_model.SerializeToString(), loaded.network, io, pattern)
+    half = None if precision == "fp32" else prepare(loaded, precision, calibrate)
+    plan = half.plan if half else None
+    graph_model = build_graph(loaded.network, recipe, io, pattern, opset, plan)
+    checked = round_every_result(graph_model) if precision == "bf16" else graph_model
+    checks = check_against_network(
+        checked.SerializeToString(), loaded.network, io, pattern, precision
+    )
+    dynamic = _with_sides(graph_model, loaded.config, io, ShapePattern())
+    precision_report = half.prove(dynamic, recipe.rewrites) if half else {}
     worst = max(checks, key=lambda check: check.comparison.max_abs).comparison
     metadata = ArtifactMetadata(
         io=io,
@@ -115,6 +136,9 @@ def export_onnx(
         task=loaded.task,
         model_id=loaded.model_id,
         source_sha256=loaded.source_sha256,
+        precision=precision,
+        residual_scale_log2=plan.residual_scale_log2 if plan else 0,
+        precision_report=precision_report,
         target=recipe.name,
         shape=pattern.describe(loaded.config.in_chans),
         opset=opset,
@@ -122,7 +146,12 @@ def export_onnx(
         tools=_tool_versions(),
         parity={
             "reference": "network in PyTorch, fp32",
-            "backend": "onnxruntime, cpu",
+            "backend": "onnxruntime, cpu"
+            + (
+                ", every result computed in fp32 and rounded to bf16"
+                if checked is not graph_model
+                else ""
+            ),
             "shapes": [list(check.shape) for check in checks],
             "max_abs": worst.max_abs,
             "unit": "level of 255" if io == "image" else "1.0 = white",
@@ -144,14 +173,18 @@ def export_onnx(
 
 
 def build_graph(
-    network: SwinIR, recipe: Recipe, io: IoLayout, pattern: ShapePattern, opset: int
+    network: SwinIR,
+    recipe: Recipe,
+    io: IoLayout,
+    pattern: ShapePattern,
+    opset: int,
+    plan: PrecisionPlan | None = None,
 ) -> onnx.ModelProto:
     """The simplified graph of ``network``, which is not changed; neither checked nor described."""
-    rewritten = copy.deepcopy(network).eval().requires_grad_(False)
-    apply_rewrites(rewritten, recipe.rewrites)
+    rewritten = deployed_network(network, recipe.rewrites, plan)
 
     weights = {
-        name: tensor.detach().cpu().numpy()
+        name: _to_numpy(tensor)
         for name, tensor in itertools.chain(
             rewritten.named_parameters(remove_duplicate=False),
             rewritten.named_buffers(remove_duplicate=False),
@@ -184,7 +217,16 @@ def build_graph(
         producer_version=__version__,
         ir_version=_IR_VERSION,
     )
-    return _fix_sides(simplify(model), network.config, io, pattern)
+    simplified = simplify(model)
+    if pattern == ShapePattern():
+        return simplified
+    return _with_sides(simplified, network.config, io, pattern)
+
+
+def _to_numpy(tensor: Tensor) -> NDArray[Any]:
+    if tensor.dtype == torch.bfloat16:  # which NumPy itself does not have
+        return tensor.detach().cpu().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.detach().cpu().numpy()
 
 
 def _interface(
@@ -210,22 +252,22 @@ def _interface(
     return [value(INPUT_NAME, 1)], [value(OUTPUT_NAME, config.upscale)]
 
 
-def _fix_sides(
+def _with_sides(
     model: onnx.ModelProto, config: SwinIRConfig, io: IoLayout, pattern: ShapePattern
 ) -> onnx.ModelProto:
-    """Write fixed sides into the interface of a dynamic graph.
+    """A copy with other sides in the interface; the graph inside is the same for all.
 
     Only after simplifying: onnxsim would fold orders and masks of that size into the file (16 MB
     at 256x256). Every back end folds what it likes when it loads the model.
     """
-    if pattern == ShapePattern():
-        return model
     inputs, outputs = _interface(config, io, pattern)
-    graph = model.graph
+    fixed_model = onnx.ModelProto()
+    fixed_model.CopyFrom(model)
+    graph = fixed_model.graph
     for values, fixed in ((graph.input, inputs), (graph.output, outputs), (graph.value_info, [])):
         del values[:]
         values.extend(fixed)
-    return onnx.shape_inference.infer_shapes(model)
+    return onnx.shape_inference.infer_shapes(fixed_model)
 
 
 def _tool_versions() -> dict[str, str]:

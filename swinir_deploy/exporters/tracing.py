@@ -23,10 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from swinir_deploy.network.precision import dtype_of
 from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
 from swinir_deploy.network.windows import image_to_windows, reorder
 
-__all__ = ["TracedUnit", "block_kind", "trace_network"]
+__all__ = ["TracedUnit", "block_kind", "junction_kind", "trace_network"]
 
 _OLDEST_TRACED_OPSET = 18
 """torch.onnx emits 18 and newer."""
@@ -82,17 +83,31 @@ class _Sizes:
             config.embed_dim,
             config.window_size,
         )
-        self.parameter = next(network.parameters())
+        self.device = network.mean.device
+        self.picture_dtype = network.mean.dtype
+        self.shallow_dtype = dtype_of(network.conv_first)
+        self.stream_dtype = network.stream_dtype or self.shallow_dtype
         self.batch = Dim(f"batch{unit}", min=1, max=2**16)
         self.rows = Dim(f"rows{unit}", min=1, max=2**16)
         self.columns = Dim(f"columns{unit}", min=1, max=2**16)
         self.fixed_side = config.img_size if config.ape else None
 
-    def image(self, channels: int, fixed_side: int | None = None) -> _Example:
-        """[B, channels, H, W]; with ``fixed_side`` only the batch is symbolic."""
+    def picture(self, fixed_side: int | None = None) -> _Example:
+        """[B, in_chans, H, W]; with ``fixed_side`` only the batch is symbolic."""
+        return self._image(self.channels, self.picture_dtype, fixed_side)
+
+    def shallow(self) -> _Example:
+        """[B, embed_dim, H, W], before the stream."""
+        return self._image(self.dim, self.shallow_dtype)
+
+    def stream(self) -> _Example:
+        """[B, embed_dim, H, W]."""
+        return self._image(self.dim, self.stream_dtype)
+
+    def _image(self, channels: int, dtype: torch.dtype, fixed_side: int | None = None) -> _Example:
         height = fixed_side or self.window * _EXAMPLE_ROWS
         width = fixed_side or self.window * _EXAMPLE_COLUMNS
-        example = self.parameter.new_zeros(_EXAMPLE_BATCH, channels, height, width)
+        example = self._zeros((_EXAMPLE_BATCH, channels, height, width), dtype)
         if fixed_side:
             return example, {0: self.batch}
         return example, {0: self.batch, 2: self.window * self.rows, 3: self.window * self.columns}
@@ -100,24 +115,28 @@ class _Sizes:
     def windows(self) -> _Example:
         """[B, rows, columns, N, C]."""
         shape = (_EXAMPLE_BATCH, _EXAMPLE_ROWS, _EXAMPLE_COLUMNS, self.window**2, self.dim)
-        return self.parameter.new_zeros(shape), {0: self.batch, 1: self.rows, 2: self.columns}
+        example = self._zeros(shape, self.stream_dtype)
+        return example, {0: self.batch, 1: self.rows, 2: self.columns}
 
     def order(self) -> _Example:
         """int64 [rows, columns, N]."""
         shape = (_EXAMPLE_ROWS, _EXAMPLE_COLUMNS, self.window**2)
-        return torch.zeros(shape, dtype=torch.int64), {0: self.rows, 1: self.columns}
+        return self._zeros(shape, torch.int64), {0: self.rows, 1: self.columns}
 
     def mask(self) -> _Example:
         """[rows, columns, N, N]."""
         shape = (_EXAMPLE_ROWS, _EXAMPLE_COLUMNS, self.window**2, self.window**2)
-        return self.parameter.new_zeros(shape), {0: self.rows, 1: self.columns}
+        return self._zeros(shape, self.stream_dtype), {0: self.rows, 1: self.columns}
+
+    def _zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.zeros(shape, dtype=dtype, device=self.device)
 
 
 class _Opening(_Unit):
     outputs = ("centred", "shallow", "stream", "order", "inverse_order", "mask")
 
     def examples(self, sizes: _Sizes) -> dict[str, _Example]:
-        return {"image": sizes.image(sizes.channels, sizes.fixed_side)}
+        return {"image": sizes.picture(sizes.fixed_side)}
 
     def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
         centred, shallow, stream, shift = network.opening(arguments[0])
@@ -130,7 +149,7 @@ class _Entry(_Unit):
     outputs = ("windows",)
 
     def examples(self, sizes: _Sizes) -> dict[str, _Example]:
-        return {"stream": sizes.image(sizes.dim)}
+        return {"stream": sizes.stream()}
 
     def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
         return (image_to_windows(arguments[0], network.config.window_size),)
@@ -167,7 +186,7 @@ class _Junction(_Unit):
     outputs = ("stream_out",)
 
     def examples(self, sizes: _Sizes) -> dict[str, _Example]:
-        return {"windows": sizes.windows(), "stream": sizes.image(sizes.dim)}
+        return {"windows": sizes.windows(), "stream": sizes.stream()}
 
     def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
         layer = cast(RSTB, network.get_submodule(self.place[:-1]))
@@ -180,9 +199,9 @@ class _Closing(_Unit):
 
     def examples(self, sizes: _Sizes) -> dict[str, _Example]:
         return {
-            "stream": sizes.image(sizes.dim),
-            "shallow": sizes.image(sizes.dim),
-            "centred": sizes.image(sizes.channels),
+            "stream": sizes.stream(),
+            "shallow": sizes.shallow(),
+            "centred": sizes.picture(),
         }
 
     def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
@@ -210,26 +229,39 @@ class _SideBySide(nn.Module):
 
 def block_kind(block: SwinTransformerBlock) -> str:
     """Blocks of one kind differ in their weights only."""
-    return f"{'shifted' if block.shifted else 'plain'} block, {block.attn.num_heads} heads"
+    kind = f"{'shifted' if block.shifted else 'plain'} block, {block.attn.num_heads} heads"
+    return kind + _dtypes(attn=block.attn, mlp=block.mlp)
+
+
+def junction_kind(layer: RSTB) -> str:
+    """The same for what closes an RSTB."""
+    return "junction" + _dtypes(conv=layer.conv)
+
+
+def _dtypes(**modules: nn.Module) -> str:
+    """What does not compute in FP32, for the name of a kind."""
+    names = {name: str(dtype_of(m)).removeprefix("torch.") for name, m in modules.items()}
+    return "".join(f", {n} {dtype}" for n, dtype in names.items() if dtype != "float32")
 
 
 def trace_network(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
     """Trace one unit of each kind of ``network`` (rewritten, in eval mode) at ``opset``.
 
     Returns:
-        ``opening``, ``entry``, ``reorder``, ``junction``, ``closing`` and every
-        :func:`block_kind` of the network -> the traced unit.
+        ``opening``, ``entry``, ``reorder``, ``closing`` and every :func:`block_kind` and
+        :func:`junction_kind` of the network -> the traced unit.
     """
     units: dict[str, _Unit] = {
         "opening": _Opening(),
         "entry": _Entry(),
         "reorder": _Reorder(),
-        "junction": _Junction("layers.0."),
         "closing": _Closing(),
     }
     for path, module in network.named_modules():
         if isinstance(module, SwinTransformerBlock):
             units.setdefault(block_kind(module), _Block(f"{path}.", module.shifted))
+        elif isinstance(module, RSTB):
+            units.setdefault(junction_kind(module), _Junction(f"{path}."))
 
     examples: list[Tensor] = []
     dims: list[dict[int, Dim]] = []

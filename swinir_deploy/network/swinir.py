@@ -7,6 +7,11 @@ block, and the shift mask is computed once for all blocks.
 
 :meth:`SwinIR.core` is a chain of a few kinds of units (opening, blocks, reorderings, junctions,
 closing) that exchange tensors only, so that an exporter can trace each kind once.
+
+Every module with weights casts its input to their dtype, so that :func:`.precision.set_precision`
+types the network by converting parameters alone. LayerNorms keep FP32 weights and therefore
+compute in FP32, softmax always does, and what adds to the stream is cast to the stream's dtype.
+In a network of one dtype none of these casts does anything.
 """
 
 from __future__ import annotations
@@ -91,7 +96,7 @@ class WindowAttention(nn.Module):
             [T, C].
         """
         heads, head_dim, count = self.num_heads, self.head_dim, tokens_per_window
-        qkv = self.qkv(tokens).reshape(-1, count, 3, heads, head_dim)
+        qkv = _typed(self.qkv, tokens).reshape(-1, count, 3, heads, head_dim)
         qkv = qkv.permute(2, 0, 3, 1, 4)
         query, key, value = qkv[0], qkv[1], qkv[2]
         if self.scale != 1.0:
@@ -100,10 +105,11 @@ class WindowAttention(nn.Module):
         logits = logits + self.expanded_position_bias()
         if mask is not None:
             windows = mask.shape[0] * mask.shape[1]
-            mask = mask.reshape(windows, 1, count, count)
+            mask = mask.to(logits.dtype).reshape(windows, 1, count, count)
             masked = logits.reshape(-1, windows, heads, count, count) + mask
             logits = masked.reshape(-1, heads, count, count)
-        attended = torch.softmax(logits, dim=-1) @ value
+        weights = torch.softmax(logits.to(_at_least_fp32(logits)), dim=-1).to(value.dtype)
+        attended = weights @ value
         return self.proj(attended.transpose(1, 2).reshape(-1, heads * head_dim))
 
 
@@ -117,7 +123,7 @@ class Mlp(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[T, C] -> [T, C]."""
-        return self.fc2(F.gelu(self.fc1(tokens)))
+        return self.fc2(F.gelu(_typed(self.fc1, tokens)))
 
 
 class SwinTransformerBlock(nn.Module):
@@ -140,8 +146,9 @@ class SwinTransformerBlock(nn.Module):
         ``mask`` [rows, columns, N, N] is added to the logits; None for plain windows.
         """
         tokens = windows.reshape(-1, windows.shape[4])
-        tokens = tokens + self.attn(self.norm1(tokens), self.tokens_per_window, mask)
-        tokens = tokens + self.mlp(self.norm2(tokens))
+        attended = self.attn(_typed(self.norm1, tokens), self.tokens_per_window, mask)
+        tokens = tokens + attended.to(tokens.dtype)
+        tokens = tokens + self.mlp(_typed(self.norm2, tokens)).to(tokens.dtype)
         return tokens.reshape(windows.shape)
 
 
@@ -183,7 +190,8 @@ class RSTB(nn.Module):
 
     def junction(self, tokens: Tensor, stream: Tensor) -> Tensor:
         """What follows the blocks: [B, rows, columns, N, C] and [B, C, H, W] -> [B, C, H, W]."""
-        return self.conv(windows_to_image(tokens, self.window)) + stream
+        image = windows_to_image(tokens, self.window)
+        return _typed(self.conv, image).to(stream.dtype) + stream
 
 
 class PatchEmbed(nn.Module):
@@ -209,10 +217,13 @@ class SwinIR(nn.Module):
     """The network of one :class:`SwinIRConfig`; see the module's docstring."""
 
     mean: Tensor
+    stream_dtype: torch.dtype | None
+    """Of the deep-feature stream; None leaves it as it comes."""
 
     def __init__(self, config: SwinIRConfig) -> None:
         super().__init__()
         self.config = config
+        self.stream_dtype = None
         dim = config.embed_dim
         self.conv_first = _conv3x3(config.in_chans, dim)
         self.patch_embed = PatchEmbed(config)
@@ -317,10 +328,11 @@ class SwinIR(nn.Module):
             deep-feature stream [B, embed_dim, H, W]; what the shifted blocks share.
         """
         centred = (image - self.mean) * self.config.img_range
-        shallow = self.conv_first(centred)
+        shallow = _typed(self.conv_first, centred)
         stream = self.patch_embed(shallow)
         if self.config.ape:
-            stream = stream + self._absolute_positions(stream)
+            stream = _sum(stream, self._absolute_positions(stream))
+        stream = stream.to(self.stream_dtype or stream.dtype)
         window, half = self.config.window_size, self.config.shift_size
         rows, columns = image.shape[2] // window, image.shape[3] // window
         shift = Shift(
@@ -332,7 +344,7 @@ class SwinIR(nn.Module):
 
     def closing(self, stream: Tensor, shallow: Tensor, centred: Tensor) -> Tensor:
         """Everything after the last RSTB; arguments as :meth:`opening` gives them."""
-        deep = self.conv_after_body(_norm_channels(self.norm, stream)) + shallow
+        deep = _sum(_typed(self.conv_after_body, _norm_channels(self.norm, stream)), shallow)
         return self._reconstruct(deep, centred) / self.config.img_range + self.mean
 
     def _absolute_positions(self, stream: Tensor) -> Tensor:
@@ -346,19 +358,21 @@ class SwinIR(nn.Module):
         return self.absolute_pos_embed.transpose(1, 2).reshape(1, -1, side, side)
 
     def _reconstruct(self, deep: Tensor, centred: Tensor) -> Tensor:
-        upsampler = self.config.upsampler
+        """The picture without its mean, with the dtype of ``centred``."""
+        upsampler, dtype = self.config.upsampler, centred.dtype
         if upsampler == "pixelshuffle":
-            features = self.upsample(self.conv_before_upsample(deep))
-            return self.conv_last(features)
+            features = _typed(self.upsample, _typed(self.conv_before_upsample, deep))
+            return _typed(self.conv_last, features).to(dtype)
         if upsampler == "pixelshuffledirect":
-            return self.upsample(deep)
+            return _typed(self.upsample, deep).to(dtype)
         if upsampler == "nearest+conv":
-            features = self.conv_before_upsample(deep)
-            features = _leaky(self.conv_up1(_nearest_x2(features)))
+            features = _typed(self.conv_before_upsample, deep)
+            features = _leaky(_typed(self.conv_up1, _nearest_x2(features)))
             if self.config.upscale == 4:
-                features = _leaky(self.conv_up2(_nearest_x2(features)))
-            return self.conv_last(_leaky(self.conv_hr(features)))
-        return centred + self.conv_last(deep)
+                features = _leaky(_typed(self.conv_up2, _nearest_x2(features)))
+            features = _leaky(_typed(self.conv_hr, features))
+            return _typed(self.conv_last, features).to(dtype)
+        return centred + _typed(self.conv_last, deep).to(dtype)
 
 
 def _mean(config: SwinIRConfig) -> Tensor:
@@ -406,7 +420,23 @@ def _pixelshuffle_stages(upscale: int, feat: int) -> nn.Sequential:
 
 def _norm_channels(norm: nn.LayerNorm, image: Tensor) -> Tensor:
     """LayerNorm over the channels of [B, C, H, W]."""
-    return norm(image.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return _typed(norm, image.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _typed(module: nn.Module, tensor: Tensor) -> Tensor:
+    """Run ``module`` in the dtype of its weights, if it has any."""
+    weight = next(module.parameters(), tensor)
+    return module(tensor.to(weight.dtype))
+
+
+def _sum(left: Tensor, right: Tensor) -> Tensor:
+    """In the wider dtype of the two, by casts that a trace shows."""
+    dtype = torch.promote_types(left.dtype, right.dtype)
+    return left.to(dtype) + right.to(dtype)
+
+
+def _at_least_fp32(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def _initialise(module: nn.Module) -> None:

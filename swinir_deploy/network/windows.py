@@ -95,12 +95,13 @@ def shift_mask(rows: int, columns: int, window: int, shift: int, like: Tensor) -
 
     def strip(count: int) -> Tensor:
         last = torch.arange(count, device=like.device) >= count - 1
-        return (last[:, None] & wrapped[None, :]).to(like.dtype)
+        return (last[:, None] & wrapped[None, :]).to(torch.float32)
 
     label = strip(rows)[:, None, :, None] * 2 + strip(columns)[None, :, None, :]
     label = label.reshape(rows, columns, window**2)
     apart = label[:, :, :, None] != label[:, :, None, :]
-    return apart.to(like.dtype) * MASKED_LOGIT
+    # In FP32 up to here, so that constants of a half precision need no folding in a graph.
+    return (apart.to(torch.float32) * MASKED_LOGIT).to(like.dtype)
 
 
 def relative_position_index(window: int) -> Tensor:
