@@ -10,7 +10,7 @@ import abc
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -45,6 +45,7 @@ class RuntimeSpec:
         model_id: catalogue id or file name.
         source_sha256: of the checkpoint that the model came from; empty if unknown.
         target: recipe that the graph was exported for (``any`` for a checkpoint).
+        config: the network's hyper-parameters, as ``SwinIRConfig.to_dict`` gives them.
     """
 
     backend: str
@@ -62,6 +63,7 @@ class RuntimeSpec:
     model_id: str = ""
     source_sha256: str = ""
     target: str = "any"
+    config: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_artifact(
@@ -94,6 +96,7 @@ class RuntimeSpec:
             model_id=metadata.model_id,
             source_sha256=metadata.source_sha256,
             target=metadata.target,
+            config=metadata.config,
         )
         fixed = tuple(side if isinstance(side, int) else None for side in shape)
         axes = (0, 2, 3) if metadata.io == "tensor" else (0, 1, 2)

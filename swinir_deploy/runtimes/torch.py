@@ -78,6 +78,7 @@ class TorchRuntime(Runtime):
             task=loaded.task,
             model_id=loaded.model_id,
             source_sha256=loaded.source_sha256,
+            config=config.to_dict(),
         )
 
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
