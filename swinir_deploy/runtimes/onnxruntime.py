@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,9 @@ from swinir_deploy.errors import (
     UsageError,
 )
 from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
+from swinir_deploy.runtimes.providers import Provider, create_session, find_provider, first_line
 
 __all__ = ["OnnxRuntime"]
-
-_PROVIDERS_OF_DEVICE = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-}
 
 _ELEMENT_TYPES = {"tensor": "tensor(float)", "image": "tensor(uint8)"}
 
@@ -37,14 +34,17 @@ class OnnxRuntime(Runtime):
 
     Args:
         model: path of a file that ``swinir-deploy export`` wrote.
-        device: ``cpu`` (default), ``cuda`` or ``cuda:N``; what ``provider`` names is used first.
-        provider: an execution provider, as ``CUDAExecutionProvider`` or short ``cuda``.
-        provider_options: passed through to the provider.
+        device: ``cpu`` (default), ``cuda`` or ``cuda:N``.
+        provider: an execution provider: ``cpu``, ``cuda``, ``tensorrt``, ``nv-tensorrt-rtx``, or
+            ONNX Runtime's own name; None takes the device's.
+        provider_options: passed through to the provider, and keys such as ``ep.context_enable``
+            to the session (see :func:`swinir_deploy.runtimes.providers.create_session`).
         threads: of one operator; None leaves it to ONNX Runtime.
 
     Raises:
         ArtifactError: the file is missing, damaged, or was not made by this package.
-        BackendUnavailableError: this build of onnxruntime lacks the provider.
+        BackendUnavailableError: the provider is not in this onnxruntime, or cannot start. It is
+            never replaced by the CPU.
     """
 
     def __init__(
@@ -57,9 +57,8 @@ class OnnxRuntime(Runtime):
         threads: int | None = None,
     ) -> None:
         self._path = Path(model)
-        self._device = device or "cpu"
-        self._provider, self._provider_options = _provider(self._device, provider)
-        self._provider_options |= provider_options or {}
+        self._provider, self._device_index = _provider(device, provider)
+        self._provider_options = dict(provider_options or {})
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}; it must be at least 1.")
         self._threads = threads
@@ -76,15 +75,19 @@ class OnnxRuntime(Runtime):
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         try:
-            session = onnxruntime.InferenceSession(
+            session = create_session(
                 os.fspath(self._path),
-                options,
-                providers=[(self._provider, self._provider_options)],
+                self._provider,
+                device_index=self._device_index,
+                options=options,
+                provider_options=self._provider_options,
             )
+        except (BackendUnavailableError, UsageError):
+            raise
         except Exception as error:  # onnxruntime's exceptions share no public base
             raise ArtifactError(
                 f"{self._path}: ONNX Runtime {onnxruntime.__version__} cannot load it "
-                f"({_first_line(error)}). The file is damaged or no ONNX model; export it again."
+                f"({first_line(error)}). The file is damaged or no ONNX model; export it again."
             ) from error
         metadata = ArtifactMetadata.from_props(
             session.get_modelmeta().custom_metadata_map, str(self._path)
@@ -114,9 +117,10 @@ class OnnxRuntime(Runtime):
                 f"channels, but the graph has {', '.join(found)}. The file was changed after its "
                 "export; export it again."
             )
-        running = session.get_providers()[0]
-        device = "cpu" if running == "CPUExecutionProvider" else self._device
-        return RuntimeSpec.of_artifact(metadata, "ort", device, inputs[0].shape)
+        kind = self._provider.device or self._provider.short
+        device = f"{kind}:{self._device_index}" if kind == "cuda" else kind
+        spec = RuntimeSpec.of_artifact(metadata, "ort", device, inputs[0].shape)
+        return replace(spec, provider=session.get_providers()[0])
 
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         try:
@@ -129,7 +133,7 @@ class OnnxRuntime(Runtime):
                     "Use smaller tiles (--tile) or batches."
                 ) from error
             raise InferenceError(
-                f"ONNX Runtime failed on an input of {list(batch.shape)}: {_first_line(error)}."
+                f"ONNX Runtime failed on an input of {list(batch.shape)}: {first_line(error)}."
             ) from error
         return np.asarray(result)
 
@@ -137,31 +141,15 @@ class OnnxRuntime(Runtime):
         del self._session
 
 
-def _provider(device: str, provider: str | None) -> tuple[str, dict[str, Any]]:
-    """Execution provider and its options for a device or an explicit provider name."""
-    kind, _, index = device.partition(":")
-    if kind not in _PROVIDERS_OF_DEVICE or (index and not index.isdigit()):
+def _provider(device: str | None, provider: str | None) -> tuple[Provider, int]:
+    """Execution provider and number of the device."""
+    kind, _, index = (device or "").partition(":")
+    if device is not None and (kind not in ("cpu", "cuda") or (index and not index.isdigit())):
         raise UsageError(f"No device {device!r} for ort; give cpu, cuda or cuda:0, or --provider.")
-    available: list[str] = onnxruntime.get_available_providers()
-    if provider is None:
-        name = _PROVIDERS_OF_DEVICE[kind]
-    else:
-        by_short = {n.removesuffix("ExecutionProvider").lower(): n for n in available}
-        name = by_short.get(provider.lower(), provider)
-    if name not in available:
-        remedy = (
-            "pip install 'swinir-deploy[ort-gpu]' (and remove onnxruntime first)"
-            if "CUDA" in name or "Tensorrt" in name
-            else "give one of those"
+    chosen = find_provider(provider or kind or "cpu")
+    if kind and chosen.device != kind:
+        raise UsageError(
+            f"The provider {chosen.name} computes on {chosen.device or 'a device of its own'}, not "
+            f"on {device}. Give one of the two."
         )
-        raise BackendUnavailableError(
-            f"This onnxruntime {onnxruntime.__version__} has no {name}; it has "
-            f"{', '.join(available)}. Next step: {remedy}."
-        )
-    options: dict[str, Any] = {"device_id": index} if index and kind != "cpu" else {}
-    return name, options
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+    return chosen, int(index or 0)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.dlpack import from_dlpack
 
 from swinir_deploy.errors import (
     BackendUnavailableError,
@@ -28,6 +29,7 @@ class TorchRuntime(Runtime):
         model: a checkpoint, a catalogue id, or what :func:`swinir_deploy.load_model` gave.
         device: ``cpu`` (default), ``cuda``, ``cuda:N`` or ``mps``.
         threads: of one operator on the CPU, for the whole process; None leaves it to torch.
+        compile: let ``torch.compile`` make kernels for it; the first run of a shape takes long.
         img_range: as in :func:`swinir_deploy.load_model`.
         offline: never download; an official model that is not here is a DownloadError.
 
@@ -42,12 +44,14 @@ class TorchRuntime(Runtime):
         device: str | None = None,
         *,
         threads: int | None = None,
+        compile: bool = False,  # noqa: A002 - torch's own name for it
         img_range: float | None = None,
         offline: bool = False,
     ) -> None:
         self._model = model
         self._offline = offline
         self._img_range = img_range
+        self._compile = compile
         self._device = _device(device or "cpu")
         if threads is not None:
             if threads < 1:
@@ -62,7 +66,9 @@ class TorchRuntime(Runtime):
             else load_model(self._model, img_range=self._img_range, offline=self._offline)
         )
         config = loaded.config
-        self._network = loaded.network.to(self._device).eval()
+        network = loaded.network.to(self._device).eval()
+        # Sizes are symbols from the first trace on: a picture of another size compiles nothing.
+        self._network = torch.compile(network, dynamic=True) if self._compile else network
         side = config.img_size if config.ape else None
         return RuntimeSpec(
             backend="torch",
@@ -84,25 +90,39 @@ class TorchRuntime(Runtime):
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         if not batch.flags.writeable:
             batch = batch.copy()  # torch.from_numpy warns of memory that it could write to
+        return np.asarray(self._forward(torch.from_numpy(batch)).cpu().numpy())
+
+    def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any] | None:
+        if self._device.type != "cuda":
+            return None
+        view = from_dlpack(tensor)
+        return tuple(view.shape), view.dtype
+
+    def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> torch.Tensor:
+        result = self._forward(from_dlpack(tensor))
+        torch.cuda.current_stream(result.device).synchronize()
+        return result
+
+    def _forward(self, batch: torch.Tensor) -> torch.Tensor:
         try:
             with torch.inference_mode():
-                result = self._network(torch.from_numpy(batch).to(self._device))
-                return np.asarray(result.cpu().numpy())
+                result: torch.Tensor = self._network(batch.to(self._device))
+                return result
         except (torch.OutOfMemoryError, MemoryError) as error:
-            raise DeviceMemoryError(
-                f"PyTorch ran out of memory on an input of {list(batch.shape)} on "
-                f"{self._device}. Use smaller tiles (--tile) or batches."
-            ) from error
+            raise self._out_of_memory(batch) from error
         except RuntimeError as error:
             text = str(error)
             if "can't allocate memory" in text or "not enough memory" in text:
-                raise DeviceMemoryError(
-                    f"PyTorch ran out of memory on an input of {list(batch.shape)} on "
-                    f"{self._device}. Use smaller tiles (--tile) or batches."
-                ) from error
+                raise self._out_of_memory(batch) from error
             raise InferenceError(
                 f"PyTorch failed on an input of {list(batch.shape)}: {text.splitlines()[0]}"
             ) from error
+
+    def _out_of_memory(self, batch: torch.Tensor) -> DeviceMemoryError:
+        return DeviceMemoryError(
+            f"PyTorch ran out of memory on an input of {list(batch.shape)} on {self._device}. Use "
+            "smaller tiles (--tile) or batches."
+        )
 
     def _unload(self) -> None:
         del self._network
