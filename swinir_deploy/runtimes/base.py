@@ -1,6 +1,3 @@
-# TO THE RUNTIME ENGINEER: your uncommitted edits of this file were lost at 22:25 by an accident of
-# the lead (the file was truncated). This is HEAD plus RuntimeSpec.config. Please apply yours again,
-# remove these lines and commit.
 """The contract of every back end: checks once for all, private hooks for the rest.
 
 A back end subclasses :class:`Runtime` and fills in ``_load``, ``_infer`` and ``_unload``. What a
@@ -21,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.artifact import ArtifactMetadata, IoLayout, Precision
-from swinir_deploy.errors import InputError, RuntimeClosedError
+from swinir_deploy.errors import InputError, RuntimeClosedError, UsageError
 
 __all__ = ["Runtime", "RuntimeSpec", "RuntimeStats"]
 
@@ -49,6 +46,7 @@ class RuntimeSpec:
         source_sha256: of the checkpoint that the model came from; empty if unknown.
         target: recipe that the graph was exported for (``any`` for a checkpoint).
         config: the network's hyper-parameters, as ``SwinIRConfig.to_dict`` gives them.
+        provider: ONNX Runtime's execution provider, as read back; empty for other back ends.
     """
 
     backend: str
@@ -67,6 +65,7 @@ class RuntimeSpec:
     source_sha256: str = ""
     target: str = "any"
     config: dict[str, Any] = field(default_factory=dict)
+    provider: str = ""
 
     @classmethod
     def of_artifact(
@@ -194,6 +193,14 @@ class Runtime(abc.ABC):
     def _unload(self) -> None:
         """Release everything. Called once."""
 
+    def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any] | None:
+        """Shape and NumPy dtype of a DLPack tensor in GPU memory; None: only the host's is read."""
+        return None
+
+    def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> Any:
+        """Compute one checked batch in GPU memory; the result stays there."""
+        raise NotImplementedError
+
     # ------------------------------------------------------------------------ what callers use
 
     @property
@@ -230,19 +237,58 @@ class Runtime(abc.ABC):
             InputError: wrong shape, dtype, or a side below ``spec.min_side_px``.
             RuntimeClosedError: the runtime is closed.
         """
-        if not self._open:
-            raise RuntimeClosedError(
-                f"This {self._spec.backend} runtime is closed. Open it again with open_runtime()."
-            )
-        array = self._checked_input(batch)
+        self._require_open()
+        array = self._host_array(batch)
+        self._check_input(array.shape, array.dtype)
         started = time.perf_counter()
-        result = self._infer(array)
+        result = self._infer(np.ascontiguousarray(array))
+        self._check_result(result, array.shape, started)
+        return result
+
+    def run_on_gpu(self, tensor: Any) -> Any:
+        """Restore a batch that lies in the memory of the back end's own GPU, without a copy.
+
+        Only ``trt``, ``trt-rtx`` and ``torch`` on CUDA can.
+
+        Args:
+            tensor: contiguous, with ``__dlpack__`` (torch, cupy, jax); shape and dtype as in
+                :meth:`run`. What its own stream still has to compute is waited for on the GPU.
+
+        Returns:
+            The result in the same GPU's memory, computed to the end: an object with
+            ``__dlpack__``, for ``torch.from_dlpack`` or ``cupy.from_dlpack``.
+
+        Raises:
+            InputError: wrong shape or dtype, not contiguous, or on another device.
+            RuntimeClosedError: the runtime is closed.
+            UsageError: this back end reads host memory only.
+        """
+        self._require_open()
+        if not _is_on_gpu(tensor):
+            raise InputError(
+                f"run_on_gpu() got {type(tensor).__name__}, which is not in CUDA memory. Use run()."
+            )
+        described = self._describe_on_gpu(tensor)
+        if described is None:
+            raise UsageError(
+                f"The back end {self._spec.backend!r} on {self._spec.device} reads host memory "
+                "only. Copy the tensor to the CPU and use run()."
+            )
+        shape, dtype = described
+        self._check_input(shape, dtype)
+        started = time.perf_counter()
+        result = self._infer_on_gpu(tensor, shape)
+        self._check_result(result, shape, started)
+        return result
+
+    def _check_result(self, result: Any, shape: tuple[int, ...], started: float) -> None:
+        """Hold a result to the spec, and count it."""
         elapsed_ms = (time.perf_counter() - started) * 1e3
-        wanted = self._spec.output_shape(array.shape)
-        if result.shape != wanted or result.dtype != self._spec.dtype:
+        wanted = self._spec.output_shape(shape)
+        if tuple(result.shape) != wanted or not self._is_own_dtype(result.dtype):
             raise InputError(
                 f"{self._spec.model_id or 'The model'} on {self._spec.backend} gave "
-                f"{list(result.shape)} {result.dtype} for an input of {list(array.shape)}; its "
+                f"{list(result.shape)} {result.dtype} for an input of {list(shape)}; its "
                 f"metadata promises {list(wanted)} {self._spec.dtype}. The file does not match "
                 "its metadata: export it again."
             )
@@ -250,9 +296,8 @@ class Runtime(abc.ABC):
             if self._runs == 0:
                 self._first_run_ms = elapsed_ms
             self._runs += 1
-            self._pictures += array.shape[0]
+            self._pictures += shape[0]
             self._total_run_ms += elapsed_ms
-        return result
 
     def warmup(self, height: int, width: int, batch: int = 1, runs: int = 1) -> None:
         """Run ``runs`` times on a black batch, so that later runs of this shape are steady."""
@@ -281,39 +326,58 @@ class Runtime(abc.ABC):
 
     # ---------------------------------------------------------------------------------- checks
 
-    def _checked_input(self, batch: Any) -> NDArray[Any]:
+    def _require_open(self) -> None:
+        if not self._open:
+            raise RuntimeClosedError(
+                f"This {self._spec.backend} runtime is closed. Open it again with open_runtime()."
+            )
+
+    def _host_array(self, batch: Any) -> NDArray[Any]:
+        if isinstance(batch, np.ndarray):
+            return batch
+        if not hasattr(batch, "__dlpack__"):
+            raise InputError(
+                f"run() got {type(batch).__name__}; it takes a NumPy array or a DLPack "
+                f"tensor: {self._spec.describe_input()}."
+            )
+        try:
+            return np.from_dlpack(batch)
+        except (RuntimeError, BufferError, TypeError) as error:
+            raise InputError(
+                f"run() cannot read this {type(batch).__name__} as host memory: {error}. "
+                "Move it to the CPU and detach it first, or use run_on_gpu()."
+            ) from error
+
+    def _is_own_dtype(self, dtype: Any) -> bool:
+        """Also for the dtypes of other array libraries, which are named alike."""
+        return dtype == self._spec.dtype or str(dtype).endswith(f".{self._spec.dtype}")
+
+    def _check_input(self, shape: tuple[int, ...], dtype: Any) -> None:
         spec = self._spec
-        if not isinstance(batch, np.ndarray):
-            if not hasattr(batch, "__dlpack__"):
-                raise InputError(
-                    f"run() got {type(batch).__name__}; it takes a NumPy array or a DLPack "
-                    f"tensor: {spec.describe_input()}."
-                )
-            try:
-                batch = np.from_dlpack(batch)
-            except (RuntimeError, BufferError, TypeError) as error:
-                raise InputError(
-                    f"run() cannot read this {type(batch).__name__} as host memory: {error}. "
-                    "Move it to the CPU and detach it first."
-                ) from error
-        if batch.dtype != spec.dtype:
-            raise InputError(
-                f"run() got dtype {batch.dtype}; this model takes {spec.describe_input()}."
-            )
+        if not self._is_own_dtype(dtype):
+            raise InputError(f"run() got dtype {dtype}; this model takes {spec.describe_input()}.")
         channel_axis = 1 if spec.io == "tensor" else 3
-        if batch.ndim != 4 or batch.shape[channel_axis] != spec.in_chans:
+        if len(shape) != 4 or shape[channel_axis] != spec.in_chans:
             raise InputError(
-                f"run() got shape {list(batch.shape)}; this model takes {spec.describe_input()}."
+                f"run() got shape {list(shape)}; this model takes {spec.describe_input()}."
             )
-        count, height, width = spec.batch_height_width(batch.shape)
+        count, height, width = spec.batch_height_width(shape)
         fixed = ((spec.batch, count), (spec.height, height), (spec.width, width))
         if count < 1 or any(want is not None and want != got for want, got in fixed):
             raise InputError(
-                f"run() got shape {list(batch.shape)}; this model takes {spec.describe_input()}."
+                f"run() got shape {list(shape)}; this model takes {spec.describe_input()}."
             )
         if min(height, width) < spec.min_side_px:
             raise InputError(
                 f"run() got {width}x{height} pixels; this model needs sides of at least "
                 f"{spec.min_side_px}. swinir_deploy.Restorer pads smaller pictures."
             )
-        return np.ascontiguousarray(batch)
+
+
+_GPU_DEVICE_TYPES = (2, 13)
+"""DLPack's numbers of CUDA memory and of managed CUDA memory."""
+
+
+def _is_on_gpu(batch: Any) -> bool:
+    describe = getattr(batch, "__dlpack_device__", None)
+    return describe is not None and describe()[0] in _GPU_DEVICE_TYPES
