@@ -201,6 +201,12 @@ class IExecutionContext(Protocol):
     def set_tensor_address(self, name: str, memory: int) -> bool:
         """Device memory of an input or output."""
 
+    def update_device_memory_size_for_shapes(self) -> int:
+        """Bytes that the activations of the current input shape take."""
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        """Where the activations go, if the caller owns their memory."""
+
     def execute_async_v3(self, stream_handle: int) -> bool:
         """Enqueue a run."""
 

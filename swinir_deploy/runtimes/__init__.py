@@ -16,8 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from swinir_deploy.engine_files import ENGINE_SUFFIX, read_engine_metadata
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.runtimes.base import Runtime, RuntimeSpec, RuntimeStats
+from swinir_deploy.tensorrt_library import FLAVOURS, FlavourName
 
 __all__ = [
     "BACKENDS",
@@ -42,6 +44,7 @@ class Backend:
         extra: of this distribution, which installs them.
         opens: file suffixes; empty for checkpoints and catalogue ids.
         summary: one line.
+        flavour: of TensorRT, for back ends of engines; their sidecars name it.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Backend:
     extra: str
     opens: tuple[str, ...]
     summary: str
+    flavour: FlavourName | None = None
 
     def missing(self) -> str | None:
         """Why it cannot be used here, with the remedy, or None."""
@@ -83,6 +87,24 @@ BACKENDS: dict[str, Backend] = {
             "OpenVINO: an exported .onnx file on a CPU, GPU or NPU, without torch",
         ),
         Backend(
+            "trt",
+            "swinir_deploy.runtimes.tensorrt:TensorRtRuntime",
+            ("tensorrt", "cuda.core", "cuda.bindings"),
+            "trt",
+            (ENGINE_SUFFIX,),
+            "TensorRT 10.x or 11.x: an engine of 'swinir-deploy build', on an NVIDIA GPU",
+            flavour="tensorrt",
+        ),
+        Backend(
+            "trt-rtx",
+            "swinir_deploy.runtimes.tensorrt:TensorRtRuntime",
+            ("tensorrt_rtx", "cuda.core", "cuda.bindings"),
+            "trt-rtx",
+            (ENGINE_SUFFIX,),
+            "TensorRT for RTX: an engine of 'swinir-deploy build --target rtx', on an RTX GPU",
+            flavour="rtx",
+        ),
+        Backend(
             "torch",
             "swinir_deploy.runtimes.torch:TorchRuntime",
             ("torch", "safetensors"),
@@ -103,10 +125,15 @@ def available_backends() -> dict[str, str | None]:
 def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Backend:
     """The back end that opens ``model``: the one named, else the one its suffix asks for.
 
+    Which TensorRT an engine was built by stands in its sidecar.
+
     Raises:
+        ArtifactError: an engine that is missing, or has no sidecar beside it.
         UsageError: no back end of that name, or it does not open such a file.
     """
     suffix = Path(model).suffix.lower()
+    if suffix == ENGINE_SUFFIX and (backend is None or backend in _ENGINE_BACKENDS):
+        return _backend_for_engine(model, backend)
     if backend is None:
         by_suffix = (b for b in BACKENDS.values() if suffix in b.opens)
         return next(by_suffix, BACKENDS["torch"])
@@ -118,8 +145,7 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
     if chosen.opens and suffix not in chosen.opens:
         raise UsageError(
             f"The back end {backend!r} opens {' and '.join(chosen.opens)} files, not "
-            f"{os.fspath(model)!r}. Export the model first: swinir-deploy export --model "
-            f"{os.fspath(model)}"
+            f"{os.fspath(model)!r}. {_how_to_make(chosen, model)}"
         )
     taken = [b for b in BACKENDS.values() if suffix in b.opens]
     if not chosen.opens and taken:
@@ -128,6 +154,29 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
             f"{os.fspath(model)!r}. Use --backend {taken[0].name}, or name the checkpoint."
         )
     return chosen
+
+
+def _how_to_make(backend: Backend, model: str | os.PathLike[str]) -> str:
+    """The command that makes a file which ``backend`` opens, from another one."""
+    if backend.flavour is None:
+        return f"Export the model first: swinir-deploy export --model {os.fspath(model)}"
+    source = os.fspath(model) if Path(model).suffix.lower() == ".onnx" else "MODEL.onnx"
+    return f"Build an engine first: swinir-deploy build {source} --target {backend.flavour}"
+
+
+_ENGINE_BACKENDS = {b.name: b for b in BACKENDS.values() if b.flavour is not None}
+
+
+def _backend_for_engine(model: str | os.PathLike[str], backend: str | None) -> Backend:
+    flavour = read_engine_metadata(model).flavour
+    fitting = next(b for b in _ENGINE_BACKENDS.values() if b.flavour == flavour)
+    if backend not in (None, fitting.name):
+        raise UsageError(
+            f"{os.fspath(model)} was built by {FLAVOURS[flavour].title}, which the back end "
+            f"{backend!r} is not. Use --backend {fitting.name}, or build it with --target "
+            f"{_ENGINE_BACKENDS[backend].flavour}."
+        )
+    return fitting
 
 
 def open_runtime(

@@ -144,7 +144,7 @@ def test_the_file_chooses_the_back_end() -> None:
     ("model", "backend", "message"),
     [
         ("model.onnx", "ortt", "Did you mean 'ort'"),
-        ("model.onnx", "quantum", "there are ort, openvino, torch"),
+        ("model.onnx", "quantum", "there are ort, openvino, trt, trt-rtx, torch"),
         ("model.pth", "ort", "Export the model first"),
         ("model.onnx", "torch", "--backend ort"),
     ],

@@ -1,0 +1,216 @@
+"""A GPU that is not there: the objects of cuda-core and TensorRT that the runtime touches.
+
+Memory is host memory, and a kernel is a function that runs at once, or goes into a graph while a
+stream is being captured. The fakes are strict where the real libraries are undefined: memory that
+was given back is never used, a graph is not launched once the context that it was recorded from
+has changed, and an execution context is used in the documented order only.
+``test_fakes.py`` holds every member of every class here to the real packages.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+CAPACITY_BYTES = 1 << 26
+"""Of the fake GPU's memory."""
+
+
+class Buffer:
+    """``cuda.core.Buffer``."""
+
+    alive: dict[int, int] = {}  # noqa: RUF012 - the whole machine's memory
+
+    def __init__(self, size: int, mr: Any) -> None:
+        if mr == "gpu" and sum(self.alive.values()) + size > CAPACITY_BYTES:
+            raise RuntimeError("CUDA_ERROR_OUT_OF_MEMORY: out of memory")
+        self._bytes = np.zeros(size + 256, np.uint8)
+        start = self._bytes.ctypes.data
+        self.handle = start + -start % 256
+        self.size = size
+        self.alive[self.handle] = size
+
+    def close(self, stream: Any = None) -> None:
+        del self.alive[self.handle]
+
+    def set_deallocation_stream(self, stream: Any) -> None:
+        assert stream is LEGACY_DEFAULT_STREAM
+
+
+LEGACY_DEFAULT_STREAM = object()
+
+
+def check_alive(address: int, size: int) -> None:
+    """Fail unless the range lies in memory that is allocated."""
+    assert any(
+        start <= address and address + size <= start + length
+        for start, length in Buffer.alive.items()
+    ), "memory that was given back is used"
+
+
+class Stream:
+    """``cuda.core.Stream``; work is done when it is enqueued."""
+
+    def __init__(self) -> None:
+        self.recording: list[Callable[[], None]] | None = None
+        self.handle = id(self)
+        STREAMS[self.handle] = self
+
+    def submit(self, work: Callable[[], None]) -> None:
+        if self.recording is None:
+            work()
+        else:
+            self.recording.append(work)
+
+    def sync(self) -> None:
+        assert self.recording is None, "a stream was waited for while it was captured"
+
+    def close(self) -> None:
+        del STREAMS[self.handle]
+
+    def create_graph_builder(self) -> GraphBuilder:
+        return GraphBuilder(self)
+
+
+STREAMS: dict[int, Stream] = {}
+
+
+class GraphBuilder:
+    """``cuda.core.graph.GraphBuilder``."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._work: list[Callable[[], None]] = []
+
+    def begin_building(self, mode: str) -> GraphBuilder:
+        assert mode in ("global", "thread_local", "relaxed")
+        self._stream.recording = self._work
+        return self
+
+    def end_building(self) -> GraphBuilder:
+        self._stream.recording = None
+        return self
+
+    def complete(self) -> Graph:
+        assert self._work, "an empty graph"
+        return Graph(self._work)
+
+    def close(self) -> None:
+        assert self._stream.recording is None
+
+
+class Graph:
+    """``cuda.core.graph.Graph``."""
+
+    launches = 0
+
+    def __init__(self, work: list[Callable[[], None]]) -> None:
+        self._work: list[Callable[[], None]] | None = work
+
+    def upload(self, stream: Stream) -> None: ...
+
+    def launch(self, stream: Stream) -> None:
+        assert self._work is not None, "a graph was launched after it was destroyed"
+        Graph.launches += 1
+        for work in self._work:
+            stream.submit(work)
+
+    def close(self) -> None:
+        self._work = None
+
+
+class Device:
+    """``cuda.core.Device``."""
+
+    current = threading.local()
+
+    def __init__(self, device_id: int) -> None:
+        self._index = device_id
+
+    def set_current(self) -> None:
+        Device.current.index = self._index
+
+    def create_stream(self) -> Stream:
+        return Stream()
+
+    def allocate(self, size: int, *, stream: Stream) -> Buffer:
+        assert isinstance(stream, Stream)
+        return Buffer(size, "gpu")
+
+
+class LegacyPinnedMemoryResource:
+    """``cuda.core.LegacyPinnedMemoryResource``."""
+
+    def allocate(self, size: int) -> Buffer:
+        return Buffer(size, "host")
+
+
+class StridedMemoryView:
+    """``cuda.core.utils.StridedMemoryView``."""
+
+    def __init__(self, array: Any, ptr: int, device_id: int, owner: Any) -> None:
+        self.shape, self.dtype = array.shape, array.dtype
+        self.strides = tuple(step // array.itemsize for step in array.strides)
+        self.ptr, self.device_id, self.array, self._owner = ptr, device_id, array, owner
+
+    @classmethod
+    def from_dlpack(cls, obj: Any, stream_ptr: int) -> StridedMemoryView:
+        assert stream_ptr == -1 or stream_ptr in STREAMS
+        return cls(obj.array, obj.array.ctypes.data, obj.device_id, obj)
+
+    @classmethod
+    def from_buffer(
+        cls, buffer: Buffer, shape: tuple[int, ...], *, dtype: np.dtype[Any]
+    ) -> StridedMemoryView:
+        return cls(array_at(buffer.handle, shape, dtype), buffer.handle, 0, buffer)
+
+
+class FakeTensor:
+    """What torch or cupy would hand over: memory on the fake GPU with DLPack's two methods."""
+
+    def __init__(self, array: Any, device_id: int = 0, device_type: int = 2) -> None:
+        self.array, self.device_id, self._type = array, device_id, device_type
+        Buffer.alive[array.ctypes.data] = array.nbytes
+
+    def __dlpack__(self, **_: Any) -> Any:
+        raise AssertionError("only the view may be asked")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._type, self.device_id
+
+
+def array_at(address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """The array that lies at an address."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    check_alive(address, size)
+    return np.frombuffer((ctypes.c_byte * size).from_address(address), dtype).reshape(shape)
+
+
+class CUresult(enum.IntEnum):
+    """``cuda.bindings.driver.CUresult``."""
+
+    CUDA_SUCCESS = 0
+    CUDA_ERROR_ILLEGAL_ADDRESS = 700
+
+
+def cuMemcpyAsync(target: int, source: int, size: int, stream: int) -> tuple[CUresult]:
+    """``cuda.bindings.driver.cuMemcpyAsync``."""
+    check_alive(target, size)
+    check_alive(source, size)
+    STREAMS[stream].submit(lambda: ctypes.memmove(target, source, size) and None)
+    return (CUresult.CUDA_SUCCESS,)
+
+
+core = SimpleNamespace(
+    Device=Device,
+    LegacyPinnedMemoryResource=LegacyPinnedMemoryResource,
+    LEGACY_DEFAULT_STREAM=LEGACY_DEFAULT_STREAM,
+    utils=SimpleNamespace(StridedMemoryView=StridedMemoryView),
+)
+driver = SimpleNamespace(CUresult=CUresult, cuMemcpyAsync=cuMemcpyAsync)

@@ -1,0 +1,102 @@
+"""The fake GPU has nothing that the real packages lack."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+
+import fake_gpu
+import fake_tensorrt
+import pytest
+
+TENSORRT = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
+CORE = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
+pytest.importorskip("cuda.core.utils")
+GRAPH = pytest.importorskip("cuda.core.graph")
+DRIVER = pytest.importorskip("cuda.bindings.driver")
+
+CLASSES = {
+    fake_gpu.Buffer: CORE.Buffer,
+    fake_gpu.Device: CORE.Device,
+    fake_gpu.Graph: GRAPH.Graph,
+    fake_gpu.GraphBuilder: GRAPH.GraphBuilder,
+    fake_gpu.LegacyPinnedMemoryResource: CORE.LegacyPinnedMemoryResource,
+    fake_gpu.Stream: CORE.Stream,
+    fake_gpu.StridedMemoryView: CORE.utils.StridedMemoryView,
+    **{
+        getattr(fake_tensorrt, name): getattr(TENSORRT, name)
+        for name in (
+            "ICudaEngine",
+            "IExecutionContext",
+            "ILogger",
+            "IRuntimeCache",
+            "IRuntimeConfig",
+            "Runtime",
+        )
+    },
+}
+
+FOR_THE_TESTS = {"alive", "array", "cache", "contexts", "current", "fails", "io", "kernels"} | {
+    "launches",
+    "opened",
+    "profiles",
+    "recording",
+    "runs",
+    "scale",
+    "submit",
+}
+"""What only the tests use, not the code under test."""
+
+
+def members(cls: type) -> set[str]:
+    """Public members of a class: its own, and those that its methods set."""
+    found = set(vars(cls))
+    for function in vars(cls).values():
+        if inspect.isfunction(function):
+            found |= set(re.findall(r"\bself\.(\w+)", inspect.getsource(function)))
+    return {name for name in found if not name.startswith("_")} - FOR_THE_TESTS
+
+
+@pytest.mark.parametrize("fake", CLASSES, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
+def test_every_member_is_real(fake: type) -> None:
+    real = CLASSES[fake]
+    assert members(fake)
+    missing = sorted(name for name in members(fake) if not hasattr(real, name))
+    assert not missing, f"{real.__name__} has no {missing}"
+
+
+@pytest.mark.parametrize(
+    "fake",
+    [
+        fake_tensorrt.TensorIOMode,
+        fake_tensorrt.ExecutionContextAllocationStrategy,
+        fake_tensorrt.CudaGraphStrategy,
+        fake_tensorrt.DataType,
+    ],
+)
+def test_every_enumeration_is_real(fake: type[enum.Enum]) -> None:
+    real = getattr(TENSORRT, fake.__name__)
+    for member in fake:
+        assert getattr(real, member.name).name == member.name
+
+
+def test_the_functions_of_the_driver_are_real() -> None:
+    assert callable(DRIVER.cuMemcpyAsync)
+    for member in fake_gpu.CUresult:
+        assert getattr(DRIVER.CUresult, member.name).value == member.value
+    assert CORE.LEGACY_DEFAULT_STREAM is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Device.allocate(", "size: int, *, stream"),
+        ("Device.create_stream(", "options"),
+    ],
+)
+def test_what_the_real_functions_take(text: str, wanted: str) -> None:
+    owner, _, name = text.rstrip("(").partition(".")
+    signature = (getattr(getattr(CORE, owner), name).__doc__ or "").splitlines()[0]
+    assert signature.startswith(text)
+    assert wanted in signature
