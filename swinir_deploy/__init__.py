@@ -19,7 +19,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from swinir_deploy.catalog import ModelCard, load_catalog
     from swinir_deploy.errors import SwinIRDeployError
-    from swinir_deploy.evaluation.benchmark import BenchmarkReport, Contender, benchmark
+    from swinir_deploy.evaluation.benchmark import Contender, benchmark
+    from swinir_deploy.evaluation.benchmark_reports import BenchmarkReport
     from swinir_deploy.evaluation.evaluate import evaluate
     from swinir_deploy.evaluation.parity import Limit, ParityReport, verify
     from swinir_deploy.evaluation.reports import EvaluationReport, PictureScore, StatedFigure
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from swinir_deploy.runtimes import Runtime, RuntimeSpec, RuntimeStats, open_runtime
 
 _HOMES = {
-    "BenchmarkReport": "swinir_deploy.evaluation.benchmark",
+    "BenchmarkReport": "swinir_deploy.evaluation.benchmark_reports",
     "Contender": "swinir_deploy.evaluation.benchmark",
     "EvaluationReport": "swinir_deploy.evaluation.reports",
     "ExportReport": "swinir_deploy.exporters.onnx",

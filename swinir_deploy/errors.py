@@ -18,6 +18,7 @@ __all__ = [
     "PictureError",
     "RuntimeClosedError",
     "SwinIRDeployError",
+    "SwinIRDeployWarning",
     "UsageError",
 ]
 
@@ -89,3 +90,7 @@ class DownloadError(SwinIRDeployError):
     """A download that failed or brought something else than what was promised."""
 
     exit_code = 5
+
+
+class SwinIRDeployWarning(UserWarning):
+    """Something that a user should know although the work goes on; commands always show it."""

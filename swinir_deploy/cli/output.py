@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import click
 
-from swinir_deploy.errors import InputError, SwinIRDeployError
+from swinir_deploy.errors import InputError, SwinIRDeployError, SwinIRDeployWarning
 
 __all__ = ["Output", "Stopwatch", "check_target_file", "plain", "size_text", "table"]
 
@@ -110,11 +110,16 @@ class Output:
         with warnings.catch_warnings():
             if not self.debug:
                 warnings.simplefilter("ignore")
+                warnings.simplefilter("always", SwinIRDeployWarning)
+                warnings.showwarning = self._show_warning
             if self.as_json:
                 with redirect_stdout(sys.stderr):
                     yield
             else:
                 yield
+
+    def _show_warning(self, message: Warning | str, *_: Any, **__: Any) -> None:
+        self.note(f"Warning: {message}")
 
     def explain(self, error: Exception) -> int:
         """Show an exception as a message, and give the exit code for it."""

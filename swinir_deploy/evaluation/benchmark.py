@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import time
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swinir_deploy import __version__
 from swinir_deploy.comparison import sample_picture
 from swinir_deploy.errors import UsageError
+from swinir_deploy.evaluation.benchmark_reports import BenchmarkReport, BenchmarkRow
+from swinir_deploy.evaluation.machine import (
+    describe_machine,
+    gemm_peak_gflops,
+    package_versions,
+    peak_rss_mb,
+)
+from swinir_deploy.evaluation.timing import interleave, latency, ratio
+from swinir_deploy.network.config import SwinIRConfig
+from swinir_deploy.network.flops import count_flops
 from swinir_deploy.runtimes import Runtime, open_runtime
 
 __all__ = ["BenchmarkReport", "BenchmarkRow", "Contender", "benchmark"]
-
-_MIN_ROUNDS = 3
-_MAX_WARMUP_ROUNDS = 10
-_STEADY = 0.1
-"""Warm-up ends when a run is within this part of the one before."""
-
-_BOOTSTRAP_SAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -47,74 +46,6 @@ class Contender:
     device: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     label: str | None = None
-
-
-@dataclass(frozen=True)
-class BenchmarkRow:
-    """One contender at one shape.
-
-    Attributes:
-        label: of the contender.
-        backend: of the opened runtime.
-        device: of the opened runtime.
-        precision: of the opened runtime.
-        model_id: of the opened runtime.
-        height: of the input, in pixels.
-        width: of the input, in pixels.
-        batch: pictures in a run.
-        runs: that were counted.
-        p50_ms: median time of a run, from array to array.
-        p90_ms: 90th percentile.
-        p99_ms: 99th percentile; near the maximum when there are fewer than 100 runs.
-        mean_ms: mean.
-        mpix_per_s: output megapixels in a second, at the median.
-        ratio: median, over rounds, of the first contender's time divided by this one's.
-        ratio_low: lower end of its 95 % bootstrap interval.
-        ratio_high: upper end.
-        load_ms: to open the model.
-        first_run_ms: the first run of this process at any shape.
-    """
-
-    label: str
-    backend: str
-    device: str
-    precision: str
-    model_id: str
-    height: int
-    width: int
-    batch: int
-    runs: int
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    mean_ms: float
-    mpix_per_s: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-    load_ms: float
-    first_run_ms: float
-
-
-@dataclass(frozen=True)
-class BenchmarkReport:
-    """All rows and where they were measured.
-
-    Attributes:
-        rows: contenders within shapes, in the order given.
-        machine: processor, cores, system.
-        versions: of the packages that computed.
-        threads: asked for; None is each back end's default.
-    """
-
-    rows: tuple[BenchmarkRow, ...]
-    machine: dict[str, Any]
-    versions: dict[str, str]
-    threads: int | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def benchmark(
@@ -159,57 +90,28 @@ def benchmark(
             for c in contenders
         ]
         labels = _labels(contenders, runtimes)
+        peaks = _peaks(runtimes, threads)
         for height, width in shapes:
             if progress is not None:
                 progress(f"{height}x{width}, batch {batch}: {', '.join(labels)}")
-            times_ms = _interleaved(runtimes, batch, height, width, runs, duration_s)
+            jobs = [
+                functools.partial(runtime.run, _input(runtime, batch, height, width))
+                for runtime in runtimes
+            ]
+            times_ms = interleave(jobs, runs, duration_s)
             rows += [
-                _row(label, runtime, own, times_ms[0], batch, height, width)
+                _row(label, runtime, own, times_ms[0], (batch, height, width), peaks)
                 for label, runtime, own in zip(labels, runtimes, times_ms, strict=True)
             ]
-    return BenchmarkReport(tuple(rows), _machine(), _versions(), threads)
-
-
-def _interleaved(
-    runtimes: Sequence[Runtime],
-    batch: int,
-    height: int,
-    width: int,
-    runs: int | None,
-    duration_s: float,
-) -> NDArray[np.float64]:
-    """[contender, round] in milliseconds."""
-    inputs = [_input(runtime, batch, height, width) for runtime in runtimes]
-
-    def timed(index: int) -> float:
-        started = time.perf_counter()
-        runtimes[index].run(inputs[index])
-        return (time.perf_counter() - started) * 1e3
-
-    for index in range(len(runtimes)):
-        previous = timed(index)
-        for _ in range(_MAX_WARMUP_ROUNDS):
-            latest = timed(index)
-            if abs(latest - previous) <= _STEADY * previous:
-                break
-            previous = latest
-
-    rounds: list[list[float]] = []
-    deadline = time.perf_counter() + duration_s
-
-    def more() -> bool:
-        if runs is not None:
-            return len(rounds) < runs
-        return len(rounds) < _MIN_ROUNDS or time.perf_counter() < deadline
-
-    while more():
-        times = [0.0] * len(runtimes)
-        for offset in range(len(runtimes)):
-            index = (len(rounds) + offset) % len(runtimes)
-            times[index] = timed(index)
-        rounds.append(times)
-    by_contender = list(zip(*rounds, strict=True))
-    return np.asarray(by_contender, np.float64)
+    return BenchmarkReport(
+        rows=tuple(rows),
+        machine=describe_machine(),
+        versions=package_versions(),
+        threads=threads,
+        transfers=True,
+        gemm_peak_gflops=peaks,
+        peak_rss_mb=peak_rss_mb(),
+    )
 
 
 def _input(runtime: Runtime, batch: int, height: int, width: int) -> NDArray[Any]:
@@ -223,39 +125,49 @@ def _row(
     label: str,
     runtime: Runtime,
     times_ms: NDArray[np.float64],
-    first_times_ms: NDArray[np.float64],
-    batch: int,
-    height: int,
-    width: int,
+    first_ms: NDArray[np.float64],
+    input_shape: tuple[int, int, int],
+    peaks: dict[str, float],
 ) -> BenchmarkRow:
-    spec = runtime.spec
-    p50, p90, p99 = (float(np.percentile(times_ms, q)) for q in (50, 90, 99))
-    ratios = first_times_ms / times_ms
-    generator = np.random.default_rng(0)
-    picks = generator.integers(0, ratios.size, (_BOOTSTRAP_SAMPLES, ratios.size))
-    medians = np.median(ratios[picks], axis=1)
-    output_pixels = batch * height * width * spec.scale**2
+    spec, (batch, height, width) = runtime.spec, input_shape
+    own, compared = latency(times_ms), ratio(first_ms, times_ms)
+    gflops = None
+    if spec.config:
+        config = SwinIRConfig.from_dict(spec.config)
+        gflops = count_flops(config, height, width, batch) / own.p50_ms / 1e6
+    peak = peaks.get(spec.precision) if spec.device == "cpu" else None
     return BenchmarkRow(
         label=label,
         backend=spec.backend,
         device=spec.device,
         precision=spec.precision,
         model_id=spec.model_id,
+        target=spec.target,
+        source_sha256=spec.source_sha256,
         height=height,
         width=width,
         batch=batch,
-        runs=times_ms.size,
-        p50_ms=p50,
-        p90_ms=p90,
-        p99_ms=p99,
-        mean_ms=float(times_ms.mean()),
-        mpix_per_s=output_pixels / p50 / 1e3,
-        ratio=float(np.median(ratios)),
-        ratio_low=float(np.percentile(medians, 2.5)),
-        ratio_high=float(np.percentile(medians, 97.5)),
+        runs=own.runs,
+        p50_ms=own.p50_ms,
+        p90_ms=own.p90_ms,
+        p99_ms=own.p99_ms,
+        mean_ms=own.mean_ms,
+        mpix_per_s=batch * height * width * spec.scale**2 / own.p50_ms / 1e3,
+        ratio=compared.value,
+        ratio_low=compared.low,
+        ratio_high=compared.high,
+        gflops=gflops,
+        peak_share=None if gflops is None or peak is None else gflops / peak,
         load_ms=runtime.stats.load_ms,
         first_run_ms=runtime.stats.first_run_ms,
     )
+
+
+def _peaks(runtimes: Sequence[Runtime], threads: int | None) -> dict[str, float]:
+    """Precision -> the CPU's measured product of matrices, for the precisions in use there."""
+    precisions = {r.spec.precision for r in runtimes if r.spec.device == "cpu"}
+    found = {name: gemm_peak_gflops(name, threads) for name in sorted(precisions)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _labels(contenders: Sequence[Contender], runtimes: Sequence[Runtime]) -> list[str]:
@@ -274,31 +186,3 @@ def _labels(contenders: Sequence[Contender], runtimes: Sequence[Runtime]) -> lis
             parts.append(Path(contender.model).name)
         labels.append(contender.label or " ".join(parts))
     return labels
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "processor": _processor(),
-        "logical_cpus": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
-        "architecture": platform.machine(),
-    }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
-def _versions() -> dict[str, str]:
-    found = {"swinir-deploy": __version__, "python": platform.python_version()}
-    for package in ("numpy", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -21,6 +21,7 @@ from swinir_deploy.errors import (
     BackendUnavailableError,
     DeviceMemoryError,
     InferenceError,
+    SwinIRDeployWarning,
     UsageError,
 )
 from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
@@ -99,7 +100,7 @@ class OpenVinoRuntime(Runtime):
                 "Swin networks were reported to give wrong pictures on NPUs without any error "
                 f"(openvino#37264). Check first: swinir-deploy verify {self._path} "
                 f"--backend openvino --device {self._device.lower()}",
-                RuntimeWarning,
+                SwinIRDeployWarning,
                 stacklevel=4,
             )
         try:

@@ -13,7 +13,12 @@ from torch import nn
 
 from swinir_deploy import open_runtime
 from swinir_deploy.comparison import sample_picture
-from swinir_deploy.errors import BackendUnavailableError, DeviceMemoryError, UsageError
+from swinir_deploy.errors import (
+    BackendUnavailableError,
+    DeviceMemoryError,
+    SwinIRDeployWarning,
+    UsageError,
+)
 from swinir_deploy.runtimes import openvino as module
 
 CAPABILITIES = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -114,7 +119,7 @@ def test_an_npu_is_not_trusted(models: dict[str, Path], monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "_require_device", lambda *_: None)
     monkeypatch.setattr(openvino.Core, "compile_model", on_cpu)
     with (
-        pytest.warns(RuntimeWarning, match=r"openvino#37264.*verify"),
+        pytest.warns(SwinIRDeployWarning, match=r"openvino#37264.*verify"),
         open_runtime(models["tensor"], "openvino", "npu"),
     ):
         pass

@@ -1,0 +1,176 @@
+"""What a benchmark found: rows, where they were measured, and whether it got slower."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from swinir_deploy.errors import InputError
+
+__all__ = ["BenchmarkReport", "BenchmarkRow", "Change", "compare_reports", "read_report"]
+
+
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """One contender at one shape.
+
+    Attributes:
+        label: of the contender.
+        backend: of the opened runtime.
+        device: of the opened runtime.
+        precision: of the opened runtime.
+        model_id: of the opened runtime.
+        target: recipe that its graph was exported for; ``any`` for a checkpoint.
+        source_sha256: of the checkpoint that it came from; empty if unknown.
+        height: of the input, in pixels.
+        width: of the input, in pixels.
+        batch: pictures in a run.
+        runs: that were counted.
+        p50_ms: median time of a run, from array to array.
+        p90_ms: 90th percentile.
+        p99_ms: 99th percentile; near the maximum when there are fewer than 100 runs.
+        mean_ms: mean.
+        mpix_per_s: output megapixels in a second, at the median.
+        ratio: median, over rounds, of the first contender's time divided by this one's.
+        ratio_low: lower end of its 95 % bootstrap interval.
+        ratio_high: upper end.
+        gflops: 10^9 operations a second at the median, counted from the network's configuration
+            (:func:`swinir_deploy.network.flops.count_flops`); None if that is unknown.
+        peak_share: ``gflops`` divided by the machine's measured product of matrices in the same
+            precision; None where there is none, as on a GPU.
+        load_ms: to open the model.
+        first_run_ms: the first run of this process at any shape.
+    """
+
+    label: str
+    backend: str
+    device: str
+    precision: str
+    model_id: str
+    target: str
+    source_sha256: str
+    height: int
+    width: int
+    batch: int
+    runs: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    mean_ms: float
+    mpix_per_s: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    gflops: float | None
+    peak_share: float | None
+    load_ms: float
+    first_run_ms: float
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What makes two rows of two reports the same measurement."""
+        what = (self.label, self.device, self.precision, self.model_id)
+        return (*what, self.batch, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """All rows and where they were measured.
+
+    Attributes:
+        rows: contenders within shapes, in the order given.
+        machine: processor, flags, clock, memory, system, GPUs.
+        versions: of the packages that computed.
+        threads: asked for; None is each back end's default.
+        transfers: device memory is copied to and from within the time of a run.
+        gemm_peak_gflops: precision -> measured product of matrices on this CPU.
+        peak_rss_mb: the most memory that the process held, all contenders together.
+    """
+
+    rows: tuple[BenchmarkRow, ...]
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    threads: int | None
+    transfers: bool
+    gemm_peak_gflops: dict[str, float]
+    peak_rss_mb: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def to_csv(self) -> str:
+        """The rows alone, a line each under the names of :class:`BenchmarkRow`."""
+        text = io.StringIO()
+        names = [f.name for f in fields(BenchmarkRow)]
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in self.rows)
+        return text.getvalue()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One measurement that two reports share.
+
+    Attributes:
+        row: of the newer report.
+        before_ms: median of the older one.
+        slowdown: this median divided by that one; above 1 is slower.
+        noise: how far apart two equal measurements may lie: the wider of both spreads between
+            median and 90th percentile, relative to the median, and 5 % at least.
+    """
+
+    row: BenchmarkRow
+    before_ms: float
+    slowdown: float
+    noise: float
+
+    @property
+    def is_regression(self) -> bool:
+        """Slower by more than the noise."""
+        return self.slowdown > 1 + self.noise
+
+
+_LEAST_NOISE = 0.05
+
+
+def compare_reports(report: BenchmarkReport, before: BenchmarkReport) -> tuple[Change, ...]:
+    """What became faster or slower; measurements that only one report has are left out."""
+    old_rows = {row.key: row for row in before.rows}
+    changes = []
+    for row in report.rows:
+        old = old_rows.get(row.key)
+        if old is not None:
+            spreads = [(r.p90_ms - r.p50_ms) / r.p50_ms for r in (row, old)]
+            slowdown = row.p50_ms / old.p50_ms
+            changes.append(Change(row, old.p50_ms, slowdown, max(_LEAST_NOISE, *spreads)))
+    return tuple(changes)
+
+
+def read_report(path: str | os.PathLike[str]) -> BenchmarkReport:
+    """Read what ``bench -o`` wrote.
+
+    Raises:
+        InputError: no such file, or something else is in it.
+    """
+    try:
+        document = json.loads(Path(path).read_text())
+        rows = _objects(document["rows"], BenchmarkRow)
+        values = {f.name: document[f.name] for f in fields(BenchmarkReport) if f.name != "rows"}
+        return BenchmarkReport(tuple(rows), **values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{os.fspath(path)} is not a report of this version of 'swinir-deploy bench' "
+            f"({type(error).__name__}: {error}). Write one with 'swinir-deploy bench -o FILE'."
+        ) from error
+
+
+def _objects(values: Sequence[dict[str, Any]], kind: type[BenchmarkRow]) -> list[BenchmarkRow]:
+    return [kind(**{f.name: value[f.name] for f in fields(kind)}) for value in values]

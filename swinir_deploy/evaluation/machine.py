@@ -1,0 +1,155 @@
+"""Where a figure was measured, and what the machine could do at best."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swinir_deploy import __version__
+
+__all__ = ["describe_machine", "gemm_peak_gflops", "package_versions", "peak_rss_mb"]
+
+_TELLING_FLAGS = ("avx2", "f16c", "fma", "avx512", "avx_vnni", "amx", "asimd", "sve", "bf16")
+_PACKAGES = (
+    *("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino"),
+    *("tensorrt", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
+)
+_GEMM_SIDE = 2048
+_GEMM_SECONDS = 0.6
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, its telling flags and clock, memory, system, limits of a container, GPUs."""
+    fields = _cpu_info()
+    flags = (fields.get("flags") or fields.get("Features") or "").split()
+    found: dict[str, Any] = {
+        "processor": fields.get("model name") or platform.processor() or "unknown",
+        "logical_cpus": os.cpu_count(),
+        "usable_cpus": _usable_cpus(),
+        "cpu_flags": [f for f in flags if any(mark in f for mark in _TELLING_FLAGS)],
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+    }
+    if "cpu MHz" in fields:
+        found["cpu_mhz"] = float(fields["cpu MHz"])
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+        found["memory_gb"] = round(pages * size / 1e9, 1)
+    threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
+    if threads:
+        found["thread_settings"] = threads
+    gpus = _gpus()
+    if gpus:
+        found["gpus"] = gpus
+    return found
+
+
+def package_versions() -> dict[str, str]:
+    """Of this package, Python, and everything that may have computed."""
+    found = {"swinir-deploy": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def gemm_peak_gflops(precision: str = "fp32", threads: int | None = None) -> float | None:
+    """The best rate at which this CPU was seen to multiply matrices of 2048 x 2048.
+
+    PyTorch's product where it is installed (oneDNN or MKL), else NumPy's. It is what a network
+    made of nothing but large products would reach.
+
+    Args:
+        precision: ``fp32``, or ``bf16`` and ``fp16``, for which PyTorch is needed.
+        threads: None leaves it to the library.
+
+    Returns:
+        10^9 operations a second, or None where it cannot be measured.
+    """
+    if find_spec("torch") is not None:
+        multiply = _torch_product(precision, threads)
+    elif precision == "fp32":
+        matrix = np.ones((_GEMM_SIDE, _GEMM_SIDE), np.float32)
+        multiply = lambda: matrix @ matrix  # noqa: E731
+    else:
+        return None
+    multiply()
+    best, deadline = float("inf"), time.perf_counter() + _GEMM_SECONDS
+    while time.perf_counter() < deadline:
+        started = time.perf_counter()
+        multiply()
+        best = min(best, time.perf_counter() - started)
+    return 2 * _GEMM_SIDE**3 / best / 1e9
+
+
+def peak_rss_mb() -> float | None:
+    """The most memory that this process ever held, in 10^6 bytes; None where nobody counts."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
+
+
+def _torch_product(precision: str, threads: int | None) -> Any:
+    import torch
+
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    matrix = torch.ones(_GEMM_SIDE, _GEMM_SIDE, dtype=dtype)
+
+    def multiply() -> None:
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(threads or before)
+            torch.mm(matrix, matrix)
+        finally:
+            torch.set_num_threads(before)
+
+    return multiply
+
+
+def _cpu_info() -> dict[str, str]:
+    """The first processor of ``/proc/cpuinfo``, where there is one."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return {}
+    first = info.read_text(errors="replace").split("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _usable_cpus() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _gpus() -> list[dict[str, str]]:
+    """Name, driver, clocks and power limit of NVIDIA's, as ``nvidia-smi`` tells them."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    names = ("name", "driver_version", "clocks.sm", "clocks.max.sm", "power.limit")
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = (line.split(", ") for line in answer.stdout.strip().splitlines())
+    return [dict(zip(names, row, strict=False)) for row in rows]

@@ -1,0 +1,115 @@
+"""Timing that holds on a noisy machine: contenders take turns, ratios are taken round by round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Latency", "Ratio", "interleave", "latency", "ratio"]
+
+_MIN_ROUNDS = 3
+_MAX_WARMUP_ROUNDS = 10
+_STEADY = 0.1
+"""Warm-up ends when a run is within this part of the one before."""
+
+_BOOTSTRAP_SAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of one contender, in milliseconds.
+
+    Attributes:
+        runs: that were counted.
+        p50_ms: median.
+        p90_ms: 90th percentile.
+        p99_ms: 99th percentile; near the maximum when there are fewer than 100 runs.
+        mean_ms: mean.
+    """
+
+    runs: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    mean_ms: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The first contender's time divided by another one's, median over rounds.
+
+    Attributes:
+        value: above 1 where the other one is faster.
+        low: lower end of its 95 % bootstrap interval.
+        high: upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def interleave(
+    contenders: Sequence[Callable[[], object]], runs: int | None = None, duration_s: float = 3.0
+) -> NDArray[np.float64]:
+    """Call every contender once a round, in an order that rotates.
+
+    A machine that slows down then slows all of them. Each is warmed up first, until a call takes
+    about as long as the one before.
+
+    Args:
+        contenders: what is timed; each returns when it is done.
+        runs: rounds; None goes on for ``duration_s``, and for three rounds at least.
+        duration_s: of all rounds together.
+
+    Returns:
+        [contender, round] in milliseconds.
+    """
+
+    def timed(contender: Callable[[], object]) -> float:
+        started = time.perf_counter()
+        contender()
+        return (time.perf_counter() - started) * 1e3
+
+    for contender in contenders:
+        previous = timed(contender)
+        for _ in range(_MAX_WARMUP_ROUNDS):
+            latest = timed(contender)
+            if abs(latest - previous) <= _STEADY * previous:
+                break
+            previous = latest
+
+    rounds: list[list[float]] = []
+    deadline = time.perf_counter() + duration_s
+
+    def more() -> bool:
+        if runs is not None:
+            return len(rounds) < runs
+        return len(rounds) < _MIN_ROUNDS or time.perf_counter() < deadline
+
+    while more():
+        times = [0.0] * len(contenders)
+        for offset in range(len(contenders)):
+            index = (len(rounds) + offset) % len(contenders)
+            times[index] = timed(contenders[index])
+        rounds.append(times)
+    by_contender = list(zip(*rounds, strict=True))
+    return np.asarray(by_contender, np.float64)
+
+
+def latency(times_ms: NDArray[np.float64]) -> Latency:
+    """Percentiles of one contender's times, [round]."""
+    p50, p90, p99 = (float(np.percentile(times_ms, q)) for q in (50, 90, 99))
+    return Latency(times_ms.size, p50, p90, p99, float(times_ms.mean()))
+
+
+def ratio(first_ms: NDArray[np.float64], times_ms: NDArray[np.float64]) -> Ratio:
+    """How much faster than the first; both [round], of the same rounds."""
+    ratios = first_ms / times_ms
+    picks = np.random.default_rng(0).integers(0, ratios.size, (_BOOTSTRAP_SAMPLES, ratios.size))
+    low, high = np.percentile(np.median(ratios[picks], axis=1), [2.5, 97.5])
+    return Ratio(float(np.median(ratios)), float(low), float(high))
