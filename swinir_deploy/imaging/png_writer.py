@@ -19,7 +19,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """The first bytes of every PNG."""
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-_ROWS_AT_ONCE = 64
+_ROWS_AT_ONCE = 16
 
 
 class PngWriter:

@@ -33,7 +33,7 @@ DEFAULT_OVERLAP_PX = 32
 WHOLE_PICTURE_PX = 384 * 384
 """Pictures of at most so many pixels are not cut unless a tile is asked for."""
 
-ROWS_AT_ONCE = 64
+ROWS_AT_ONCE = 16
 """Finished rows are handed on so many at a time, which keeps what they pass through small."""
 
 # Halving stops at tiles of so many windows: below, the overlap would be most of the work.

@@ -213,3 +213,62 @@ def test_a_bar_of_files_is_drawn_when_asked_for_only(tmp_path, capfd):
             Restorer(runtime, progress=progress).restore_folder(tmp_path / "in", tmp_path / "out")
         out, err = capfd.readouterr()
         assert out == "" and ("file" in err) == wanted
+
+
+# ------------------------------------------------------------------------------------- going on
+
+
+def test_resume_leaves_out_what_is_done_and_does_the_rest(tmp_path, restorer):
+    source, target = tmp_path / "in", tmp_path / "out"
+    for i, name in enumerate(("a.png", "b.png", "deep/c.png", "d.png", "e.png")):
+        picture(source / name, i)
+    first = restorer.restore_folder(source, target)
+    assert first.skipped == () and len(first.restored) == 5
+    now = (source / "a.png").stat().st_mtime
+    (target / "b.png").unlink()
+    os.utime(source / "d.png", (now + 100, now + 100))  # changed after it was restored
+    os.utime(target / "e.png", (now - 100, now - 100))
+    os.utime(target / "deep/c.png", ns=(0, (source / "deep/c.png").stat().st_mtime_ns))
+    kept = {name: (target / name).stat().st_mtime_ns for name in ("a.png", "deep/c.png")}
+    runs = restorer.runtime.stats.runs
+    again = restorer.restore_folder(source, target, resume=True)
+    assert [done.source.name for done in again.restored] == ["b.png", "d.png", "e.png"]
+    assert again.skipped == (source / "a.png", source / "deep/c.png") and again.ok
+    assert restorer.runtime.stats.runs == runs + 3
+    assert {name: (target / name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_resume_knows_results_by_their_own_suffix(tmp_path, restorer):
+    picture(tmp_path / "in/a.jpg")
+    picture(tmp_path / "out/a.jpg")  # not the result of a run with suffix .png
+    for skipped in (0, 1):
+        report = restorer.restore_folder(
+            tmp_path / "in", tmp_path / "out", suffix=".png", resume=True
+        )
+        assert len(report.skipped) == skipped and len(report.restored) == 1 - skipped
+
+
+def test_resume_takes_up_what_failed_and_what_was_cut_off(tmp_path, restorer):
+    source, target = tmp_path / "in", tmp_path / "out"
+    whole = picture(source / "a.png")
+    (source / "b.png").write_bytes(b"")
+    # What a killed process leaves behind is no result.
+    target.mkdir()
+    (target / ".a.1a2b3c4d.partial.png").write_bytes(b"half")
+    report = restorer.restore_folder(source, target, resume=True)
+    assert [f.source.name for f in report.failures] == ["b.png"] and len(report.restored) == 1
+    picture(source / "b.png")
+    report = restorer.restore_folder(source, target, resume=True)
+    assert [done.source.name for done in report.restored] == ["b.png"]
+    assert report.skipped == (source / "a.png",)
+    assert read_picture(target / "a.png").width == 2 * whole.shape[1]
+
+
+def test_resume_still_refuses_two_results_of_one_name(tmp_path, restorer):
+    for i, name in enumerate(("a.bmp", "a.jpg")):
+        picture(tmp_path / "in" / name, i)
+    for _ in range(2):
+        report = restorer.restore_folder(
+            tmp_path / "in", tmp_path / "out", suffix=".png", resume=True
+        )
+        assert [f.source.name for f in report.failures] == ["a.jpg"]
