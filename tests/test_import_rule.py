@@ -19,6 +19,7 @@ LAYERS = [
     {"evaluation"},
     {"imaging"},
     {"runtimes", "exporters"},
+    {"calibration"},
     {"loading"},
     {"checkpoint", "download"},
     {"checkpoint_files", "hyperparameters", "catalog", "transfer"},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ from swinir_deploy.errors import BackendUnavailableError, CheckFailedError
 from swinir_deploy.exporters.edges import INPUT_NAME, OUTPUT_NAME
 from swinir_deploy.exporters.shapes import ShapePattern
 from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.network.threads import one_thread
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -26,7 +25,6 @@ __all__ = [
     "ShapeCheck",
     "check_against_network",
     "check_shapes",
-    "one_thread",
     "open_session",
     "structure_check",
 ]
@@ -181,20 +179,6 @@ def open_session(model: bytes, optimise: bool = True) -> onnxruntime.InferenceSe
             f"ONNX Runtime {onnxruntime.__version__} cannot load the exported graph: {error}. "
             "Nothing was written. Try another --opset."
         ) from error
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Run PyTorch on one thread: the check's pictures are small.
-
-    On a busy machine, two threads waited for each other ten times as long as one computed.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def structure_check(model: onnx.ModelProto) -> None:

@@ -20,11 +20,12 @@ from torch import Tensor
 from swinir_deploy import __version__
 from swinir_deploy.artifact import ArtifactMetadata, IoLayout, Precision
 from swinir_deploy.atomic import atomic_output, check_output
+from swinir_deploy.calibration import prepare_precision
 from swinir_deploy.errors import UsageError
 from swinir_deploy.exporters.assembly import GraphAssembler, assemble_core
 from swinir_deploy.exporters.check import ShapeCheck, check_against_network, structure_check
 from swinir_deploy.exporters.edges import INPUT_NAME, OUTPUT_NAME, closing_edge, opening_edge
-from swinir_deploy.exporters.half_precision import BF16_OPSET, check_precision, prepare
+from swinir_deploy.exporters.half_precision import BF16_OPSET, check_precision, proved_report
 from swinir_deploy.exporters.passes import simplify
 from swinir_deploy.exporters.recipes import Recipe, get_recipe
 from swinir_deploy.exporters.rounding import round_every_result
@@ -118,15 +119,17 @@ def export_onnx(
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     pattern = ShapePattern.parse(shape, loaded.config)
 
-    half = None if precision == "fp32" else prepare(loaded, precision, calibrate)
-    plan = half.plan if half else None
+    prepared = None if precision == "fp32" else prepare_precision(loaded, precision, calibrate)
+    plan = prepared.plan if prepared else PrecisionPlan()
     graph_model = build_graph(loaded.network, recipe, io, pattern, opset, plan)
     checked = round_every_result(graph_model) if precision == "bf16" else graph_model
     checks = check_against_network(
         checked.SerializeToString(), loaded.network, io, pattern, precision
     )
-    dynamic = _with_sides(graph_model, loaded.config, io, ShapePattern())
-    precision_report = half.prove(dynamic, recipe.rewrites) if half else {}
+    precision_report = {}
+    if prepared:
+        dynamic = _with_sides(graph_model, loaded.config, io, ShapePattern())
+        precision_report = proved_report(prepared, dynamic, recipe.rewrites)
     worst = max(checks, key=lambda check: check.comparison.max_abs).comparison
     metadata = ArtifactMetadata(
         io=io,
@@ -137,7 +140,7 @@ def export_onnx(
         model_id=loaded.model_id,
         source_sha256=loaded.source_sha256,
         precision=precision,
-        residual_scale_log2=plan.residual_scale_log2 if plan else 0,
+        residual_scale_log2=plan.residual_scale_log2,
         precision_report=precision_report,
         target=recipe.name,
         shape=pattern.describe(loaded.config.in_chans),

@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from swinir_deploy.artifact import Precision
+from swinir_deploy.calibration.pictures import NamedPicture
 from swinir_deploy.comparison import MIN_PSNR_DB, compare
 from swinir_deploy.errors import CheckFailedError
-from swinir_deploy.exporters.calibration_pictures import NamedPicture
-from swinir_deploy.exporters.check import one_thread, open_session
+from swinir_deploy.exporters.check import open_session
 from swinir_deploy.exporters.edges import INPUT_NAME
 from swinir_deploy.exporters.rounding import round_every_result
 from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.network.threads import one_thread
 
 __all__ = ["ProofRow", "prove_precision"]
 

@@ -85,7 +85,7 @@ def rescale_residual(network: SwinIR, scale_log2: int) -> None:
     mantissa, so that in FP32 not a bit of the output changes short of underflow.
 
     Unlike the rewrites of :data:`REWRITES` it has an argument, which depends on the weights:
-    :mod:`swinir_deploy.exporters.calibration` measures it. A second call multiplies once more.
+    :mod:`swinir_deploy.calibration` measures it. A second call multiplies once more.
 
     Args:
         network: changed in place.

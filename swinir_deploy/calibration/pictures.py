@@ -60,7 +60,7 @@ def builtin_pictures(model: LoadedModel) -> list[NamedPicture]:
     Returns:
         Pictures of 64x64 pixels.
     """
-    data = (files("swinir_deploy.exporters") / "pictures" / "crops.png").read_bytes()
+    data = (files("swinir_deploy") / "calibration" / "crops.png").read_bytes()
     with Image.open(io.BytesIO(data)) as sheet:
         side = sheet.height
         boxes = [(left, 0, left + side, side) for left in range(0, sheet.width, side)]

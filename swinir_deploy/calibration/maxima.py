@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from swinir_deploy.artifact import Precision
+from swinir_deploy.calibration.pictures import NamedPicture
 from swinir_deploy.errors import CheckFailedError
-from swinir_deploy.exporters.calibration_pictures import NamedPicture
-from swinir_deploy.network.precision import PrecisionPlan, deployed_network, typed_modules
+from swinir_deploy.network.precision import PrecisionPlan, typed_modules
 from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
 
 __all__ = ["FP16_MAX", "LARGEST_WANTED", "MARGIN", "Calibration", "calibrate", "plan_precision"]
@@ -48,8 +48,8 @@ class Calibration:
     Attributes:
         pictures: names of those that were measured.
         stream_max: of the deep-feature stream and of everything that is added to it.
-        module_max: path from :func:`typed_modules` -> the largest of its inputs, outputs and
-            everything between, other than what belongs to the stream.
+        module_max: path from :func:`typed_modules` -> the largest of its weights, inputs, outputs
+            and everything between, other than what is rescaled with the stream.
         stream_max_by_picture: name -> ``stream_max`` of this picture alone.
     """
 
@@ -72,7 +72,7 @@ def calibrate(network: SwinIR, pictures: Sequence[NamedPicture]) -> Calibration:
         CheckFailedError: the network itself gives NaN or Inf.
     """
     by_picture: dict[str, float] = {}
-    overall: dict[str, float] = {}
+    overall = _largest_weights(network)
     for picture in pictures:
         with _watched(network) as maxima, torch.no_grad():
             network(torch.from_numpy(picture.values))
@@ -92,24 +92,25 @@ def calibrate(network: SwinIR, pictures: Sequence[NamedPicture]) -> Calibration:
     )
 
 
-def plan_precision(
-    network: SwinIR, precision: Precision, calibration: Calibration | None
-) -> PrecisionPlan:
+def plan_precision(precision: Precision, calibration: Calibration | None) -> PrecisionPlan:
     """What to rescale and what to keep in FP32; only FP16 needs either."""
     if precision != "fp16" or calibration is None:
         return PrecisionPlan(precision)
-    scale_log2 = calibration.residual_scale_log2
-    rescaled = deployed_network(network, plan=PrecisionPlan("fp32", scale_log2))
-    keep = tuple(
-        name
-        for name, module in typed_modules(rescaled).items()
-        if max(calibration.module_max.get(name, 0.0), _largest_weight(module)) > LARGEST_WANTED
-    )
-    return PrecisionPlan(precision, scale_log2, keep)
+    keep = (name for name, value in calibration.module_max.items() if value > LARGEST_WANTED)
+    return PrecisionPlan(precision, calibration.residual_scale_log2, tuple(keep))
 
 
-def _largest_weight(module: nn.Module) -> float:
-    return max(float(parameter.abs().max()) for parameter in module.parameters())
+def _largest_weights(network: SwinIR) -> dict[str, float]:
+    """Of every typed module, without the layers whose weights are rescaled."""
+    rescaled = (".proj.", ".fc2.")
+    return {
+        path: max(
+            float(weight.abs().max())
+            for name, weight in module.named_parameters(prefix=path)
+            if not any(part in name for part in rescaled)
+        )
+        for path, module in typed_modules(network).items()
+    }
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
