@@ -21,7 +21,7 @@ LAYERS = [
     {"runtimes", "exporters"},
     {"calibration"},
     {"loading"},
-    {"checkpoint", "download"},
+    {"checkpoint", "download", "engine_cache"},
     {"checkpoint_files", "hyperparameters", "catalog", "transfer"},
     {"network"},
     {"engine_files"},
@@ -109,7 +109,16 @@ def imported_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-HEAVY = {"torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "tensorrt", "openvino"}
+HEAVY = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "onnxsim",
+    "onnxscript",
+    "tensorrt",
+    "tensorrt_rtx",
+    "openvino",
+}
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

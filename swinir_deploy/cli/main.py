@@ -22,19 +22,24 @@ COMMANDS = {
     "models": "List the models of the catalogue.",
     "info": "Say what a checkpoint, an ONNX file or a model of the catalogue is.",
     "export": "Export a model to an ONNX file that has been checked.",
+    "build": "Build a TensorRT engine from an exported model.",
+    "inspect": "Compile a model without a GPU and say what came out.",
     "restore": "Restore a picture, or a folder of pictures.",
     "verify": "Compare an exported model with the network it came from.",
     "eval": "Measure a model by the paper's protocol.",
     "bench": "Time models and back ends against each other.",
+    "cache": "List or remove the engines that were built.",
     "demo": "Export, restore, compare and time the built-in model.",
 }
 """Name -> summary, so that ``--help`` need not import any command."""
 
 _OTHER_NAMES = {
     "bench": ("benchmark", "time", "perf"),
+    "build": ("compile", "engine", "tensorrt", "trt", "trtexec"),
+    "cache": ("engines",),
     "eval": ("evaluate", "measure", "psnr", "score"),
-    "export": ("convert", "onnx", "compile"),
-    "info": ("show", "inspect", "describe"),
+    "export": ("convert", "onnx"),
+    "info": ("show", "describe"),
     "models": ("list", "ls", "catalog", "catalogue"),
     "restore": ("run", "upscale", "enhance", "infer", "predict", "denoise", "sr"),
     "verify": ("check", "test", "compare", "validate"),

@@ -1,0 +1,77 @@
+"""Options that ``build`` and ``inspect`` share: target, shapes, builder."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import click
+
+__all__ = ["engine_options"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_OPTIONS = [
+    click.option(
+        "--tile",
+        "tile_px",
+        type=click.IntRange(1),
+        metavar="PX",
+        help="Side of a tile engine's tiles.  [default: 256]",
+    ),
+    click.option(
+        "--batch", metavar="N,N,N", help="Of tiles: smallest, tuned for, largest, such as 1,4,8."
+    ),
+    click.option(
+        "--min-shape",
+        "min_shapes",
+        multiple=True,
+        metavar="SHAPE",
+        help="HxW or NxCxHxW; for a range of sides. Several make several profiles.",
+    ),
+    click.option(
+        "--opt-shape", "opt_shapes", multiple=True, metavar="SHAPE", help="That it is tuned for."
+    ),
+    click.option(
+        "--max-shape", "max_shapes", multiple=True, metavar="SHAPE", help="The largest it takes."
+    ),
+    click.option("--opt-level", type=click.IntRange(0, 5), help="How long the builder searches."),
+    click.option("--workspace", metavar="SIZE", help="Memory for one kernel, such as 4GiB."),
+]
+
+
+def engine_options(function: Function) -> Function:
+    """Give the command ``shapes`` (a ShapeRequest) and ``builder`` (values of BuildOptions)."""
+
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any,
+        tile_px: int | None,
+        batch: str | None,
+        min_shapes: tuple[str, ...],
+        opt_shapes: tuple[str, ...],
+        max_shapes: tuple[str, ...],
+        opt_level: int | None,
+        workspace: str | None,
+        **values: Any,
+    ) -> Any:
+        from swinir_deploy.exporters.tensorrt.options import parse_size
+        from swinir_deploy.exporters.tensorrt.profiles import ShapeRequest, parse_batch
+
+        shapes = ShapeRequest(
+            tile_px=tile_px,
+            batch=None if batch is None else parse_batch(batch),
+            min_shapes=min_shapes,
+            opt_shapes=opt_shapes,
+            max_shapes=max_shapes,
+        )
+        builder: dict[str, Any] = {"opt_level": opt_level}
+        if workspace is not None:
+            builder["workspace_bytes"] = parse_size(workspace)
+        return function(*args, shapes=shapes, builder=builder, **values)
+
+    decorated: Callable[..., Any] = wrapper
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return cast("Function", decorated)

@@ -1,0 +1,138 @@
+"""Progress of a build, and how Ctrl-C stops it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from tqdm import tqdm
+
+from swinir_deploy.tensorrt_api import TensorRTModule
+
+__all__ = ["BuildProgress", "interruptible", "make_monitor"]
+
+Result = TypeVar("Result")
+
+_POLL_S = 0.1
+
+
+class BuildProgress:
+    """What a progress monitor reports, as a bar; the library calls it from several threads.
+
+    The bar counts the steps of all phases that have begun; its text names the innermost one.
+    """
+
+    def __init__(self, show: bool | None = None) -> None:
+        """``show``: None shows a bar where stderr is a terminal."""
+        self._bar: tqdm[Any] = tqdm(
+            total=0,
+            disable=None if show is None else not show,
+            leave=False,
+            unit="step",
+            bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}",
+        )
+        self._steps: dict[str, tuple[int, int]] = {}  # phase -> done, all
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self.steps_done = 0
+
+    def stop(self) -> None:
+        """Let the next step be the last."""
+        self._stopped.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopped.is_set()
+
+    def phase_start(self, name: str, parent: str | None, steps: int) -> None:
+        """A phase with ``steps`` steps begins, inside ``parent``."""
+        with self._lock:
+            self._steps[name] = (0, steps)
+            self._bar.total = (self._bar.total or 0) + steps
+            self._bar.set_description_str(name if parent is None else f"{parent}: {name}")
+
+    def step_complete(self, name: str, step: int) -> bool:
+        """Step number ``step`` has ended; False asks the library to stop."""
+        with self._lock:
+            done, total = self._steps.get(name, (0, step + 1))
+            self._advance(max(0, step + 1 - done))
+            self._steps[name] = (max(done, step + 1), total)
+        return not self._stopped.is_set()
+
+    def phase_finish(self, name: str) -> None:
+        """A phase has ended; steps that it left out count as done."""
+        with self._lock:
+            done, total = self._steps.pop(name, (0, 0))
+            self._advance(max(0, total - done))
+
+    def close(self) -> None:
+        """Remove the bar."""
+        with self._lock:
+            self._bar.close()
+
+    def _advance(self, steps: int) -> None:
+        self.steps_done += steps
+        self._bar.update(steps)
+
+
+def make_monitor(api: TensorRTModule, progress: BuildProgress) -> Any:
+    """An instance of a subclass of the library's IProgressMonitor that reports to ``progress``."""
+    base: Any = api.IProgressMonitor
+
+    def initialise(self: Any) -> None:
+        base.__init__(self)
+
+    def phase_start(self: Any, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+        progress.phase_start(phase_name, parent_phase, num_steps)
+
+    def step_complete(self: Any, phase_name: str, step: int) -> bool:
+        return progress.step_complete(phase_name, step)
+
+    def phase_finish(self: Any, phase_name: str) -> None:
+        progress.phase_finish(phase_name)
+
+    members = {
+        "__init__": initialise,
+        "phase_start": phase_start,
+        "step_complete": step_complete,
+        "phase_finish": phase_finish,
+    }
+    return type("Monitor", (base,), members)()
+
+
+def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:
+    """Run ``work`` in a thread, so that Ctrl-C is heard while a library computes.
+
+    Python handles signals in the main thread only, and only between its own instructions; a
+    thread that waits inside a library hears nothing.
+
+    Args:
+        work: gives the result, or raises.
+        stop: asks ``work`` to end soon; called once when Ctrl-C was pressed.
+
+    Raises:
+        KeyboardInterrupt: after ``work`` has ended.
+    """
+    results: list[Any] = []
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=target, name="engine build", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_POLL_S)
+    except KeyboardInterrupt:
+        stop()
+        thread.join()
+        raise
+    if errors:
+        raise errors[0]
+    return cast("Result", results[0])
