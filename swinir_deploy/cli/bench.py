@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import click
 
 from swinir_deploy.cli.options import (
     ModelRequest,
+    NearChoice,
     ShapeType,
     common_options,
     given,
@@ -18,23 +21,34 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, Stopwatch, check_target_file, table
 from swinir_deploy.cli.selection import Selection, find_model, select_model
-from swinir_deploy.errors import UsageError
+from swinir_deploy.errors import CheckFailedError, UsageError
 from swinir_deploy.extras import require
 
 if TYPE_CHECKING:
-    from swinir_deploy.evaluation.benchmark import BenchmarkReport, Contender
+    from swinir_deploy.evaluation.benchmark import Contender
+    from swinir_deploy.evaluation.benchmark_reports import BenchmarkReport, Change
     from swinir_deploy.runtimes import Backend
 
 __all__ = ["command"]
+
+PRECISIONS = ("fp32", "fp16", "bf16")
+
+_COMPILED = "torch-compile"
+"""A name for the back end ``torch`` with its option ``compile``."""
+
+_CHOOSES_PRECISION = ("torch", "openvino")
+"""Back ends that take any file and choose the arithmetic; others do what the file says."""
 
 EPILOG = """\b
 Examples:
   swinir-deploy bench --model tiny-sr-x4.onnx --shape 64x64 --shape 128x128
   swinir-deploy bench --task sr --scale 4 --backend torch,ort --duration 5
   swinir-deploy bench --model a.onnx --against b.onnx --threads 2 -o result.json
+  swinir-deploy bench --model a.onnx --compare result.json
 
-Back ends take turns, round by round; 'ratio' is the first one's time divided by this one's. A
-back end that needs an ONNX file gets one exported for the occasion.
+Back ends take turns, round by round; RATIO is the first one's time divided by this one's. A
+back end that needs an ONNX file gets one exported for the occasion. OF PEAK compares the network's
+own operations with the best product of matrices measured on this machine.
 """
 
 
@@ -43,7 +57,11 @@ back end that needs an ONNX file gets one exported for the occasion.
 @click.option(
     "--against", multiple=True, metavar="MODEL", help="Another model to time; can be given again."
 )
-@click.option("--backend", metavar="A,B,..", help="ort, torch; by default the model decides.")
+@click.option(
+    "--backend",
+    metavar="A,B,..",
+    help="ort, openvino, torch, torch-compile, trt, ...; by default the model decides.",
+)
 @click.option("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, ...")
 @click.option("--provider", metavar="NAME", help="Execution provider of ort, such as cuda.")
 @click.option(
@@ -65,6 +83,19 @@ back end that needs an ONNX file gets one exported for the occasion.
     help="Seconds for each shape, where --runs is not given.  [default: 3]",
 )
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Of one operator on the CPU.")
+@click.option(
+    "--precision",
+    type=NearChoice(PRECISIONS),
+    help="Of torch, openvino and of what is exported for the occasion.  [default: fp32]",
+)
+@click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the rows, too.")
+@click.option(
+    "--compare",
+    "before",
+    type=click.Path(),
+    metavar="FILE",
+    help="An older report; exit code 1 if something became slower by more than the noise.",
+)
 @report_option
 @common_options
 def command(
@@ -79,18 +110,26 @@ def command(
     runs: int | None,
     duration: float | None,
     threads: int | None,
+    precision: str | None,
+    csv_file: str | None,
+    before: str | None,
     output: str | None,
 ) -> None:
     """Time models and back ends against each other."""
     if runs is not None and duration is not None:
         raise UsageError(f"--runs {runs} and --duration {duration:g} are two ways. Give one.")
-    if output is not None:
-        check_target_file(output)
+    from swinir_deploy.evaluation.benchmark_reports import compare_reports, read_report
+
+    for target in (output, csv_file):
+        if target is not None:
+            check_target_file(target)
+    older = read_report(before) if before is not None else None
     models = [select_model(request, out, "bench --task sr --scale 4 --backend torch,ort")]
     models += [find_model(name) for name in against]
     watch = Stopwatch()
     with tempfile.TemporaryDirectory(prefix="swinir-deploy-") as scratch:
-        contenders = _contenders(models, _backends(backend), device, provider, Path(scratch), out)
+        wishes = _Wishes(device, provider, precision)
+        contenders = _contenders(models, _backends(backend), wishes, Path(scratch), out)
         from swinir_deploy.evaluation.benchmark import benchmark
 
         report = benchmark(
@@ -99,12 +138,14 @@ def command(
             progress=lambda line: out.say(f"Timing {line}"),
             **given(shapes=shapes or None, batch=batch, runs=runs, duration_s=duration),
         )
-    out.answer({**report.to_dict(), "seconds": watch.seconds}, _table(report))
-    out.say(
-        f"{report.machine.get('processor', 'unknown processor')}, "
-        f"{report.machine.get('logical_cpus', '?')} CPUs; in {watch}"
-    )
+    changes = compare_reports(report, older) if older is not None else ()
+    document = {**report.to_dict(), "changes": changes, "seconds": watch.seconds}
+    out.answer(document, "\n\n".join([_table(report), *_changes(changes)]))
+    out.say(_footer(report, watch))
     out.save(output)
+    if csv_file is not None:
+        Path(csv_file).write_text(report.to_csv())
+    _judge(changes, before)
 
 
 def _backends(text: str | None) -> list[str | None]:
@@ -116,11 +157,19 @@ def _backends(text: str | None) -> list[str | None]:
     return list(names)
 
 
+@dataclass(frozen=True)
+class _Wishes:
+    """What every contender gets as far as its back end knows it."""
+
+    device: str | None
+    provider: str | None
+    precision: str | None
+
+
 def _contenders(
     models: list[Selection],
     backends: list[str | None],
-    device: str | None,
-    provider: str | None,
+    wishes: _Wishes,
     scratch: Path,
     out: Output,
 ) -> list[Contender]:
@@ -131,18 +180,26 @@ def _contenders(
     contenders = []
     for model in models:
         for name in backends:
-            wanted = BACKENDS.get(name) if name is not None else None
+            plain = "torch" if name == _COMPILED else name
+            wanted = BACKENDS.get(plain) if plain is not None else None
             if wanted is not None and ".onnx" in wanted.opens and not model.is_onnx:
-                path = _exported(model, wanted, scratch, out)
+                path = _exported(model, wanted, wishes.precision, scratch, out)
             else:
                 path = model.local(out)
-            chosen = backend_for(path, name)
-            options = given(provider=provider) if chosen.name == "ort" else {}
-            contenders.append(Contender(path, chosen.name, device, options))
+            chosen = backend_for(path, plain)
+            options = given(provider=wishes.provider) if chosen.name == "ort" else {}
+            if chosen.name in _CHOOSES_PRECISION:
+                options |= given(precision=wishes.precision)
+            if name == _COMPILED:
+                options["compile"] = True
+            label = _COMPILED if name == _COMPILED else None
+            contenders.append(Contender(path, chosen.name, wishes.device, options, label))
     return contenders
 
 
-def _exported(model: Selection, backend: Backend, scratch: Path, out: Output) -> str:
+def _exported(
+    model: Selection, backend: Backend, precision: str | None, scratch: Path, out: Output
+) -> str:
     require("export", f"Exporting {model.name} for {backend.name}")
     from swinir_deploy.exporters.onnx import export_onnx
     from swinir_deploy.exporters.recipes import RECIPES
@@ -152,16 +209,18 @@ def _exported(model: Selection, backend: Backend, scratch: Path, out: Output) ->
     loaded = load_model(model.name, progress=not out.quiet, offline=out.offline)
     target = backend.name if backend.name in RECIPES else "any"
     path = scratch / f"{Path(loaded.model_id).name}.{backend.name}.onnx"
+    typed = None if backend.name in _CHOOSES_PRECISION else precision
     if not path.exists():
-        export_onnx(loaded, path, target=target)
+        export_onnx(loaded, path, target=target, **given(precision=typed))
     return str(path)
 
 
 def _table(report: BenchmarkReport) -> str:
-    head = ["CONTENDER", "SHAPE", "RUNS", "P50 ms", "P90 ms", "P99 ms", "MPIX/s", "RATIO"]
+    head = ["CONTENDER", "PRECISION", "SHAPE", "RUNS", "P50 ms", "P90 ms", "P99 ms", "MPIX/s"]
     rows = [
         [
             row.label,
+            row.precision,
             f"{row.batch}x{row.height}x{row.width}",
             str(row.runs),
             f"{row.p50_ms:.1f}",
@@ -170,9 +229,57 @@ def _table(report: BenchmarkReport) -> str:
             f"{row.mpix_per_s:.2f}",
             f"{row.ratio:.2f}x",
             f"{row.ratio_low:.2f}-{row.ratio_high:.2f}",
+            "" if row.gflops is None else f"{row.gflops:.0f}",
+            "" if row.peak_share is None else f"{row.peak_share:.0%}",
             f"{row.load_ms:.0f}",
             f"{row.first_run_ms:.0f}",
         ]
         for row in report.rows
     ]
-    return table([*head, "95 %", "LOAD ms", "FIRST ms"], rows)
+    return table([*head, "RATIO", "95 %", "GFLOP/s", "OF PEAK", "LOAD ms", "FIRST ms"], rows)
+
+
+def _changes(changes: Sequence[Change]) -> list[str]:
+    if not changes:
+        return []
+    rows = [
+        [
+            c.row.label,
+            f"{c.row.batch}x{c.row.height}x{c.row.width}",
+            f"{c.before_ms:.1f}",
+            f"{c.row.p50_ms:.1f}",
+            f"{c.slowdown - 1:+.0%}",
+            f"{c.noise:.0%}",
+            "SLOWER" if c.is_regression else "",
+        ]
+        for c in changes
+    ]
+    return [table(["CONTENDER", "SHAPE", "BEFORE ms", "NOW ms", "CHANGE", "NOISE", ""], rows)]
+
+
+def _judge(changes: Sequence[Change], before: str | None) -> None:
+    if before is None:
+        return
+    if not changes:
+        raise UsageError(
+            f"{before} has no measurement in common with this one: label, device, precision, "
+            "model, batch and shape must be the same. Time what it timed."
+        )
+    slower = [c.row.label for c in changes if c.is_regression]
+    if slower:
+        raise CheckFailedError(
+            f"Slower than in {before} by more than the noise: {', '.join(dict.fromkeys(slower))}. "
+            "Measure again on a quiet machine before you believe it."
+        )
+
+
+def _footer(report: BenchmarkReport, watch: Stopwatch) -> str:
+    peaks = [f"{name} {value:.0f}" for name, value in report.gemm_peak_gflops.items()]
+    parts = [
+        f"{report.machine.get('processor', 'unknown processor')}",
+        f"{report.machine.get('usable_cpus', '?')} CPUs",
+        *([f"GEMM peak {', '.join(peaks)} GFLOP/s"] if peaks else []),
+        *([f"peak memory {report.peak_rss_mb:.0f} MB"] if report.peak_rss_mb else []),
+        "transfers to a device are counted" if report.transfers else "without transfers",
+    ]
+    return f"{'; '.join(parts)}; in {watch}"

@@ -282,10 +282,53 @@ def test_bench_exports_for_back_ends_that_need_it(
         *("--duration", "0.05", "--batch", "2", "--threads", "1"),
     )
     lines = run.stdout.splitlines()
-    assert lines[0].split()[:2] == ["CONTENDER", "SHAPE"]
-    assert [line.split()[:2] for line in lines[1:]] == [["torch", "2x8x8"], ["ort", "2x8x8"]]
+    assert lines[0].split()[:3] == ["CONTENDER", "PRECISION", "SHAPE"]
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["torch", "fp32", "2x8x8"],
+        ["ort", "fp32", "2x8x8"],
+    ]
     assert exports == [("small", "ort")]
     assert list(Path().iterdir()) == []
+
+
+def test_bench_compares_with_an_older_report(
+    swinir: Program, onnx_file: Path, tmp_path: Path
+) -> None:
+    options = ["bench", "--model", onnx_file, "--shape", "8x8", "--runs", 5]
+    document = swinir(*options, "-o", "old.json", "--csv", "rows.csv", "--json").document
+    head, row = Path("rows.csv").read_text().splitlines()
+    assert dict(zip(head.split(","), row.split(","), strict=True))["label"] == "ort"
+    for factor, code in ((100.0, 0), (0.01, 1)):
+        document["rows"][0]["p50_ms"] *= factor
+        document["rows"][0]["p90_ms"] *= factor
+        Path("old.json").write_text(json.dumps(document))
+        run = swinir(*options, "--compare", "old.json", code=code)
+        assert ("SLOWER" in run.stdout) == (code == 1)
+        document["rows"][0]["p50_ms"] /= factor
+        document["rows"][0]["p90_ms"] /= factor
+    assert "quiet machine" in run.stderr
+    document["rows"][0]["height"] = 99
+    Path("old.json").write_text(json.dumps(document))
+    assert "in common" in swinir(*options, "--compare", "old.json", code=2).stderr
+    Path("old.json").write_text("{}")
+    assert "old.json" in swinir(*options, "--compare", "old.json", code=4).stderr
+
+
+@pytest.mark.slow
+def test_bench_times_openvino_beside_the_compiled_network(
+    swinir: Program, onnx_file: Path, checkpoint: Path
+) -> None:
+    options = ("--against", onnx_file, "--shape", "8x8", "--runs", 1, "--precision", "bf16")
+    rows = swinir(
+        *("bench", "--model", onnx_file, "--backend", "ort,openvino"), *options[2:], "--json"
+    ).document["rows"]
+    assert [row["backend"] for row in rows] == ["ort", "openvino"]
+    assert rows[0]["precision"] == "fp32", "the file's own"
+    rows = swinir(
+        *("bench", "--model", checkpoint, "--backend", "torch,torch-compile"),
+        *("--shape", "8x8", "--runs", 1, "--json"),
+    ).document["rows"]
+    assert [row["label"] for row in rows] == ["torch", "torch-compile"]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,39 @@ def test_an_error_closes_what_was_opened(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_labels_tell_contenders_apart(tmp_path: Path) -> None:
     report = benchmark([Contender("1", "a"), Contender("2", "a"), Contender("1", "c")], runs=1)
     assert [row.label for row in report.rows] == ["a 1", "a 2", "c"]
+
+
+def test_operations_are_the_networks_and_the_peak_is_the_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One 3x3 convolution from 3 to 4 channels and so on: counted by hand for one window."""
+    config = {
+        "upscale": 2,
+        "in_chans": 3,
+        "window_size": 2,
+        "img_range": 1.0,
+        "depths": [1],
+        "embed_dim": 4,
+        "num_heads": [1],
+        "upsampler": "pixelshuffledirect",
+    }
+    for_a_pixel = (
+        9 * 3 * 4  # conv_first
+        + 3 * 4 * 4 + 2 * 4 * 4 + 4 * 4  # qkv, two products with four keys, proj
+        + 2 * 4 * 8  # MLP
+        + 2 * 9 * 4 * 4  # the convolutions after the RSTB and after the body
+        + 9 * 4 * 3 * 4  # upsample
+    )  # fmt: skip
+    plain = Sleeper._load
+    monkeypatch.setattr(Sleeper, "_load", lambda self: replace(plain(self), config=config))
+    monkeypatch.setattr(module, "gemm_peak_gflops", lambda precision, threads: 2.0)
+    row = benchmark([Contender("5", "a")], shapes=[(3, 4)], runs=3, batch=2).rows[0]
+    padded = 4 * 4
+    assert row.gflops == pytest.approx(2 * 2 * padded * for_a_pixel / (row.p50_ms * 1e6))
+    assert row.peak_share == pytest.approx(row.gflops / 2.0)
+
+
+def test_without_a_configuration_there_are_no_operations() -> None:
+    row = benchmark([Contender("1", "a")], runs=1).rows[0]
+    assert row.gflops is None
+    assert row.peak_share is None

@@ -1,0 +1,106 @@
+"""Reports as files, and what counts as slower."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from swinir_deploy.errors import InputError
+from swinir_deploy.evaluation.benchmark_reports import (
+    BenchmarkReport,
+    BenchmarkRow,
+    compare_reports,
+    read_report,
+)
+
+ROW = BenchmarkRow(
+    label="ort",
+    backend="ort",
+    device="cpu",
+    precision="fp32",
+    model_id="tiny-sr-x4",
+    target="ort",
+    source_sha256="",
+    height=64,
+    width=64,
+    batch=1,
+    runs=20,
+    p50_ms=10.0,
+    p90_ms=10.2,
+    p99_ms=11.0,
+    mean_ms=10.1,
+    mpix_per_s=6.5,
+    ratio=1.0,
+    ratio_low=1.0,
+    ratio_high=1.0,
+    gflops=None,
+    peak_share=None,
+    load_ms=20.0,
+    first_run_ms=30.0,
+)
+
+
+def report(*rows: BenchmarkRow) -> BenchmarkReport:
+    return BenchmarkReport(
+        rows, {"logical_cpus": 2}, {"numpy": "2"}, None, True, {"fp32": 1.0}, 9.0
+    )
+
+
+def test_a_report_survives_its_file(tmp_path: Path) -> None:
+    wanted = report(ROW, replace(ROW, height=128))
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({**wanted.to_dict(), "seconds": 3.0}))
+    assert read_report(path) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": [{}]}', "\x00"])
+def test_something_else_is_no_report(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "old.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"old\.json is not a report.*bench -o FILE"):
+        read_report(path)
+    with pytest.raises(InputError, match="none"):
+        read_report(tmp_path / "none.json")
+
+
+def test_the_table_is_one_line_a_row() -> None:
+    rows = list(csv.DictReader(io.StringIO(report(ROW, replace(ROW, label="a,b")).to_csv())))
+    assert [row["label"] for row in rows] == ["ort", "a,b"]
+    assert float(rows[0]["p50_ms"]) == 10.0
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "noise", "is_regression"),
+    [
+        ((10.4, 10.5), (10.0, 10.1), 0.05, False),  # within 5 %
+        ((10.6, 10.7), (10.0, 10.1), 0.05, True),
+        ((12.0, 12.1), (10.0, 13.0), 0.30, False),  # the older one was noisy
+        ((14.0, 17.5), (10.0, 10.1), 0.25, True),
+        ((8.0, 8.1), (10.0, 10.1), 0.05, False),  # faster
+    ],
+)
+def test_slower_is_what_is_beyond_the_noise(
+    now: tuple[float, float], before: tuple[float, float], noise: float, is_regression: bool
+) -> None:
+    new, old = (replace(ROW, p50_ms=p50, p90_ms=p90) for p50, p90 in (now, before))
+    (change,) = compare_reports(report(new), report(old))
+    assert change.slowdown == pytest.approx(now[0] / before[0])
+    assert change.noise == pytest.approx(noise)
+    assert change.is_regression == is_regression
+
+
+def test_only_equal_measurements_are_compared() -> None:
+    others = [
+        replace(ROW, label="torch"),
+        replace(ROW, batch=2),
+        replace(ROW, width=65),
+        replace(ROW, precision="bf16"),
+        replace(ROW, model_id="tiny-sr-x2"),
+        replace(ROW, device="cuda:0"),
+    ]
+    assert compare_reports(report(ROW), report(*others)) == ()
