@@ -13,7 +13,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 
-.PHONY: demo test test-fast lint types package-check train clean
+.PHONY: demo test test-fast lint types package-check train cpp-test clean
 
 demo: $(VENV)/installed-cpu
 	$(BIN)/swinir-deploy demo -o $(OUT)
@@ -40,6 +40,11 @@ package-check: $(VENV)/installed-dev
 train: $(VENV)/installed-dev
 	test -e $(TRAINING)/pictures/manifest.json || $(BIN)/python tools/training_pictures.py $(TRAINING)/pictures
 	$(BIN)/python tools/train.py --model $(MODEL) --pictures $(TRAINING)/pictures --compile --out $(TRAINING)/$(MODEL)
+
+# The C library: built with every warning an error, tested under the sanitizers and beside Python.
+# Needs a C++ compiler and npm; says so and does nothing without them.
+cpp-test: $(VENV)/installed-dev
+	PYTHON=$(BIN)/python bash cpp/tests/run.sh
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist

@@ -58,7 +58,7 @@ swinir_status guarded(Action action) noexcept {
 
 template <typename... Pointers>
 void require_pointers(Pointers... pointers) {
-  if (((pointers == nullptr) || ...)) {
+  if ((!pointers || ...)) {
     swinir::fail(SWINIR_INVALID_ARGUMENT, "A pointer is NULL that must not be.");
   }
 }

@@ -43,7 +43,7 @@ inline std::string field(std::size_t number, const std::string& bytes) {
 
 // A ModelProto: ir_version (1), graph (7) of nonsense, metadata_props (14).
 inline std::string onnx_bytes(const Properties& properties) {
-  std::string bytes = varint(1 << 3) + varint(8) + field(7, std::string(300, 'g'));
+  std::string bytes = varint(1 << 3) + varint(8) + field(7, std::string(9, 'g'));
   for (const auto& [key, value] : properties) bytes += field(14, field(1, key) + field(2, value));
   return bytes;
 }

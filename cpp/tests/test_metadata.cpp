@@ -120,7 +120,7 @@ void survive(const Folder& folder, const std::string& name, const std::string& b
 void mutations(const Folder& folder, const std::string& name, const std::string& bytes) {
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     survive(folder, name, bytes.substr(0, i));
-    for (const int value : {0x00, 0x01, 0x22, 0x7F, 0x80, 0xFF, bytes[i] ^ 0x01, bytes[i] ^ 0x80}) {
+    for (const int value : {0x00, 0xFF, bytes[i] ^ 0x01, bytes[i] ^ 0x80}) {
       std::string damaged = bytes;
       damaged[i] = static_cast<char>(value);
       survive(folder, name, damaged);

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Builds and tests the C library: gcc and clang without warnings, the sanitizers, programs that use
+# the installed package, and the same pictures through C and Python.
+#
+# PYTHON: an interpreter with swinir-deploy[dev]. Everything else comes from package indexes or is
+# looked for here; what is missing is said and left out. Results lie under build/cpp.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+PYTHON=$(realpath --no-symlinks "$PYTHON")
+here=$PWD
+build=$here/build/cpp
+mkdir -p "$build"
+
+skip() {
+    echo "cpp-test: skipped: $*"
+    exit 0
+}
+title() { echo "cpp-test: $*"; }
+
+command -v c++ >/dev/null || skip "no C++ compiler (Debian: apt-get install g++)"
+command -v npm >/dev/null || skip "no npm, which brings ONNX Runtime's headers (apt-get install npm)"
+if ! command -v cmake >/dev/null || ! command -v ninja >/dev/null; then
+    title "cmake and ninja from PyPI"
+    [ -e "$build/tools/bin/python" ] || "$PYTHON" -m venv "$build/tools"
+    "$build/tools/bin/python" -m pip install --quiet --disable-pip-version-check cmake ninja
+    export PATH="$build/tools/bin:$PATH"
+fi
+
+title "headers and models"
+bash cpp/tests/fetch_headers.sh "$build/headers/onnxruntime"
+"$PYTHON" cpp/tests/make_models.py "$build/models"
+library=$("$PYTHON" -c "
+import onnxruntime, pathlib
+print(next(pathlib.Path(onnxruntime.__file__).parent.glob('capi/libonnxruntime.so.*')))")
+
+build_and_test() { # preset, what it is
+    title "$2"
+    (
+        cd cpp
+        cmake --preset "$1" -G Ninja \
+            -DONNXRUNTIME_INCLUDE_DIR="$build/headers/onnxruntime" \
+            -DSWINIR_TEST_ORT_LIBRARY="$library" -DSWINIR_TEST_MODELS="$build/models" \
+            >"$build/$1.log" || { cat "$build/$1.log"; exit 1; }
+        cmake --build --preset "$1" --parallel "${JOBS:-2}" >>"$build/$1.log" ||
+            { tail -50 "$build/$1.log"; exit 1; }
+    )
+    ctest --test-dir "$build/$1" --output-on-failure --no-tests=error
+}
+
+build_and_test test "the system's compiler, every warning an error"
+if command -v clang++ >/dev/null; then
+    build_and_test clang "clang, every warning an error"
+else
+    title "skipped: no clang (Debian: apt-get install clang)"
+fi
+build_and_test asan "AddressSanitizer, LeakSanitizer and UBSan"
+build_and_test tsan "ThreadSanitizer"
+
+title "the installed package: find_package, pkg-config, and what the library shows"
+prefix=$build/prefix
+rm -rf "$prefix" "$build/consumer"
+cmake --install "$build/test" --prefix "$prefix" >/dev/null
+cmake -S cpp/tests/consumer -B "$build/consumer" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+cmake --build "$build/consumer" >/dev/null
+for program in consumer consumer_static; do
+    "$build/consumer/$program" "$build/models/tensor.onnx" "$library"
+done
+libdir=$(dirname "$(find "$prefix" -name libswinir.so)")
+if command -v pkg-config >/dev/null; then
+    # shellcheck disable=SC2046 # the flags are several words
+    PKG_CONFIG_PATH=$libdir/pkgconfig cc -std=c11 -Wall -Wextra -Werror \
+        cpp/tests/consumer/consumer.c -o "$build/consumer/by_pkg_config" \
+        $(PKG_CONFIG_PATH=$libdir/pkgconfig pkg-config --cflags --libs swinir) "-Wl,-rpath,$libdir"
+    "$build/consumer/by_pkg_config" "$build/models/tensor.onnx" "$library"
+else
+    title "skipped: no pkg-config"
+fi
+foreign=$(nm --dynamic --defined-only "$libdir/libswinir.so" | awk '$3 !~ /^swinir_/ {print $3}')
+[ -z "$foreign" ] || { title "libswinir.so shows foreign names: $foreign"; exit 1; }
+objdump -p "$libdir/libswinir.so" | grep -q 'SONAME.*libswinir\.so\.0\.1$'
+
+title "the same pictures through C and Python"
+SWINIR_CPP_BUILD=$build/test SWINIR_CPP_MODELS=$build/models \
+    "$PYTHON" -m pytest -q tests/cpp

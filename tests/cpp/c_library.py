@@ -1,0 +1,122 @@
+"""libswinir through ctypes: the C interface as any language sees it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMATS = {"gray": 1, "rgb": 2, "bgr": 3, "rgba": 4, "bgra": 5}
+WHOLE, NO_OVERLAP = -1, -1
+
+
+class ModelOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("backend", ctypes.c_char_p),
+        ("device", ctypes.c_char_p),
+        ("library", ctypes.c_char_p),
+        ("plugin_dir", ctypes.c_char_p),
+        ("threads", ctypes.c_int32),
+        ("log", ctypes.c_void_p),
+        ("log_data", ctypes.c_void_p),
+        ("log_level", ctypes.c_int32),
+    ]
+
+
+class SessionOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("tile_px", ctypes.c_int32),
+        ("overlap_px", ctypes.c_int32),
+        ("batch", ctypes.c_int32),
+        ("progress", ctypes.c_void_p),
+        ("progress_data", ctypes.c_void_p),
+    ]
+
+
+class CPicture(ctypes.Structure):
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("format", ctypes.c_int32),
+        ("type", ctypes.c_int32),
+        ("stride", ctypes.c_ssize_t),
+    ]
+
+
+def picture(array: NDArray[Any], format_name: str) -> CPicture:
+    """A view of an array [height, width(, channels)] with dense pixels; rows may have gaps."""
+    return CPicture(
+        array.ctypes.data,
+        array.shape[1],
+        array.shape[0],
+        FORMATS[format_name],
+        {"uint8": 1, "float32": 2}[array.dtype.name],
+        array.strides[0],
+    )
+
+
+class CLibrary:
+    """The shared library of a build folder, with the ONNX Runtime of this environment."""
+
+    def __init__(self, build: Path, library: Path) -> None:
+        self._c = ctypes.CDLL(build / "lib/libswinir.so")
+        self._c.swinir_last_error.restype = ctypes.c_char_p
+        self._library = str(library).encode()
+
+    def _check(self, status: int) -> None:
+        assert status == 0, (status, self._c.swinir_last_error().decode())
+
+    @contextmanager
+    def model(self, path: Path, threads: int = 1) -> Iterator[ctypes.c_void_p]:
+        """An opened model; the handle is for :meth:`restore`."""
+        options = ModelOptions(ctypes.sizeof(ModelOptions))
+        options.library, options.threads = self._library, threads
+        model = ctypes.c_void_p()
+        self._check(
+            self._c.swinir_model_open(
+                str(path).encode(), ctypes.byref(options), ctypes.byref(model)
+            )
+        )
+        try:
+            yield model
+        finally:
+            self._c.swinir_model_close(model)
+
+    def restore(
+        self, model: ctypes.c_void_p, source: CPicture, target: CPicture, **options: int
+    ) -> None:
+        """swinir_session_restore in a session of its own."""
+        asked = SessionOptions(ctypes.sizeof(SessionOptions), **options)
+        session = ctypes.c_void_p()
+        self._check(
+            self._c.swinir_session_create(model, ctypes.byref(asked), ctypes.byref(session))
+        )
+        try:
+            self._check(
+                self._c.swinir_session_restore(session, ctypes.byref(source), ctypes.byref(target))
+            )
+        finally:
+            self._c.swinir_session_destroy(session)
+
+    def restored(
+        self,
+        model: ctypes.c_void_p,
+        pixels: NDArray[Any],
+        scale: int,
+        format_name: str,
+        **options: int,
+    ) -> NDArray[Any]:
+        """A new array of the same kind with ``scale`` times the sides."""
+        result = np.empty(
+            (pixels.shape[0] * scale, pixels.shape[1] * scale, *pixels.shape[2:]), pixels.dtype
+        )
+        self.restore(model, picture(pixels, format_name), picture(result, format_name), **options)
+        return result
