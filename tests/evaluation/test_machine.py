@@ -16,7 +16,6 @@ from swinir_deploy.evaluation.machine import (
     describe_machine,
     gemm_peak_gflops,
     package_versions,
-    peak_rss_mb,
 )
 
 
