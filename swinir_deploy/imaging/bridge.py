@@ -15,20 +15,6 @@ __all__ = ["MemoryRanOutError", "ModelBridge"]
 # Rec. 601 luma, as Pillow's convert("L").
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
-# For runtimes that do not raise DeviceMemoryError.
-_OUT_OF_MEMORY = (
-    "out of memory",
-    "out_of_memory",
-    "outofmemory",
-    "bad_alloc",
-    "bad allocation",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "failed to allocate memory",
-    "not enough memory",
-    "unable to allocate",
-)
-
 
 class MemoryRanOutError(Exception):
     """The runtime had no memory for a batch; the cause is what it raised."""
@@ -125,10 +111,8 @@ class ModelBridge:
     def _run(self, batch: NDArray[Any]) -> NDArray[Any]:
         try:
             result: NDArray[Any] = self._runtime.run(batch)
-        except Exception as error:
-            if _is_out_of_memory(error):
-                raise MemoryRanOutError from error
-            raise
+        except (DeviceMemoryError, MemoryError) as error:
+            raise MemoryRanOutError from error
         if result.dtype.kind == "f" and not np.isfinite(result).all():
             spec = self._spec
             raise CheckFailedError(
@@ -137,15 +121,3 @@ class ModelBridge:
                 "model, or check the weights."
             )
         return result
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an exception, or what it was raised from, means that memory ran out."""
-    while error is not None:
-        text = str(error).lower()
-        if isinstance(error, MemoryError | DeviceMemoryError) or any(
-            phrase in text for phrase in _OUT_OF_MEMORY
-        ):
-            return True
-        error = error.__cause__
-    return False

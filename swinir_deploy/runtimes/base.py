@@ -7,9 +7,10 @@ caller may rely on (shape, dtype, state, statistics) is enforced here and nowher
 from __future__ import annotations
 
 import abc
+import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, TypeVar
@@ -18,7 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.artifact import ArtifactMetadata, IoLayout, Precision
-from swinir_deploy.errors import InputError, RuntimeClosedError, UsageError
+from swinir_deploy.errors import (
+    DeviceMemoryError,
+    InputError,
+    RuntimeClosedError,
+    UsageError,
+)
+from swinir_deploy.runtimes.memory_errors import means_out_of_memory
 
 __all__ = ["Runtime", "RuntimeSpec", "RuntimeStats"]
 
@@ -235,13 +242,15 @@ class Runtime(abc.ABC):
 
         Raises:
             InputError: wrong shape, dtype, or a side below ``spec.min_side_px``.
+            DeviceMemoryError: memory ran out; smaller tiles or batches may fit.
             RuntimeClosedError: the runtime is closed.
         """
         self._require_open()
         array = self._host_array(batch)
         self._check_input(array.shape, array.dtype)
         started = time.perf_counter()
-        result = self._infer(np.ascontiguousarray(array))
+        with self._memory_errors(array.shape):
+            result = self._infer(np.ascontiguousarray(array))
         self._check_result(result, array.shape, started)
         return result
 
@@ -277,9 +286,25 @@ class Runtime(abc.ABC):
         shape, dtype = described
         self._check_input(shape, dtype)
         started = time.perf_counter()
-        result = self._infer_on_gpu(tensor, shape)
+        with self._memory_errors(shape):
+            result = self._infer_on_gpu(tensor, shape)
         self._check_result(result, shape, started)
         return result
+
+    @contextlib.contextmanager
+    def _memory_errors(self, shape: tuple[int, ...]) -> Iterator[None]:
+        """Tell memory that ran out, however the library puts it, from other failures."""
+        try:
+            yield
+        except DeviceMemoryError:
+            raise
+        except Exception as error:
+            if not means_out_of_memory(error):
+                raise
+            raise DeviceMemoryError(
+                f"{self._spec.backend} on {self._spec.device} ran out of memory on an input of "
+                f"{list(shape)}. Use smaller tiles (--tile) or batches."
+            ) from error
 
     def _check_result(self, result: Any, shape: tuple[int, ...], started: float) -> None:
         """Hold a result to the spec, and count it."""

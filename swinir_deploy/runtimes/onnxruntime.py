@@ -15,7 +15,6 @@ from swinir_deploy.artifact import ArtifactMetadata
 from swinir_deploy.errors import (
     ArtifactError,
     BackendUnavailableError,
-    DeviceMemoryError,
     InferenceError,
     UsageError,
 )
@@ -25,8 +24,6 @@ from swinir_deploy.runtimes.providers import Provider, create_session, find_prov
 __all__ = ["OnnxRuntime"]
 
 _ELEMENT_TYPES = {"tensor": "tensor(float)", "image": "tensor(uint8)"}
-
-_OUT_OF_MEMORY = ("failed to allocate memory", "bad_alloc", "out of memory", "bfcarena")
 
 
 class OnnxRuntime(Runtime):
@@ -126,12 +123,6 @@ class OnnxRuntime(Runtime):
         try:
             result = self._session.run([self._output_name], {self._input_name: batch})[0]
         except Exception as error:
-            text = str(error).lower()
-            if any(mark in text for mark in _OUT_OF_MEMORY):
-                raise DeviceMemoryError(
-                    f"ONNX Runtime ran out of memory on an input of {list(batch.shape)}. "
-                    "Use smaller tiles (--tile) or batches."
-                ) from error
             raise InferenceError(
                 f"ONNX Runtime failed on an input of {list(batch.shape)}: {first_line(error)}."
             ) from error

@@ -19,7 +19,6 @@ from swinir_deploy.download import cache_folder
 from swinir_deploy.errors import (
     ArtifactError,
     BackendUnavailableError,
-    DeviceMemoryError,
     InferenceError,
     SwinIRDeployWarning,
     UsageError,
@@ -31,7 +30,6 @@ __all__ = ["OpenVinoRuntime"]
 _HINTS: dict[str, str] = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _PRECISIONS: dict[str, Precision] = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 _ELEMENT_TYPES = {"tensor": "f32", "image": "u8"}
-_OUT_OF_MEMORY = ("bad_alloc", "out of memory", "failed to allocate", "cl_out_of", "not enough")
 
 
 class OpenVinoRuntime(Runtime):
@@ -168,12 +166,6 @@ class OpenVinoRuntime(Runtime):
             finally:
                 self._requests.put(request)
         except RuntimeError as error:
-            text = str(error).lower()
-            if any(mark in text for mark in _OUT_OF_MEMORY):
-                raise DeviceMemoryError(
-                    f"OpenVINO ran out of memory on an input of {list(batch.shape)}. "
-                    "Use smaller tiles (--tile) or batches."
-                ) from error
             raise InferenceError(
                 f"OpenVINO failed on an input of {list(batch.shape)}: {_last_line(error)}."
             ) from error

@@ -12,7 +12,6 @@ from torch.utils.dlpack import from_dlpack
 
 from swinir_deploy.errors import (
     BackendUnavailableError,
-    DeviceMemoryError,
     InferenceError,
     UsageError,
 )
@@ -108,21 +107,10 @@ class TorchRuntime(Runtime):
             with torch.inference_mode():
                 result: torch.Tensor = self._network(batch.to(self._device))
                 return result
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise self._out_of_memory(batch) from error
         except RuntimeError as error:
-            text = str(error)
-            if "can't allocate memory" in text or "not enough memory" in text:
-                raise self._out_of_memory(batch) from error
             raise InferenceError(
-                f"PyTorch failed on an input of {list(batch.shape)}: {text.splitlines()[0]}"
+                f"PyTorch failed on an input of {list(batch.shape)}: {str(error).splitlines()[0]}"
             ) from error
-
-    def _out_of_memory(self, batch: torch.Tensor) -> DeviceMemoryError:
-        return DeviceMemoryError(
-            f"PyTorch ran out of memory on an input of {list(batch.shape)} on {self._device}. Use "
-            "smaller tiles (--tile) or batches."
-        )
 
     def _unload(self) -> None:
         del self._network

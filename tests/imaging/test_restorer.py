@@ -350,7 +350,8 @@ def test_when_the_smallest_tile_is_too_large_that_is_said(fixed):
         ) as caught,
     ):
         Restorer(runtime).restore_array(noise(100, 100, 3))
-    assert isinstance(caught.value.__cause__, MemoryError)
+    assert isinstance(caught.value.__cause__, DeviceMemoryError)
+    assert isinstance(caught.value.__cause__.__cause__, MemoryError)
 
 
 def test_other_errors_of_a_runtime_come_through():
