@@ -68,6 +68,9 @@ SWINIR_API const char* swinir_version(void);
 /* An opened file. May be shared by any number of threads; sessions compute. */
 typedef struct swinir_model swinir_model;
 
+/* Of the arithmetic inside a model. */
+enum { SWINIR_FP32 = 1, SWINIR_FP16 = 2, SWINIR_BF16 = 3 };
+
 /* How much is reported. */
 enum { SWINIR_LOG_ERROR = 1, SWINIR_LOG_WARNING = 2, SWINIR_LOG_INFO = 3, SWINIR_LOG_DEBUG = 4 };
 
@@ -87,9 +90,11 @@ typedef struct swinir_model_options {
   swinir_log_callback log; /* NULL: nobody listens. Must outlive the model and its sessions. */
   void* log_data;          /* first argument of log */
   int32_t log_level;       /* at most so much is reported; 0: SWINIR_LOG_WARNING */
+  int32_t precision;       /* SWINIR_BF16, ...: a wish, for back ends that choose it when they open
+                              a model (openvino, which takes SWINIR_FP32 for 0). 0: the file's own */
 } swinir_model_options;
 #define SWINIR_MODEL_OPTIONS_INIT \
-  {sizeof(swinir_model_options), NULL, NULL, NULL, NULL, 0, NULL, NULL, 0}
+  {sizeof(swinir_model_options), NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, 0}
 
 /* Opens an .onnx file, or an engine with its sidecar (NAME.engine.json) beside it.
  * options may be NULL. *model is NULL after a failure. */
@@ -105,9 +110,6 @@ enum {
   SWINIR_IO_IMAGE = 2   /* NHWC uint8, 0..255; RGB or gray */
 };
 
-/* Of the arithmetic inside a model. */
-enum { SWINIR_FP32 = 1, SWINIR_FP16 = 2, SWINIR_BF16 = 3 };
-
 /* Strings live as long as the model; unknown ones are empty, never NULL. */
 typedef struct swinir_model_info {
   size_t struct_size;
@@ -117,10 +119,10 @@ typedef struct swinir_model_info {
   int32_t min_side_px; /* smallest side of a tensor; pictures may be smaller */
   int32_t io;          /* SWINIR_IO_TENSOR, SWINIR_IO_IMAGE: see swinir_session_run */
   int32_t precision;   /* SWINIR_FP32 ... */
-  int64_t batch;    /* the only one that it takes; 0: any */
-  int64_t height;   /* the same */
-  int64_t width;    /* the same */
-  const char* task; /* "sr", "denoise", "jpeg" */
+  int64_t batch;       /* the only one that it takes; 0: any */
+  int64_t height;      /* the same */
+  int64_t width;       /* the same */
+  const char* task;    /* "sr", "denoise", "jpeg" */
   const char* model_id;
   const char* source_sha256; /* of the checkpoint */
   const char* target;        /* what the graph was exported for */

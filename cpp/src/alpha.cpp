@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstddef>
 
-namespace swinir {
+namespace swinir::core {
 namespace {
 
 float load_sample(const Channels& channels, std::int64_t y, std::int64_t x, std::size_t channel) {
@@ -181,4 +181,4 @@ void scale_alpha(const Channels& from, const Channels& to) {
   }
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -5,7 +5,7 @@
 
 #include "pixels.hpp"
 
-namespace swinir {
+namespace swinir::core {
 
 // Dense R, G, B of the type of `colour` in which pixels of zero opacity have the colour of their
 // visible surroundings; empty where all or none are visible, and nothing is to be filled.
@@ -18,4 +18,4 @@ Channels filled_channels(const Channels& colour, const std::vector<unsigned char
 // does), clamped, bytes rounded half to even. The types may differ.
 void scale_alpha(const Channels& from, const Channels& to);
 
-}  // namespace swinir
+}  // namespace swinir::core

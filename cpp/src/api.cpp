@@ -14,14 +14,14 @@
 #include "swinir.h"
 
 struct swinir_model {
-  std::shared_ptr<const swinir::Model> model;
+  std::shared_ptr<const swinir::core::Model> model;
 };
 
 struct swinir_session {
   swinir_session(const swinir_model& model, const swinir_session_options& options)
       : session(model.model, options) {}
 
-  swinir::Session session;
+  swinir::core::Session session;
   mutable std::atomic_flag busy = ATOMIC_FLAG_INIT;
 };
 
@@ -45,7 +45,7 @@ swinir_status guarded(Action action) noexcept {
   try {
     action();
     return SWINIR_OK;
-  } catch (const swinir::Failure& failure) {
+  } catch (const swinir::core::Failure& failure) {
     return note(failure.status(), failure.what());
   } catch (const std::bad_alloc&) {
     return note(SWINIR_OUT_OF_MEMORY, "Not enough memory. Use smaller tiles or pictures.");
@@ -59,7 +59,7 @@ swinir_status guarded(Action action) noexcept {
 template <typename... Pointers>
 void require_pointers(Pointers... pointers) {
   if ((!pointers || ...)) {
-    swinir::fail(SWINIR_INVALID_ARGUMENT, "A pointer is NULL that must not be.");
+    swinir::core::fail(SWINIR_INVALID_ARGUMENT, "A pointer is NULL that must not be.");
   }
 }
 
@@ -68,8 +68,8 @@ class Use {
  public:
   explicit Use(const swinir_session& session) : busy_(session.busy) {
     if (busy_.test_and_set(std::memory_order_acquire)) {
-      swinir::fail(SWINIR_BUSY,
-                   "The session is in use by another call. Create one for each thread.");
+      swinir::core::fail(SWINIR_BUSY,
+                         "The session is in use by another call. Create one for each thread.");
     }
   }
   ~Use() { busy_.clear(std::memory_order_release); }
@@ -117,9 +117,9 @@ swinir_status swinir_model_open(const char* path, const swinir_model_options* op
     require_pointers(model);
     *model = nullptr;
     require_pointers(path);
-    const auto complete = swinir::read_options(options, "swinir_model_options");
+    const auto complete = swinir::core::read_options(options, "swinir_model_options");
     auto opened = std::make_unique<swinir_model>();
-    opened->model = std::make_shared<const swinir::Model>(path, complete);
+    opened->model = std::make_shared<const swinir::core::Model>(path, complete);
     *model = opened.release();
   });
 }
@@ -129,7 +129,7 @@ void swinir_model_close(swinir_model* model) { delete model; }
 swinir_status swinir_model_get_info(const swinir_model* model, swinir_model_info* info) {
   return guarded([=] {
     require_pointers(model, info);
-    swinir::write_answer(model->model->info(), info, "swinir_model_info");
+    swinir::core::write_answer(model->model->info(), info, "swinir_model_info");
   });
 }
 
@@ -149,7 +149,7 @@ swinir_status swinir_session_create(const swinir_model* model,
     require_pointers(session);
     *session = nullptr;
     require_pointers(model);
-    const auto complete = swinir::read_options(options, "swinir_session_options");
+    const auto complete = swinir::core::read_options(options, "swinir_session_options");
     *session = new swinir_session(*model, complete);
   });
 }
@@ -160,7 +160,7 @@ swinir_status swinir_session_get_memory(const swinir_session* session, swinir_me
   return guarded([=] {
     require_pointers(session, memory);
     const Use use(*session);
-    swinir::write_answer(session->session.memory(), memory, "swinir_memory");
+    swinir::core::write_answer(session->session.memory(), memory, "swinir_memory");
   });
 }
 

@@ -32,6 +32,7 @@ typedef struct swinir_backend_options {
   const char* library;     /* path of the back end's library, or NULL */
   const char* device;      /* or NULL */
   int32_t threads;         /* or 0 */
+  int32_t precision;       /* asked for: SWINIR_FP32, ...; or 0 */
   int32_t log_level;       /* a SWINIR_LOG constant */
   swinir_log_callback log; /* never NULL */
   void* log_data;
@@ -44,7 +45,8 @@ typedef struct swinir_backend_graph {
   int32_t input_type; /* SWINIR_FLOAT32, SWINIR_UINT8; 0: another */
   int32_t output_type;
   int32_t input_rank;
-  int64_t shape[4]; /* of the input; -1: any */
+  int64_t shape[4];  /* of the input; -1: any */
+  int32_t precision; /* of the arithmetic, if the back end has chosen it; or 0 */
   char library_version[64];
   char device[64];
 } swinir_backend_graph;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace swinir {
+namespace swinir::core {
 
 Blender::Blender(const TilePlan& plan, std::int64_t scale, std::int64_t channels, Sink sink)
     : plan_(plan), scale_(scale), channels_(channels), sink_(std::move(sink)) {
@@ -54,4 +54,4 @@ void Blender::finish_row() {
   std::fill(kept, band_.end(), 0.0F);
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -7,7 +7,7 @@
 
 #include "tiling.hpp"
 
-namespace swinir {
+namespace swinir::core {
 
 class Blender {
  public:
@@ -36,4 +36,4 @@ class Blender {
   std::size_t row_ = 0, column_ = 0;
 };
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -6,7 +6,7 @@
 
 #include "failure.hpp"
 
-namespace swinir {
+namespace swinir::core {
 namespace {
 
 constexpr float kFull = 255.0F;
@@ -182,4 +182,4 @@ std::uint64_t Bridge::buffers_bytes() const {
 
 std::uint64_t Bridge::backend_bytes() const { return model_->backend().session_bytes(session_); }
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -10,7 +10,7 @@
 #include "model.hpp"
 #include "pixels.hpp"
 
-namespace swinir {
+namespace swinir::core {
 
 // Rectangles of one size, cut from a padded picture.
 struct TileGroup {
@@ -69,4 +69,4 @@ class Bridge {
   std::vector<float> tile_;
 };
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -7,7 +7,7 @@
 
 #include "swinir.h"
 
-namespace swinir {
+namespace swinir::core {
 
 // The message names the thing, the value found, the value wanted and the next step.
 class Failure : public std::runtime_error {
@@ -34,4 +34,4 @@ template <typename... Parts>
   throw Failure(status, text(parts...));
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -7,7 +7,7 @@
 
 #include "failure.hpp"
 
-namespace swinir {
+namespace swinir::core {
 
 InputFile::InputFile(const std::string& path, const char* remedy)
     : file_(std::fopen(path.c_str(), "rb")) {
@@ -41,4 +41,4 @@ bool InputFile::skip(std::uint64_t size) {
   return fseeko(file_.get(), static_cast<off_t>(position_), SEEK_SET) == 0;
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-namespace swinir {
+namespace swinir::core {
 
 class InputFile {
  public:
@@ -33,4 +33,4 @@ class InputFile {
   std::uint64_t position_ = 0;
 };
 
-}  // namespace swinir
+}  // namespace swinir::core

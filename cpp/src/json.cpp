@@ -3,7 +3,7 @@
 #include <charconv>
 #include <utility>
 
-namespace swinir {
+namespace swinir::core {
 namespace {
 
 constexpr int kDeepest = 64;
@@ -208,4 +208,4 @@ std::optional<std::map<std::string, JsonValue>> parse_json_object(std::string_vi
   return members;
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

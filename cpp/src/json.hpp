@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace swinir {
+namespace swinir::core {
 
 // One member of an object. Arrays and objects inside are checked and skipped.
 struct JsonValue {
@@ -28,4 +28,4 @@ std::optional<JsonValue> parse_json(std::string_view document);
 // it is not an object.
 std::optional<std::map<std::string, JsonValue>> parse_json_object(std::string_view document);
 
-}  // namespace swinir
+}  // namespace swinir::core

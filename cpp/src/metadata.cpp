@@ -12,7 +12,7 @@
 #include "json.hpp"
 #include "onnx_properties.hpp"
 
-namespace swinir {
+namespace swinir::core {
 namespace {
 
 using Members = std::map<std::string, JsonValue>;
@@ -156,4 +156,4 @@ Metadata read_metadata(const std::string& path) {
   return metadata;
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-namespace swinir {
+namespace swinir::core {
 
 struct Metadata {
   std::int32_t io = 0;         // a SWINIR_IO constant
@@ -27,4 +27,4 @@ Metadata read_metadata(const std::string& path);
 // Whether the name ends in .onnx, in whatever case.
 bool is_onnx_path(const std::string& path);
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -5,7 +5,7 @@
 #include "failure.hpp"
 #include "plugin_loader.hpp"
 
-namespace swinir {
+namespace swinir::core {
 namespace {
 
 void log_nothing(void*, std::int32_t, const char*) {}
@@ -45,11 +45,16 @@ Model::Model(const std::string& path, const swinir_model_options& options)
     fail(SWINIR_INVALID_ARGUMENT, "log_level is ", options.log_level, "; it must be from 0 to ",
          SWINIR_LOG_DEBUG, ".");
   }
+  if (options.precision < 0 || options.precision > SWINIR_BF16) {
+    fail(SWINIR_INVALID_ARGUMENT, "precision is ", options.precision,
+         "; it must be SWINIR_FP32, SWINIR_FP16, SWINIR_BF16 or 0.");
+  }
   swinir_backend_options asked = {};
   asked.path = path.c_str();
   asked.library = options.library;
   asked.device = options.device;
   asked.threads = options.threads;
+  asked.precision = options.precision;
   asked.log_level = options.log_level != 0 ? options.log_level : SWINIR_LOG_WARNING;
   asked.log = options.log != nullptr ? options.log : log_nothing;
   asked.log_data = options.log_data;
@@ -57,6 +62,7 @@ Model::Model(const std::string& path, const swinir_model_options& options)
   check_backend(*backend_, backend_->model_open(&asked, &handle_, &graph_, &message), message);
   try {
     check_graph();
+    check_precision(options.precision);
   } catch (...) {
     backend_->model_close(handle_);
     throw;
@@ -72,7 +78,7 @@ swinir_model_info Model::info() const {
   info.window_px = metadata_.window_px;
   info.min_side_px = metadata_.min_side_px();
   info.io = metadata_.io;
-  info.precision = metadata_.precision;
+  info.precision = graph_.precision != 0 ? graph_.precision : metadata_.precision;
   info.batch = batch();
   info.height = height();
   info.width = width();
@@ -132,4 +138,11 @@ void Model::check_graph() const {
   }
 }
 
-}  // namespace swinir
+// A back end that has not chosen a precision computes in that of the graph.
+void Model::check_precision(std::int32_t asked) const {
+  if (asked == 0 || graph_.precision != 0 || asked == metadata_.precision) return;
+  fail(SWINIR_INVALID_ARGUMENT, "precision: with ", backend_->name,
+       " it is that of the file. Export the model with the one that you want.");
+}
+
+}  // namespace swinir::core

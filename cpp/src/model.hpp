@@ -9,7 +9,7 @@
 #include "backend.h"
 #include "metadata.hpp"
 
-namespace swinir {
+namespace swinir::core {
 
 using Shape = std::array<std::int64_t, 4>;
 
@@ -46,6 +46,7 @@ class Model {
     return graph_.shape[axis] > 0 ? graph_.shape[axis] : 0;
   }
   void check_graph() const;
+  void check_precision(std::int32_t asked) const;
   std::string describe_input() const;
 
   std::string path_;
@@ -59,4 +60,4 @@ class Model {
 void check_backend(const swinir_backend& backend, swinir_status status,
                    const swinir_backend_message& message);
 
-}  // namespace swinir
+}  // namespace swinir::core

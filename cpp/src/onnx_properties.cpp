@@ -8,7 +8,7 @@
 #include "failure.hpp"
 #include "file.hpp"
 
-namespace swinir {
+namespace swinir::core {
 namespace {
 
 // onnx.proto: ModelProto.metadata_props, StringStringEntryProto.key and .value.
@@ -102,4 +102,4 @@ std::map<std::string, std::string> read_onnx_properties(const std::string& path)
   }
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

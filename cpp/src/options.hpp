@@ -8,7 +8,7 @@
 
 #include "failure.hpp"
 
-namespace swinir {
+namespace swinir::core {
 
 // Throws Failure(SWINIR_INVALID_ARGUMENT) for a size that cannot be.
 inline void check_struct_size(std::size_t size, const char* name) {
@@ -50,4 +50,4 @@ void write_answer(Answer answer, Answer* wanted, const char* name) {
   if (size > sizeof(Answer)) std::memset(bytes + sizeof(Answer), 0, size - sizeof(Answer));
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace swinir {
+namespace swinir::core {
 
 inline std::int64_t ceil_to_multiple(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -29,4 +29,4 @@ inline std::vector<std::int64_t> reflect_indices(std::int64_t side, std::int64_t
   return indices;
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

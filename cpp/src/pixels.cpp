@@ -5,7 +5,7 @@
 
 #include "failure.hpp"
 
-namespace swinir {
+namespace swinir::core {
 namespace {
 
 struct Layout {
@@ -143,4 +143,4 @@ void fill_largest(const Channels& target) {
   }
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

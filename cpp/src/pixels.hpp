@@ -8,7 +8,7 @@
 
 #include "swinir.h"
 
-namespace swinir {
+namespace swinir::core {
 
 // Some channels of a picture, in the order of a model: R, G, B, or one of gray or opacity.
 struct Channels {
@@ -56,4 +56,4 @@ float largest_value(std::int32_t type);
 // Makes every sample of one channel the largest value.
 void fill_largest(const Channels& target);
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -9,7 +9,7 @@
 
 #include "failure.hpp"
 
-namespace swinir {
+namespace swinir::core {
 namespace {
 
 // Of the file that this code is in: libswinir.so, or the program where the library is static.
@@ -84,4 +84,4 @@ const swinir_backend& load_backend(const std::string& name, const std::string& d
   return *backend;
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

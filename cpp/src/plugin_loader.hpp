@@ -5,7 +5,7 @@
 
 #include "backend.h"
 
-namespace swinir {
+namespace swinir::core {
 
 // The table of libswinir_`name`.so: in `directory` if that is not empty, else beside this library,
 // in "swinir" beside it, and where the loader looks. Stays loaded until the process ends.
@@ -14,4 +14,4 @@ namespace swinir {
 // SWINIR_BACKEND_MISMATCH.
 const swinir_backend& load_backend(const std::string& name, const std::string& directory);
 
-}  // namespace swinir
+}  // namespace swinir::core

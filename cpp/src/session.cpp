@@ -10,7 +10,7 @@
 #include "failure.hpp"
 #include "padding.hpp"
 
-namespace swinir {
+namespace swinir::core {
 namespace {
 
 constexpr std::int64_t kDefaultTile = 256;
@@ -180,4 +180,4 @@ swinir_memory Session::memory() const {
   return memory;
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

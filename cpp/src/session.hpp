@@ -9,7 +9,7 @@
 #include "pixels.hpp"
 #include "tiling.hpp"
 
-namespace swinir {
+namespace swinir::core {
 
 class Session {
  public:
@@ -49,4 +49,4 @@ class Session {
   std::uint64_t peak_bytes_ = 0;
 };
 
-}  // namespace swinir
+}  // namespace swinir::core

@@ -5,7 +5,7 @@
 
 #include "padding.hpp"
 
-namespace swinir {
+namespace swinir::core {
 namespace {
 
 constexpr double kWeightSteps = 4096;  // float adds multiples of 2**-12 without rounding
@@ -65,4 +65,4 @@ AxisPlan plan_axis(std::int64_t side, std::int64_t tile, std::int64_t overlap, s
   return plan;
 }
 
-}  // namespace swinir
+}  // namespace swinir::core

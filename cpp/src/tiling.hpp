@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace swinir {
+namespace swinir::core {
 
 // Tiles along one axis, in input pixels: `starts` are multiples of the window, strictly increasing,
 // the first 0 and the last `padded - tile`.
@@ -34,4 +34,4 @@ struct TilePlan {
   }
 };
 
-}  // namespace swinir
+}  // namespace swinir::core

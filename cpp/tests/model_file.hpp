@@ -52,7 +52,11 @@ inline std::string onnx_bytes(const Properties& properties) {
 class Folder {
  public:
   Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "swinir-test-XXXXXX").string();
+    // In memory where there is such a place: some tests write thousands of files.
+    const std::filesystem::path memory = "/dev/shm";
+    const auto parent =
+        std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path();
+    std::string pattern = (parent / "swinir-test-XXXXXX").string();
     CHECK(mkdtemp(pattern.data()) != nullptr);
     path_ = pattern;
   }

@@ -32,15 +32,26 @@ bash cpp/tests/fetch_headers.sh "$build/headers/onnxruntime"
 library=$("$PYTHON" -c "
 import onnxruntime, pathlib
 print(next(pathlib.Path(onnxruntime.__file__).parent.glob('capi/libonnxruntime.so.*')))")
+options=(
+    -DONNXRUNTIME_INCLUDE_DIR="$build/headers/onnxruntime"
+    -DSWINIR_TEST_ORT_LIBRARY="$library"
+    -DSWINIR_TEST_MODELS="$build/models"
+)
+openvino=$("$PYTHON" -c "
+from importlib.util import find_spec
+spec = find_spec('openvino')
+print(spec.submodule_search_locations[0] if spec else '')")
+if [ -n "$openvino" ]; then
+    options+=(-DSWINIR_OPENVINO=ON -DOPENVINO_INCLUDE_DIR="$openvino/include")
+else
+    title "skipped: OpenVINO's plug-in (pip install openvino)"
+fi
 
 build_and_test() { # preset, what it is
     title "$2"
     (
         cd cpp
-        cmake --preset "$1" -G Ninja \
-            -DONNXRUNTIME_INCLUDE_DIR="$build/headers/onnxruntime" \
-            -DSWINIR_TEST_ORT_LIBRARY="$library" -DSWINIR_TEST_MODELS="$build/models" \
-            >"$build/$1.log" || { cat "$build/$1.log"; exit 1; }
+        cmake --preset "$1" -G Ninja "${options[@]}" >"$build/$1.log" || { cat "$build/$1.log"; exit 1; }
         cmake --build --preset "$1" --parallel "${JOBS:-2}" >>"$build/$1.log" ||
             { tail -50 "$build/$1.log"; exit 1; }
     )

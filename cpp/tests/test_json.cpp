@@ -4,9 +4,9 @@
 #include "check.hpp"
 #include "json.hpp"
 
-using swinir::JsonValue;
-using swinir::parse_json;
-using swinir::parse_json_object;
+using swinir::core::JsonValue;
+using swinir::core::parse_json;
+using swinir::core::parse_json_object;
 
 namespace {
 

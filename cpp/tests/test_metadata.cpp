@@ -8,9 +8,9 @@
 #include "model_file.hpp"
 
 using namespace swinir_test;
-using swinir::Failure;
-using swinir::Metadata;
-using swinir::read_metadata;
+using swinir::core::Failure;
+using swinir::core::Metadata;
+using swinir::core::read_metadata;
 
 namespace {
 

@@ -70,6 +70,12 @@ void invalid_arguments() {
   options = fake_options();
   options.log_level = 5;
   CHECK_STATUS(open(path, options, none), wanted);
+  options = fake_options();
+  options.precision = 4;
+  CHECK_STATUS(open(path, options, none), wanted);
+  options.precision = SWINIR_BF16;
+  CHECK_STATUS(open(path, options, none), wanted);
+  says("that of the file");
 
   const struct {
     std::int32_t tile, overlap, batch;

@@ -6,17 +6,17 @@
 #include "padding.hpp"
 #include "tiling.hpp"
 
-using swinir::AxisPlan;
-using swinir::plan_axis;
+using swinir::core::AxisPlan;
+using swinir::core::plan_axis;
 using Starts = std::vector<std::int64_t>;
 
 namespace {
 
 void by_hand() {
-  CHECK((swinir::reflect_indices(4, 9) == Starts{0, 1, 2, 3, 2, 1, 0, 1, 2}));
-  CHECK((swinir::reflect_indices(1, 3) == Starts{0, 0, 0}));
-  CHECK_EQUAL(swinir::padded_side(17, 8, 5), 24);
-  CHECK_EQUAL(swinir::padded_side(1, 2, 5), 6);
+  CHECK((swinir::core::reflect_indices(4, 9) == Starts{0, 1, 2, 3, 2, 1, 0, 1, 2}));
+  CHECK((swinir::core::reflect_indices(1, 3) == Starts{0, 0, 0}));
+  CHECK_EQUAL(swinir::core::padded_side(17, 8, 5), 24);
+  CHECK_EQUAL(swinir::core::padded_side(1, 2, 5), 6);
 
   // 100 pixels, tiles of 48, at least 16 in common: 52 pixels are 7 windows, in two steps.
   const AxisPlan plan = plan_axis(100, 48, 16, 8, 5, false);

@@ -26,6 +26,7 @@ class ModelOptions(ctypes.Structure):
         ("log", ctypes.c_void_p),
         ("log_data", ctypes.c_void_p),
         ("log_level", ctypes.c_int32),
+        ("precision", ctypes.c_int32),
     ]
 
 
@@ -64,12 +65,12 @@ def picture(array: NDArray[Any], format_name: str) -> CPicture:
 
 
 class CLibrary:
-    """The shared library of a build folder, with the ONNX Runtime of this environment."""
+    """The shared library of a build folder, with a back end's library of this environment."""
 
-    def __init__(self, build: Path, library: Path) -> None:
+    def __init__(self, build: Path, backend: str, library: Path) -> None:
         self._c = ctypes.CDLL(build / "lib/libswinir.so")
         self._c.swinir_last_error.restype = ctypes.c_char_p
-        self._library = str(library).encode()
+        self._backend, self._library = backend.encode(), str(library).encode()
 
     def _check(self, status: int) -> None:
         assert status == 0, (status, self._c.swinir_last_error().decode())
@@ -78,7 +79,8 @@ class CLibrary:
     def model(self, path: Path, threads: int = 1) -> Iterator[ctypes.c_void_p]:
         """An opened model; the handle is for :meth:`restore`."""
         options = ModelOptions(ctypes.sizeof(ModelOptions))
-        options.library, options.threads = self._library, threads
+        options.backend, options.library = self._backend, self._library
+        options.threads = threads
         model = ctypes.c_void_p()
         self._check(
             self._c.swinir_model_open(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
-import onnxruntime
 import pytest
 from c_library import CLibrary
 
@@ -22,8 +22,22 @@ def models() -> Path:
     return _folder("SWINIR_CPP_MODELS")
 
 
+def _library(package: str, pattern: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"{package} is not installed")
+    return next(Path(spec.origin).parent.glob(pattern))
+
+
 @pytest.fixture(scope="session")
 def c_library() -> CLibrary:
     """libswinir as built by ``make cpp-test``, with this environment's ONNX Runtime."""
-    runtime = Path(onnxruntime.__file__).parent / "capi"
-    return CLibrary(_folder("SWINIR_CPP_BUILD"), next(runtime.glob("libonnxruntime.so.*")))
+    build = _folder("SWINIR_CPP_BUILD")
+    return CLibrary(build, "ort", _library("onnxruntime", "capi/libonnxruntime.so.*"))
+
+
+@pytest.fixture(scope="session")
+def c_openvino() -> CLibrary:
+    """The same with this environment's OpenVINO."""
+    build = _folder("SWINIR_CPP_BUILD")
+    return CLibrary(build, "openvino", _library("openvino", "libs/libopenvino_c.so.*"))

@@ -35,12 +35,16 @@ def distance(found: NDArray[Any], wanted: NDArray[Any]) -> float:
 
 
 def both(
-    c_library: CLibrary, path: Path, pixels: NDArray[Any], way: tuple[Any, ...]
+    c_library: CLibrary,
+    path: Path,
+    pixels: NDArray[Any],
+    way: tuple[Any, ...],
+    backend: str = "ort",
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """The picture as C restores it, and as Python does."""
     _, _, tile, overlap_px, batch = way
     kind = "gray" if pixels.ndim == 2 else "rgb"
-    with open_runtime(path, threads=1) as runtime:
+    with open_runtime(path, backend, threads=1) as runtime:
         scale = runtime.spec.scale
         wanted = Restorer(runtime, tile, overlap_px, batch, False).restore_array(pixels)
     with c_library.model(path) as model:
@@ -64,6 +68,14 @@ def test_bytes(
 ) -> None:
     pixels = noise(way[0], way[1], *channels)
     found, wanted = both(c_library, models / f"{name}.onnx", pixels, way)
+    assert distance(found, wanted) <= 1
+
+
+@pytest.mark.parametrize("way", WAYS[:4], ids=str)
+@pytest.mark.parametrize("name", ["tensor", "image", "fixed", "gray"])
+def test_openvino(c_openvino: CLibrary, models: Path, name: str, way: tuple[Any, ...]) -> None:
+    pixels = noise(way[0], way[1], 3)
+    found, wanted = both(c_openvino, models / f"{name}.onnx", pixels, way, "openvino")
     assert distance(found, wanted) <= 1
 
 

@@ -1,0 +1,312 @@
+// OpenVINO through its C API, found at run time: nothing is linked.
+#include <openvino/c/openvino.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "plugin.hpp"
+
+using swinir_plugin::fail;
+using swinir_plugin::guarded;
+using swinir_plugin::Library;
+
+namespace {
+
+constexpr long kOldestYear = 2023;
+
+constexpr const char* kRemedy =
+    "Install OpenVINO, or name its libopenvino_c.so in the option 'library'.";
+
+// The functions that are used here, each of the type that the header declares.
+struct Api {
+  explicit Api(const Library& library) : library(library) {}
+
+#define SWINIR_OPENVINO_FUNCTION(name) \
+  decltype(::name)* name = library.function<decltype(::name)>(#name)
+
+  const Library& library;
+  SWINIR_OPENVINO_FUNCTION(ov_get_last_err_msg);
+  SWINIR_OPENVINO_FUNCTION(ov_free);
+  SWINIR_OPENVINO_FUNCTION(ov_core_create);
+  SWINIR_OPENVINO_FUNCTION(ov_core_free);
+  SWINIR_OPENVINO_FUNCTION(ov_core_get_available_devices);
+  SWINIR_OPENVINO_FUNCTION(ov_available_devices_free);
+  SWINIR_OPENVINO_FUNCTION(ov_core_read_model);
+  SWINIR_OPENVINO_FUNCTION(ov_core_compile_model);
+  SWINIR_OPENVINO_FUNCTION(ov_model_free);
+  SWINIR_OPENVINO_FUNCTION(ov_model_inputs_size);
+  SWINIR_OPENVINO_FUNCTION(ov_model_outputs_size);
+  SWINIR_OPENVINO_FUNCTION(ov_model_const_input_by_index);
+  SWINIR_OPENVINO_FUNCTION(ov_model_const_output_by_index);
+  SWINIR_OPENVINO_FUNCTION(ov_port_get_element_type);
+  SWINIR_OPENVINO_FUNCTION(ov_port_get_partial_shape);
+  SWINIR_OPENVINO_FUNCTION(ov_partial_shape_free);
+  SWINIR_OPENVINO_FUNCTION(ov_output_const_port_free);
+  SWINIR_OPENVINO_FUNCTION(ov_compiled_model_free);
+  SWINIR_OPENVINO_FUNCTION(ov_compiled_model_get_property);
+  SWINIR_OPENVINO_FUNCTION(ov_compiled_model_create_infer_request);
+  SWINIR_OPENVINO_FUNCTION(ov_infer_request_free);
+  SWINIR_OPENVINO_FUNCTION(ov_infer_request_set_input_tensor);
+  SWINIR_OPENVINO_FUNCTION(ov_infer_request_set_output_tensor);
+  SWINIR_OPENVINO_FUNCTION(ov_infer_request_infer);
+  SWINIR_OPENVINO_FUNCTION(ov_tensor_create_from_host_ptr);
+  SWINIR_OPENVINO_FUNCTION(ov_tensor_free);
+
+#undef SWINIR_OPENVINO_FUNCTION
+};
+
+// "2026.4.1-22982-...", checked before any object is made.
+std::string checked_version(const Library& library) {
+  ov_version_t raw = {};
+  library.function<decltype(ov_get_openvino_version)>("ov_get_openvino_version")(&raw);
+  const std::string version = raw.buildNumber != nullptr ? raw.buildNumber : "";
+  library.function<decltype(ov_version_free)>("ov_version_free")(&raw);
+  if (std::strtol(version.c_str(), nullptr, 10) < kOldestYear) {
+    fail(SWINIR_BACKEND_MISMATCH, library.name(), ": OpenVINO '", version,
+         "'; this plug-in works with ", kOldestYear, " and later.");
+  }
+  return version;
+}
+
+bool contains(const std::string& text, const char* part) {
+  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+  const std::string wanted = part;
+  return std::search(text.begin(), text.end(), wanted.begin(), wanted.end(), same) != text.end();
+}
+
+// Owns an object of OpenVINO.
+template <typename Object>
+using Owned = std::unique_ptr<Object, void (*)(Object*)>;
+
+// Throws what a status says.
+class Check {
+ public:
+  Check(const Api& api, swinir_status status, std::string what)
+      : api_(api), status_(status), what_(std::move(what)) {}
+
+  void operator()(ov_status_e status) const {
+    if (status == ov_status_e::OK) return;
+    const char* raw = api_.ov_get_last_err_msg();
+    std::string reason = raw != nullptr ? raw : "no reason given";
+    api_.ov_free(raw);
+    // Its messages begin with where in its sources it was thrown; the reason is the last line.
+    while (!reason.empty() && std::isspace(static_cast<unsigned char>(reason.back()))) {
+      reason.pop_back();
+    }
+    const bool no_memory = contains(reason, "bad_alloc") || contains(reason, "out of memory") ||
+                           contains(reason, "not enough memory");
+    fail(no_memory ? SWINIR_OUT_OF_MEMORY : status_, what_, " (",
+         reason.substr(reason.rfind('\n') + 1), ").");
+  }
+
+ private:
+  const Api& api_;
+  swinir_status status_;
+  std::string what_;
+};
+
+std::int32_t type_of(ov_element_type_e type) {
+  return type == ov_element_type_e::F32  ? SWINIR_FLOAT32
+         : type == ov_element_type_e::U8 ? SWINIR_UINT8
+                                         : 0;
+}
+
+const char* hint_of(std::int32_t precision) {
+  return precision == SWINIR_FP16 ? "f16" : precision == SWINIR_BF16 ? "bf16" : "f32";
+}
+
+std::int32_t precision_of(const std::string& hint) {
+  return hint == "f16" ? SWINIR_FP16 : hint == "bf16" ? SWINIR_BF16 : SWINIR_FP32;
+}
+
+std::string upper(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return text;
+}
+
+}  // namespace
+
+// Members are destroyed from last to first: the compiled model before the core.
+struct swinir_backend_model {
+  explicit swinir_backend_model(const swinir_backend_options& asked)
+      : library(asked.library, {"libopenvino_c.so"}, kRemedy),
+        version(checked_version(library)),
+        api(library),
+        device(upper(asked.device != nullptr ? asked.device : "CPU")),
+        core(nullptr, api.ov_core_free),
+        model(nullptr, api.ov_model_free),
+        compiled(nullptr, api.ov_compiled_model_free) {
+    start();
+    const std::string with = std::string(asked.path) + ": OpenVINO " + version;
+    ov_model_t* raw_model = nullptr;
+    Check(api, SWINIR_INVALID_MODEL, with + " cannot read it")(
+        api.ov_core_read_model(core.get(), asked.path, nullptr, &raw_model));
+    model.reset(raw_model);
+    compile(asked, with);
+  }
+
+  void start() {
+    const Check check(api, SWINIR_INTERNAL, "OpenVINO cannot start");
+    ov_core_t* raw_core = nullptr;
+    check(api.ov_core_create(&raw_core));
+    core.reset(raw_core);
+    ov_available_devices_t found = {};
+    check(api.ov_core_get_available_devices(core.get(), &found));
+    std::string names;
+    bool here = device == "AUTO";
+    for (std::size_t i = 0; i < found.size; ++i) {
+      const std::string name = found.devices[i];  // "CPU", "GPU.0"
+      here = here || name == device || name.substr(0, name.find('.')) == device;
+      names += (names.empty() ? "" : ", ") + name;
+    }
+    api.ov_available_devices_free(&found);
+    if (!here) {
+      fail(SWINIR_DEVICE_UNAVAILABLE, "OpenVINO ", version, " has no device '", device,
+           "'; it has ", names, ".");
+    }
+  }
+
+  void compile(const swinir_backend_options& asked, const std::string& with) {
+    if (device.rfind("NPU", 0) == 0) {
+      asked.log(asked.log_data, SWINIR_LOG_WARNING,
+                "Swin networks were reported to give wrong pictures on NPUs without any error "
+                "(openvino#37264). Check with 'swinir-deploy verify' first.");
+    }
+    const Check check(api, SWINIR_DEVICE_UNAVAILABLE, with + " cannot compile it for " + device);
+    ov_compiled_model_t* raw = nullptr;
+    const std::string threads = std::to_string(asked.threads);
+    // Always asked for: by itself OpenVINO takes BF16 on a processor that has it.
+    const char* hint = hint_of(asked.precision);
+    if (asked.threads > 0) {
+      check(api.ov_core_compile_model(core.get(), model.get(), device.c_str(), 6, &raw,
+                                      "PERFORMANCE_HINT", "LATENCY", "INFERENCE_PRECISION_HINT",
+                                      hint, "INFERENCE_NUM_THREADS", threads.c_str()));
+    } else {
+      check(api.ov_core_compile_model(core.get(), model.get(), device.c_str(), 4, &raw,
+                                      "PERFORMANCE_HINT", "LATENCY", "INFERENCE_PRECISION_HINT",
+                                      hint));
+    }
+    compiled.reset(raw);
+    char* answered = nullptr;
+    check(api.ov_compiled_model_get_property(raw, "INFERENCE_PRECISION_HINT", &answered));
+    precision = precision_of(answered);
+    api.ov_free(answered);
+  }
+
+  void describe(swinir_backend_graph& graph) const {
+    const Check check(api, SWINIR_INVALID_MODEL, "OpenVINO does not describe the model");
+    std::size_t inputs = 0, outputs = 0;
+    check(api.ov_model_inputs_size(model.get(), &inputs));
+    check(api.ov_model_outputs_size(model.get(), &outputs));
+    graph.inputs = static_cast<std::int32_t>(inputs);
+    graph.outputs = static_cast<std::int32_t>(outputs);
+    graph.precision = precision;
+    std::snprintf(graph.library_version, sizeof graph.library_version, "%s", version.c_str());
+    std::snprintf(graph.device, sizeof graph.device, "%s", device.c_str());
+    if (inputs == 0 || outputs == 0) return;
+    ov_output_const_port_t* raw = nullptr;
+    check(api.ov_model_const_input_by_index(model.get(), 0, &raw));
+    const Owned<ov_output_const_port_t> input(raw, api.ov_output_const_port_free);
+    check(api.ov_model_const_output_by_index(model.get(), 0, &raw));
+    const Owned<ov_output_const_port_t> output(raw, api.ov_output_const_port_free);
+    ov_element_type_e type;
+    check(api.ov_port_get_element_type(input.get(), &type));
+    graph.input_type = type_of(type);
+    check(api.ov_port_get_element_type(output.get(), &type));
+    graph.output_type = type_of(type);
+    ov_partial_shape_t shape = {};
+    check(api.ov_port_get_partial_shape(input.get(), &shape));
+    const bool known = shape.rank.min == shape.rank.max;
+    graph.input_rank = known ? static_cast<std::int32_t>(shape.rank.max) : 0;
+    for (int axis = 0; axis < 4 && graph.input_rank == 4; ++axis) {
+      const ov_dimension_t side = shape.dims[axis];
+      graph.shape[axis] = side.min == side.max ? side.min : -1;
+    }
+    api.ov_partial_shape_free(&shape);
+  }
+
+  Library library;
+  std::string version;
+  Api api;
+  std::string device;
+  std::int32_t precision = 0;
+  bool is_float = false;
+  Owned<ov_core_t> core;
+  Owned<ov_model_t> model;
+  Owned<ov_compiled_model_t> compiled;
+};
+
+struct swinir_backend_session {
+  explicit swinir_backend_session(const swinir_backend_model& opened)
+      : model(opened), request(nullptr, opened.api.ov_infer_request_free) {
+    ov_infer_request_t* raw = nullptr;
+    Check(opened.api, SWINIR_INFERENCE_FAILED, "OpenVINO gives no infer request")(
+        opened.api.ov_compiled_model_create_infer_request(opened.compiled.get(), &raw));
+    request.reset(raw);
+  }
+
+  // A tensor over memory that is not its own; OpenVINO does not write to an input.
+  Owned<ov_tensor_t> tensor_over(const void* data, const std::int64_t shape[4],
+                                 const Check& check) const {
+    std::vector<std::int64_t> sides(shape, shape + 4);
+    const auto element = model.is_float ? ov_element_type_e::F32 : ov_element_type_e::U8;
+    ov_tensor_t* tensor = nullptr;
+    check(model.api.ov_tensor_create_from_host_ptr(element, ov_shape_t{4, sides.data()},
+                                                   const_cast<void*>(data), &tensor));
+    return {tensor, model.api.ov_tensor_free};
+  }
+
+  const swinir_backend_model& model;
+  Owned<ov_infer_request_t> request;
+};
+
+namespace {
+
+swinir_status model_open(const swinir_backend_options* options, swinir_backend_model** model,
+                         swinir_backend_graph* graph, swinir_backend_message* message) {
+  return guarded(message, [=] {
+    auto opened = std::make_unique<swinir_backend_model>(*options);
+    opened->describe(*graph);
+    opened->is_float = graph->input_type == SWINIR_FLOAT32;
+    *model = opened.release();
+  });
+}
+
+void model_close(swinir_backend_model* model) { delete model; }
+
+swinir_status session_open(swinir_backend_model* model, swinir_backend_session** session,
+                           swinir_backend_message* message) {
+  return guarded(message, [=] { *session = new swinir_backend_session(*model); });
+}
+
+void session_close(swinir_backend_session* session) { delete session; }
+
+swinir_status session_run(swinir_backend_session* session, const void* input,
+                          const std::int64_t input_shape[4], void* output,
+                          const std::int64_t output_shape[4], swinir_backend_message* message) {
+  return guarded(message, [=] {
+    const Api& api = session->model.api;
+    const Check check(api, SWINIR_INFERENCE_FAILED, "OpenVINO failed");
+    ov_infer_request_t* request = session->request.get();
+    const auto from = session->tensor_over(input, input_shape, check);
+    const auto to = session->tensor_over(output, output_shape, check);
+    check(api.ov_infer_request_set_input_tensor(request, from.get()));
+    check(api.ov_infer_request_set_output_tensor(request, to.get()));
+    check(api.ov_infer_request_infer(request));
+  });
+}
+
+// OpenVINO does not say.
+std::uint64_t session_bytes(const swinir_backend_session*) { return 0; }
+
+constexpr swinir_backend kBackend = {SWINIR_BACKEND_ABI, "openvino",    model_open,  model_close,
+                                     session_open,       session_close, session_run, session_bytes};
+
+}  // namespace
+
+extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() { return &kBackend; }
