@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from swinir_deploy.cli.layers import finish_layers
 from swinir_deploy.cli.options import (
+    NearChoice,
     ShapeType,
     common_options,
     given,
@@ -14,20 +17,25 @@ from swinir_deploy.cli.options import (
     runtime_options,
 )
 from swinir_deploy.cli.output import Output, Stopwatch, table
-from swinir_deploy.cli.selection import find_model
+from swinir_deploy.cli.selection import Selection, find_model
 from swinir_deploy.errors import CatalogError, UsageError
 from swinir_deploy.extras import require
 
 if TYPE_CHECKING:
+    from swinir_deploy.artifact import ArtifactMetadata
     from swinir_deploy.evaluation.parity import ParityReport
+    from swinir_deploy.loading import LoadedModel
 
 __all__ = ["command"]
+
+Value = TypeVar("Value")
 
 EPILOG = """\b
 Examples:
   swinir-deploy verify tiny-sr-x4.onnx
   swinir-deploy verify mine.onnx --model finetuned.pth --shape 64x64 --shape 37x101
   swinir-deploy verify tiny-sr-x4.onnx --picture photo.png --limit 1e-5 --json
+  swinir-deploy verify x4-fp16.onnx --layers --against x4.onnx
 """
 
 
@@ -65,6 +73,18 @@ Examples:
     help="Largest difference, relative to the range.  [default: by precision]",
 )
 @click.option("--min-psnr", type=float, metavar="DB", help="Lowest PSNR.")
+@click.option("--layers", is_flag=True, help="Compare every tensor inside; name where they part.")
+@click.option(
+    "--against",
+    type=click.Path(),
+    metavar="FILE.onnx",
+    help="With --layers: the reference.  [default: the checkpoint, exported again in FP32]",
+)
+@click.option(
+    "--optimization",
+    type=NearChoice(("none", "basic", "extended", "all")),
+    help="With --layers: ONNX Runtime's graph optimisation of MODEL.onnx.  [default: basic]",
+)
 @report_option
 @common_options
 def command(
@@ -81,26 +101,39 @@ def command(
     pictures: tuple[str, ...],
     limit: float | None,
     min_psnr: float | None,
+    layers: bool,
+    against: str | None,
+    optimization: str | None,
     output: str | None,
 ) -> int:
     """Compare an exported model with the PyTorch network it came from.
 
     On odd shapes and a real picture, in FP32. Exit code 1 if any difference is beyond the limit.
+    With --layers, on one small picture, in ONNX Runtime, tensor by tensor.
     """
     selection = find_model(exported)
+    watch = Stopwatch()
+    if layers:
+        _refuse("with --layers", backend=backend, device=device, threads=threads, min_psnr=min_psnr)
+        if against is not None:
+            _refuse("with --against", model=model, key=key, img_range=img_range)
+        wishes = given(
+            provider=provider,
+            optimization=optimization,
+            limit=limit,
+            shape=_only("--shape", shapes),
+            picture=_only("--picture", pictures),
+        )
+        require("layers", "Comparing layers")
+        from swinir_deploy.evaluation.layers import compare_layers
+
+        other = against or _load_reference(out, selection, model, key, img_range)
+        return finish_layers(out, compare_layers(selection.name, other, **wishes), watch, output)
+    _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
     from swinir_deploy.evaluation.parity import Limit, verify
-    from swinir_deploy.loading import load_model
 
-    name = model if model is not None else _source(selection.name, selection.is_onnx)
-    watch = Stopwatch()
-    reference = load_model(
-        find_model(name).checkpoint,
-        img_range=img_range,
-        key=key,
-        progress=not out.quiet,
-        offline=out.offline,
-    )
+    reference = _load_reference(out, selection, model, key, img_range)
     asked = None if limit is None and min_psnr is None else Limit(limit, min_psnr)
     report = verify(
         selection.local(out),
@@ -134,12 +167,47 @@ def command(
     return 0 if report.passed else 1
 
 
-def _source(path: str, is_onnx: bool) -> str:
+def _load_reference(
+    out: Output, selection: Selection, model: str | None, key: str | None, img_range: float | None
+) -> LoadedModel:
+    require("export", "Verifying a model")
+    from swinir_deploy.loading import load_model
+
+    name = model if model is not None else _source(selection)
+    return load_model(
+        find_model(name).checkpoint,
+        img_range=img_range,
+        key=key,
+        progress=not out.quiet,
+        offline=out.offline,
+    )
+
+
+def _refuse(where: str, **values: Any) -> None:
+    """Options that would be left unheard."""
+    found = [name for name, value in values.items() if value is not None]
+    if found:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in found)
+        raise UsageError(f"{names} cannot be used {where}. Leave it out.")
+
+
+def _only(option: str, values: tuple[Value, ...]) -> Value | None:
+    if len(values) > 1:
+        raise UsageError(f"{option} was given {len(values)} times; --layers takes one.")
+    return values[0] if values else None
+
+
+def _source(selection: Selection) -> str:
     """The id in the file's metadata, if the catalogue has it."""
     from swinir_deploy.catalog import load_catalog
     from swinir_deploy.cli.describe import read_onnx
+    from swinir_deploy.engine_files import ENGINE_SUFFIX, read_engine_metadata
 
-    metadata = read_onnx(path).metadata if is_onnx else None
+    path = selection.name
+    if Path(path).suffix.lower() == ENGINE_SUFFIX:
+        metadata: ArtifactMetadata | None = read_engine_metadata(path).model
+    else:
+        metadata = read_onnx(path).metadata if selection.is_onnx else None
     if metadata is None:
         raise UsageError(
             f"{path} does not say which model it came from. Name it: --model ID or --model FILE."

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swinir_deploy.artifact import ArtifactMetadata
 from swinir_deploy.comparison import sample_picture
 from swinir_deploy.imaging import read_picture
 from swinir_deploy.runtimes import RuntimeSpec
 
-__all__ = ["in_levels", "parity_inputs", "read_batch"]
+__all__ = ["in_levels", "layer_input", "parity_inputs", "read_batch"]
 
 
 def parity_inputs(
@@ -83,3 +85,47 @@ def in_levels(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     levels: NDArray[np.float32] = np.round(picture * np.float32(255))
     levels /= np.float32(255)
     return levels
+
+
+def layer_input(
+    metadata: ArtifactMetadata,
+    picture: str | os.PathLike[str] | None,
+    shape: tuple[int, int] | None,
+) -> NDArray[Any]:
+    """A small picture for a comparison tensor by tensor, in the layout that a file takes.
+
+    Args:
+        metadata: of the file.
+        picture: a file, whose middle is taken; None makes a picture.
+        shape: height and width of what is taken or made; None is a small odd size that needs
+            padding. Sides that the export fixed come first.
+    """
+    window = metadata.window_size
+    # Padded on both sides, shifted windows in both directions, and no more memory than needed.
+    height, width = shape or (2 * window + 1, 3 * window - 1)
+    batch, fixed_height, fixed_width = _fixed_sizes(metadata)
+    height, width = fixed_height or height, fixed_width or width
+    if picture is None:
+        values = in_levels(sample_picture(batch, metadata.in_chans, height, width))
+    else:
+        values = _middle(read_batch(picture, metadata.in_chans), height, width)
+        values = np.repeat(values, batch, axis=0)
+    if metadata.io == "tensor":
+        return np.ascontiguousarray(values)
+    levels: NDArray[Any] = np.round(values.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(levels)
+
+
+def _fixed_sizes(metadata: ArtifactMetadata) -> tuple[int, int | None, int | None]:
+    """Batch (1 where it is open), height and width of an export such as ``1x3x64xW``."""
+    parts = [int(part) if part.isdigit() else None for part in metadata.shape.split("x")]
+    if len(parts) != 4:
+        return 1, None, None
+    return parts[0] or 1, parts[2], parts[3]
+
+
+def _middle(batch: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """A crop; the whole side where the picture is smaller."""
+    top = max(0, (batch.shape[2] - height) // 2)
+    left = max(0, (batch.shape[3] - width) // 2)
+    return batch[:, :, top : top + height, left : left + width]

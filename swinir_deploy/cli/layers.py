@@ -1,0 +1,53 @@
+"""What ``verify --layers`` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from swinir_deploy.cli.output import Output, Stopwatch, table
+
+if TYPE_CHECKING:
+    from swinir_deploy.evaluation.layers import LayerRow, LayersReport
+
+__all__ = ["finish_layers"]
+
+
+def finish_layers(out: Output, report: LayersReport, watch: Stopwatch, output: str | None) -> int:
+    """Show the worst ten tensors and the first past its limit; gives the exit code."""
+    out.say(_table(report.worst()))
+    document = {**report.to_dict(), "seconds": watch.seconds}
+    worst = report.worst(1)
+    what = f"{report.model} and {report.against}"
+    counted = f"{len(report.rows)} tensors compared, {len(report.unpaired)} without a counterpart"
+    first = report.first
+    if first is None:
+        largest = f"largest difference {worst[0].relative:.1e} of the range" if worst else "none"
+        out.done(document, f"{what} agree ({counted}; {largest}) in {watch}")
+    else:
+        out.answer(document, "")
+        click.echo(
+            f"Error: {what} part at {first.node} (node {first.position}, {first.op_type}): the "
+            f"difference is {first.relative:.1e} of the range, the limit {first.limit:.1e} "
+            f"({counted}). Every node before it is within its limit.",
+            err=True,
+        )
+    out.save(output)
+    return 0 if report.passed else 1
+
+
+def _table(rows: list[LayerRow]) -> str:
+    def cells(row: LayerRow) -> list[str]:
+        return [
+            str(row.position),
+            row.node,
+            "x".join(map(str, row.shape)) or "scalar",
+            f"{row.max_abs:.1e}",
+            f"{row.relative:.1e}",
+            f"2^{row.scale_log2}" if row.scale_log2 else "1",
+            "passed" if row.passed else "FAILED",
+        ]
+
+    head = ["NODE", "NAME", "SHAPE", "DIFFERENCE", "OF ITS RANGE", "SCALED BY", "RESULT"]
+    return table(head, [cells(row) for row in rows])

@@ -1,0 +1,89 @@
+"""``verify --layers`` on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from cli_runs import Program
+from onnx import numpy_helper
+
+pytest.importorskip("polygraphy", reason="polygraphy is not installed")
+
+DAMAGED = "layers.0.residual_group.blocks.1.mlp.fc1"
+
+
+@pytest.fixture
+def damaged(onnx_file: Path, tmp_path: Path) -> Path:
+    model = onnx.load(onnx_file)
+    weight = next(t for t in model.graph.initializer if t.name == f"{DAMAGED}.weight")
+    values = numpy_helper.to_array(weight) * np.float32(-1)
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    onnx.save(model, tmp_path / "damaged.onnx")
+    return tmp_path / "damaged.onnx"
+
+
+def test_the_damaged_node_is_named(swinir: Program, damaged: Path, onnx_file: Path) -> None:
+    run = swinir("verify", damaged, "--layers", "--against", onnx_file, code=1)
+    assert f"part at {DAMAGED}/Gemm" in run.stderr
+    table = [line for line in run.stderr.splitlines() if line.endswith(("passed", "FAILED"))]
+    assert len(table) == 10
+    assert all(line.endswith("FAILED") for line in table)
+
+    run = swinir("verify", damaged, "--layers", "--against", onnx_file, "--json", code=1)
+    assert run.document["first"]["node"] == f"{DAMAGED}/Gemm"
+    assert run.document["passed"] is False
+
+
+def test_the_checkpoint_is_the_reference_if_no_file_is_named(
+    swinir: Program, damaged: Path, checkpoint: Path
+) -> None:
+    run = swinir("verify", damaged, "-m", checkpoint, "--layers", code=1)
+    assert f"small in fp32 part at {DAMAGED}/Gemm" in run.stderr
+
+
+def test_files_that_agree_pass(swinir: Program, onnx_file: Path, picture: Path) -> None:
+    run = swinir(
+        *("verify", onnx_file, "--layers", "--against", onnx_file, "--optimization", "all"),
+        *("--picture", picture, "--shape", "9x10", "-o", "report.json"),
+    )
+    assert "agree" in run.stdout
+    assert Path("report.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layers", "--backend", "ort"], "--backend cannot be used with --layers"),
+        (["--layers", "--min-psnr", "50"], "--min-psnr cannot be used with --layers"),
+        (["--layers", "--against", "x.onnx", "-m", "y"], "--model cannot be used with --against"),
+        (["--against", "x.onnx"], "--against cannot be used without --layers"),
+        (["--optimization", "all"], "--optimization cannot be used without --layers"),
+        (
+            ["--layers", "--against", "x.onnx", "--shape", "8x8", "--shape", "9x9"],
+            "--shape was given 2 times",
+        ),
+        (["--layers", "--optimization", "most"], "--optimization"),
+    ],
+)
+def test_options_that_would_be_left_unheard_are_refused(
+    swinir: Program, onnx_file: Path, options: list[str], message: str
+) -> None:
+    assert message in swinir("verify", onnx_file, *options, code=2).stderr
+
+
+def test_a_file_beside_itself_is_refused(swinir: Program, onnx_file: Path) -> None:
+    run = swinir(
+        *("verify", onnx_file, "--layers", "--against", onnx_file, "--optimization", "none"), code=2
+    )
+    assert "compared with itself" in run.stderr
+
+
+def test_a_missing_package_says_which_extra(
+    swinir: Program, onnx_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swinir_deploy.extras._is_importable", lambda name: name != "polygraphy")
+    run = swinir("verify", onnx_file, "--layers", "--against", onnx_file, code=3)
+    assert "swinir-deploy[layers]" in run.stderr
