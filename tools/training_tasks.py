@@ -82,12 +82,12 @@ TASKS = {
         Protocol("denoise", False, noise=25.0), "tiny-sr-x4", 6000, 1.2e-3
     ),
     "tiny-denoise-gray-25": Task(
-        Protocol("denoise", True, noise=25.0), "tiny-denoise-color-25", 1500, 8e-4
+        Protocol("denoise", True, noise=25.0), "tiny-denoise-color-25", 1000, 8e-4
     ),
     "tiny-jpeg-color-40": Task(
-        Protocol("jpeg", False, quality=40), "tiny-denoise-color-25", 1500, 8e-4
+        Protocol("jpeg", False, quality=40), "tiny-denoise-color-25", 1000, 8e-4
     ),
-    "tiny-jpeg-gray-40": Task(Protocol("jpeg", True, quality=40), "tiny-jpeg-color-40", 1000, 6e-4),
+    "tiny-jpeg-gray-40": Task(Protocol("jpeg", True, quality=40), "tiny-jpeg-color-40", 750, 6e-4),
 }
 """Model id -> how to train it again."""
 
