@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo-output
+GPU_PYTHON ?= $(BIN)/python
 TRAINING ?= build/training
 
 # PyTorch's builds without CUDA carry "+cpu" in their version (constraints.txt asks for them), so
@@ -13,7 +14,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 
-.PHONY: demo test test-fast lint types package-check train cpp-test clean
+.PHONY: demo test test-fast test-gpu lint types package-check train cpp-test clean
 
 demo: $(VENV)/installed-cpu
 	$(BIN)/swinir-deploy demo -o $(OUT)
@@ -23,6 +24,12 @@ test: $(VENV)/installed-dev
 
 test-fast: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow"
+
+# On a machine with an NVIDIA GPU, in an environment that has a torch for it and the extras to be
+# tested (trt, trt-rtx, ort-gpu or ort-rtx): make test-gpu GPU_PYTHON=/path/to/python. What is
+# missing is skipped, with the reason at the end.
+test-gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/installed-dev)
+	$(GPU_PYTHON) -m pytest tests/gpu --timeout 300
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -1,1 +1,25 @@
 """Shared by all tests; this file also puts ``tests/`` on the import path, for ``oracle``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+GPU_SUITE = Path(__file__).parent / "gpu"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the GPU suite to ``make test-gpu``, which names its folder."""
+    if collection_path == GPU_SUITE and not _is_named(config):
+        return True
+    return None
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return None if _is_named(config) else "not collected: tests/gpu (make test-gpu)"
+
+
+def _is_named(config: pytest.Config) -> bool:
+    named = [Path(config.invocation_params.dir, arg.partition("::")[0]) for arg in config.args]
+    return any(GPU_SUITE in (path.resolve(), *path.resolve().parents) for path in named)
