@@ -43,13 +43,18 @@ class Reader {
   bool value(JsonValue& found, int depth) {
     skip_space();
     if (left_.empty() || depth > kDeepest) return false;
+    const std::string_view start = left_;
     switch (left_.front()) {
       case '{':
         found.kind = JsonValue::Kind::object;
-        return object(nullptr, depth);
+        if (!object(nullptr, depth)) return false;
+        found.string = start.substr(0, start.size() - left_.size());
+        return true;
       case '[':
         found.kind = JsonValue::Kind::array;
-        return array(depth);
+        if (!array(depth)) return false;
+        found.string = start.substr(0, start.size() - left_.size());
+        return true;
       case '"':
         found.kind = JsonValue::Kind::string;
         return string(found.string);

@@ -11,13 +11,13 @@
 
 namespace swinir::core {
 
-// One member of an object. Arrays and objects inside are checked and skipped.
+// One value. Of arrays and objects only the text is kept, checked: parse_json_object reads on.
 struct JsonValue {
   enum class Kind { null, boolean, integer, number, string, array, object };
 
   Kind kind = Kind::null;
   std::int64_t integer = 0;  // of an integer
-  std::string string;        // of a string, UTF-8
+  std::string string;        // of a string: UTF-8; of an array or object: its JSON
 };
 
 // The value that `document` holds; empty where it is not JSON (RFC 8259), nests deeper than 64, or

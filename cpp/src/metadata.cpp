@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <initializer_list>
+#include <limits>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -18,57 +19,28 @@ namespace {
 using Members = std::map<std::string, JsonValue>;
 
 constexpr std::string_view kPrefix = "swinir_deploy.";
-constexpr std::int64_t kSchemaVersion = 1;
+constexpr std::int64_t kSchemaVersion = 1, kEngineSchemaVersion = 1;
 constexpr std::uint64_t kLargestSidecar = 4 << 20;
 
 // Values that stand in ONNX properties as they are; all others are JSON there.
 constexpr std::string_view kTexts[] = {"io",       "precision",     "task",
                                        "model_id", "source_sha256", "target"};
 
-Members members_of_onnx(const std::string& path) {
-  Members members;
-  for (const auto& [key, value] : read_onnx_properties(path)) {
-    if (key.compare(0, kPrefix.size(), kPrefix) != 0) continue;
-    const std::string name = key.substr(kPrefix.size());
-    if (std::find(std::begin(kTexts), std::end(kTexts), name) != std::end(kTexts)) {
-      JsonValue member;
-      member.kind = JsonValue::Kind::string;
-      member.string = value;
-      members[name] = std::move(member);
-    } else if (auto parsed = parse_json(value)) {
-      members[name] = std::move(*parsed);
-    }
-  }
-  return members;
-}
-
-Members members_of_sidecar(const std::string& path) {
-  const std::string sidecar = path + ".json";
-  InputFile file(sidecar, "An engine needs the sidecar that swinir-deploy build wrote beside it.");
-  std::string bytes;
-  if (file.left() > kLargestSidecar || !file.read(file.left(), bytes)) {
-    fail(SWINIR_INVALID_MODEL, sidecar, ": ", file.left(), " bytes; a sidecar has at most ",
-         kLargestSidecar, ". Build the engine again with 'swinir-deploy build'.");
-  }
-  auto members = parse_json_object(bytes);
-  if (!members) {
-    fail(SWINIR_INVALID_MODEL, sidecar,
-         ": not a JSON object. Build the engine again with 'swinir-deploy build'.");
-  }
-  return std::move(*members);
-}
-
 class Checked {
  public:
   Checked(const Members& members, const std::string& source) : members_(members), source_(source) {}
 
-  std::int32_t integer(const std::string& name, std::int64_t least, std::int64_t most) const {
+  std::int64_t number(const std::string& name, std::int64_t least, std::int64_t most) const {
     const auto found = members_.find(name);
     if (found == members_.end() || found->second.kind != JsonValue::Kind::integer ||
         found->second.integer < least || found->second.integer > most) {
       refuse(name, text("a whole number from ", least, " to ", most));
     }
-    return static_cast<std::int32_t>(found->second.integer);
+    return found->second.integer;
+  }
+
+  std::int32_t integer(const std::string& name, std::int32_t least, std::int32_t most) const {
+    return static_cast<std::int32_t>(number(name, least, most));
   }
 
   std::string string(const std::string& name) const {
@@ -106,36 +78,72 @@ class Checked {
   const std::string& source_;
 };
 
-void check_schema(const Members& members, const std::string& path) {
+// `what` is a model's or an engine's description; `remedy` makes a new one.
+void check_schema(const Members& members, const std::string& path, const char* what,
+                  std::int64_t newest, const char* remedy) {
   const auto version = members.find("schema_version");
-  if (version == members.end()) {
+  const bool known = version != members.end() && version->second.kind == JsonValue::Kind::integer &&
+                     version->second.integer >= 1 && version->second.integer <= newest;
+  if (known) return;
+  const std::int64_t found = version == members.end() ? 0 : version->second.integer;
+  fail(SWINIR_INVALID_MODEL, path, ": ", what, " schema ", found,
+       "; this version of libswinir reads 1 to ", newest, ". Update libswinir, or ", remedy, ".");
+}
+
+Members members_of_onnx(const std::string& path) {
+  Members members;
+  for (const auto& [key, value] : read_onnx_properties(path)) {
+    if (key.compare(0, kPrefix.size(), kPrefix) != 0) continue;
+    const std::string name = key.substr(kPrefix.size());
+    if (std::find(std::begin(kTexts), std::end(kTexts), name) != std::end(kTexts)) {
+      JsonValue member;
+      member.kind = JsonValue::Kind::string;
+      member.string = value;
+      members[name] = std::move(member);
+    } else if (auto parsed = parse_json(value)) {
+      members[name] = std::move(*parsed);
+    }
+  }
+  if (members.count("schema_version") == 0) {
     fail(SWINIR_INVALID_MODEL, path, ": not made by swinir-deploy (no ", kPrefix,
          "schema_version in its metadata). Export the checkpoint with 'swinir-deploy export'.");
   }
-  const JsonValue& value = version->second;
-  if (value.kind != JsonValue::Kind::integer || value.integer < 1 ||
-      value.integer > kSchemaVersion) {
-    fail(SWINIR_INVALID_MODEL, path, ": metadata schema ", value.integer,
-         "; this version of libswinir reads 1 to ", kSchemaVersion,
-         ". Update libswinir or export again.");
+  return members;
+}
+
+constexpr const char* kBuildAgain = "build the engine again with 'swinir-deploy build'";
+
+// The members of the sidecar `path`.
+Members read_sidecar(const std::string& path) {
+  InputFile file(path, "An engine needs the sidecar that 'swinir-deploy build' wrote beside it.");
+  std::string bytes;
+  if (file.left() > kLargestSidecar || !file.read(file.left(), bytes)) {
+    fail(SWINIR_INVALID_MODEL, path, ": ", file.left(), " bytes; a sidecar has at most ",
+         kLargestSidecar, ". Copy it again, or ", kBuildAgain, ".");
   }
+  auto members = parse_json_object(bytes);
+  if (!members || members->count("model") == 0) {
+    fail(SWINIR_INVALID_MODEL, path, ": not the description of an engine. Copy it again, or ",
+         kBuildAgain, ".");
+  }
+  check_schema(*members, path, "engine", kEngineSchemaVersion, kBuildAgain);
+  return std::move(*members);
 }
 
-}  // namespace
-
-bool is_onnx_path(const std::string& path) {
-  static constexpr std::string_view kSuffix = ".onnx";
-  return path.size() > kSuffix.size() &&
-         std::equal(kSuffix.rbegin(), kSuffix.rend(), path.rbegin(), [](char wanted, char found) {
-           return wanted == std::tolower(static_cast<unsigned char>(found));
-         });
+void check_plan(const std::string& path, std::int64_t wanted) {
+  const InputFile plan(path, "Build an engine first: swinir-deploy build --help");
+  if (plan.left() == static_cast<std::uint64_t>(wanted)) return;
+  fail(SWINIR_INVALID_MODEL, path, ": ", plan.left(),
+       " bytes, but the sidecar beside it describes ", "a plan of ", wanted,
+       ". Copy both files again, or ", kBuildAgain, ".");
 }
 
-Metadata read_metadata(const std::string& path) {
-  const Members members = is_onnx_path(path) ? members_of_onnx(path) : members_of_sidecar(path);
-  check_schema(members, path);
-  const Checked checked(members, path);
+// What the members say; a model's description is the same in ONNX files and in sidecars.
+Metadata checked_model(const Members& members, const std::string& source, const char* backend) {
+  check_schema(members, source, "metadata", kSchemaVersion, "export the model again");
+  const Checked checked(members, source);
   Metadata metadata;
+  metadata.backend = backend;
   metadata.io = checked.choice("io", checked.string("io"),
                                {{"tensor", SWINIR_IO_TENSOR}, {"image", SWINIR_IO_IMAGE}});
   const std::string precision = checked.string("precision");
@@ -154,6 +162,29 @@ Metadata read_metadata(const std::string& path) {
   metadata.source_sha256 = checked.string("source_sha256");
   metadata.target = checked.string("target");
   return metadata;
+}
+
+// Whether the name ends in .onnx, in whatever case.
+bool is_onnx_path(const std::string& path) {
+  static constexpr std::string_view kSuffix = ".onnx";
+  return path.size() > kSuffix.size() &&
+         std::equal(kSuffix.rbegin(), kSuffix.rend(), path.rbegin(), [](char wanted, char found) {
+           return wanted == std::tolower(static_cast<unsigned char>(found));
+         });
+}
+
+}  // namespace
+
+Metadata read_metadata(const std::string& path) {
+  if (is_onnx_path(path)) return checked_model(members_of_onnx(path), path, "ort");
+  const std::string sidecar = path + ".json";
+  const Members engine = read_sidecar(sidecar);
+  const Checked checked(engine, sidecar);
+  check_plan(path, checked.number("plan_bytes", 1, std::numeric_limits<std::int64_t>::max()));
+  const bool rtx =
+      checked.choice("flavour", checked.string("flavour"), {{"tensorrt", 0}, {"rtx", 1}}) == 1;
+  const auto model = parse_json_object(engine.at("model").string);
+  return checked_model(model.value_or(Members()), sidecar, rtx ? "tensorrt_rtx" : "tensorrt");
 }
 
 }  // namespace swinir::core

@@ -1,4 +1,5 @@
-// What an exported file says about itself; swinir_deploy/artifact.py is the contract.
+// What a model file says about itself; swinir_deploy/artifact.py is the contract for ONNX files,
+// swinir_deploy/engine_files.py for engines.
 #pragma once
 
 #include <cstdint>
@@ -12,19 +13,17 @@ struct Metadata {
   std::int32_t scale = 0;
   std::int32_t channels = 0;
   std::int32_t window_px = 0;
+  std::string backend;  // that opens such a file, where none is asked for
   std::string task, model_id, source_sha256, target;
 
   // Smallest side that the graph takes: it pads by reflection, which needs more than half a window.
   std::int32_t min_side_px() const { return window_px / 2 + 1; }
 };
 
-// Reads metadata_props of NAME.onnx, or the sidecar NAME.json beside anything else.
+// Reads metadata_props of NAME.onnx, or of anything else the sidecar NAME.json beside it.
 //
-// Throws Failure(SWINIR_INVALID_MODEL): no such file, no such metadata, a newer schema, or a value
-// that makes no sense.
+// Throws Failure(SWINIR_INVALID_MODEL): no such file, no such metadata, a newer schema, a value
+// that makes no sense, or a plan that is not the one that its sidecar describes.
 Metadata read_metadata(const std::string& path);
-
-// Whether the name ends in .onnx, in whatever case.
-bool is_onnx_path(const std::string& path);
 
 }  // namespace swinir::core

@@ -10,11 +10,6 @@ namespace {
 
 void log_nothing(void*, std::int32_t, const char*) {}
 
-std::string backend_name(const std::string& path, const char* asked) {
-  if (asked != nullptr) return asked;
-  return is_onnx_path(path) ? "ort" : "tensorrt";
-}
-
 const char* or_empty(const char* string) { return string == nullptr ? "" : string; }
 
 std::string describe(const Shape& shape) {
@@ -37,7 +32,8 @@ void check_backend(const swinir_backend& backend, swinir_status status,
 Model::Model(const std::string& path, const swinir_model_options& options)
     : path_(path),
       metadata_(read_metadata(path)),
-      backend_(&load_backend(backend_name(path, options.backend), or_empty(options.plugin_dir))) {
+      backend_(&load_backend(options.backend != nullptr ? options.backend : metadata_.backend,
+                             or_empty(options.plugin_dir))) {
   if (options.threads < 0) {
     fail(SWINIR_INVALID_ARGUMENT, "threads is ", options.threads, "; it must be at least 1, or 0.");
   }

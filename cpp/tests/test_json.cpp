@@ -30,6 +30,8 @@ void objects() {
   CHECK(members->size() == 3);
   CHECK(members->at("a").integer == 3);
   CHECK(members->at("b").kind == JsonValue::Kind::object);
+  CHECK_EQUAL(members->at("b").string, "{\"a\": 2}");
+  CHECK(parse_json_object(members->at("b").string)->at("a").integer == 2);
   CHECK(members->at("c").string == "x");
   CHECK(parse_json_object("{}")->empty());
 }

@@ -14,8 +14,9 @@ using swinir::core::read_metadata;
 
 namespace {
 
-const char* const kSidecar = R"({"schema_version": 1, "io": "image", "scale": 4, "in_chans": 1,
-  "window_size": 7, "precision": "fp16", "task": "jpeg", "gpu": {"name": "x", "sm": [8, 9]}})";
+const char* const kSidecar = R"({"model": {"io": "image", "scale": 4, "in_chans": 1,
+  "window_size": 7, "precision": "fp16", "task": "jpeg", "schema_version": 1}, "flavour": "rtx",
+  "profiles": [{"min": [1, 1]}], "plan_bytes": 6, "schema_version": 1})";
 
 // What the message must hold; empty: the file is read.
 void expect(const std::string& path, const std::string& part) {
@@ -42,6 +43,7 @@ void reads(const Folder& folder) {
   CHECK_EQUAL(metadata.task, "sr");
   CHECK_EQUAL(metadata.model_id, "test-model");
   CHECK_EQUAL(metadata.source_sha256, "");
+  CHECK_EQUAL(metadata.backend, "ort");
 
   folder.file("b.engine.json", kSidecar);
   const Metadata engine = read_metadata(folder.file("b.engine", "a plan"));
@@ -49,6 +51,7 @@ void reads(const Folder& folder) {
   CHECK_EQUAL(engine.scale, 4);
   CHECK_EQUAL(engine.channels, 1);
   CHECK_EQUAL(engine.precision, SWINIR_FP16);
+  CHECK_EQUAL(engine.backend, "tensorrt_rtx");
 }
 
 void refuses(const Folder& folder) {
@@ -94,13 +97,34 @@ void refuses(const Folder& folder) {
   expect(folder.file("empty.onnx", ""), "not made by swinir-deploy");
   expect(folder.file("text.onnx", "This is no model.\n"), "no ONNX model");
 
-  expect(folder.file("d.engine", "a plan"), "d.engine.json");
-  folder.file("d.engine.json", "[1]");
-  expect(folder.path() + "/d.engine", "not a JSON object");
+  const std::string engine = folder.file("d.engine", "a plan");
+  expect(engine, "d.engine.json");
+  const auto sidecar = [&](const std::string& part, const std::string& instead) {
+    std::string text = kSidecar;
+    const auto place = text.find(part);
+    CHECK(place != std::string::npos);
+    folder.file("d.engine.json", text.replace(place, part.size(), instead));
+  };
+  const struct {
+    const char *part, *instead, *message;
+  } kWrongEngines[] = {{"{\"model\"", "[\"model\"", "not the description"},
+                       {"\"model\"", "\"models\"", "not the description"},
+                       {"{\"io\"", "3, \"x\": {\"io\"", "metadata schema 0"},
+                       {"6, \"schema_version\": 1", "6, \"schema_version\": 2", "engine schema 2"},
+                       {"\"schema_version\": 1},", "\"schema_version\": 2},", "metadata schema 2"},
+                       {"\"rtx\"", "\"other\"", "one of tensorrt, rtx"},
+                       {"\"image\"", "3", "io is 3"},
+                       {"bytes\": 6", "bytes\": 7", "a plan of 7"},
+                       {"bytes\": 6", "bytes\": -1", "plan_bytes is -1"},
+                       {"rtx", "rtx", ""}};
+  for (const auto& wrong : kWrongEngines) {
+    sidecar(wrong.part, wrong.instead);
+    expect(engine, wrong.message);
+  }
+  std::filesystem::remove(engine);
+  expect(engine, "d.engine: No such file");
   folder.file("d.engine.json", std::string((4 << 20) + 1, ' '));
-  expect(folder.path() + "/d.engine", "bytes");
-  folder.file("d.engine.json", R"({"schema_version": 1, "io": 3})");
-  expect(folder.path() + "/d.engine", "io is 3");
+  expect(engine, "bytes");
 }
 
 // Reading must end with an answer or a Failure, whatever the bytes are.
@@ -144,5 +168,6 @@ int main() {
   reads(folder);
   refuses(folder);
   mutations(folder, "m.onnx", onnx_bytes(usual_properties()));
+  folder.file("m.engine", "a plan");
   mutations(folder, "m.engine.json", kSidecar);
 }
