@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from swinir_deploy.comparison import Comparison, compare, sample_picture
+from swinir_deploy.artifact import Precision
+from swinir_deploy.comparison import Comparison, compare, psnr_limit_db, sample_picture
 
 
 def test_figures_worked_out_by_hand() -> None:
@@ -74,3 +75,20 @@ def test_sample_pictures_are_pictures(shape: tuple[int, int, int, int]) -> None:
     assert np.array_equal(picture, sample_picture(*shape))
     planes = picture.reshape(-1, shape[2] * shape[3])
     assert len(np.unique(planes, axis=0)) == len(planes), "no two planes are the same"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_the_limit_for_bytes_allows_for_rounding(precision: Precision) -> None:
+    """Errors that just pass before rounding pass after it too, whatever the picture."""
+    limit = psnr_limit_db(precision, "tensor")
+    sigma = 10 ** (-limit / 20)  # of the range
+    generator = np.random.default_rng(0)
+    wanted = generator.random((1, 3, 200, 200), np.float32)
+    found = np.clip(wanted + generator.normal(0, sigma, wanted.shape), 0, 1).astype(np.float32)
+    assert compare(found, wanted).psnr_db == pytest.approx(limit, abs=0.1)
+    in_bytes = [np.round(picture * 255).astype(np.uint8) for picture in (found, wanted)]
+    assert compare(*in_bytes).psnr_db >= psnr_limit_db(precision, "image") > limit - 3
+    # The limit for bytes is not so low that twice the error would pass.
+    worse = np.clip(wanted + generator.normal(0, 2 * sigma, wanted.shape), 0, 1)
+    in_bytes[0] = np.round(worse * 255).astype(np.uint8)
+    assert compare(*in_bytes).psnr_db < psnr_limit_db(precision, "image")

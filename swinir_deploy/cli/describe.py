@@ -71,7 +71,7 @@ class OnnxFile:
             ("task", f"{meta.task or 'unknown'} x{meta.scale}, {channels}"),
             ("io", "NCHW float32, 0..1" if meta.io == "tensor" else "NHWC uint8, 0..255"),
             ("window", f"{meta.window_size} px"),
-            ("precision", meta.precision),
+            ("precision", _precision(meta)),
             ("made for", f"{meta.target}, shape {meta.shape}"),
             ("sha256", f"{meta.source_sha256} (of the checkpoint)"),
             ("parity", _parity(meta.parity)),
@@ -207,6 +207,21 @@ def _damaged(source: Path, reason: object) -> ArtifactError:
         f"{source} is damaged or no ONNX file ({words}). Export the model again, or copy the "
         "whole file."
     )
+
+
+def _precision(meta: ArtifactMetadata) -> str:
+    """Such as ``fp16, stream times 2**-7, 13 pictures at least 68.8 dB from fp32``."""
+    parts: list[str] = [meta.precision]
+    if meta.residual_scale_log2:
+        parts.append(f"stream times 2**-{meta.residual_scale_log2}")
+    calibration = meta.precision_report.get("calibration", {})
+    if calibration.get("kept_fp32"):
+        parts.append(f"kept in fp32: {' '.join(calibration['kept_fp32'])}")
+    proof = meta.precision_report.get("proof")
+    if proof:
+        worst = min(proof["worst_torch_db"], proof["worst_onnxruntime_db"])
+        parts.append(f"proved on {proof['pictures']} pictures, at least {worst:g} dB against fp32")
+    return ", ".join(parts)
 
 
 def _parity(parity: Mapping[str, Any]) -> str:

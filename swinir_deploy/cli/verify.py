@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from swinir_deploy.artifact import ArtifactMetadata
     from swinir_deploy.evaluation.parity import ParityReport
     from swinir_deploy.loading import LoadedModel
+    from swinir_deploy.runtimes import RuntimeSpec
 
 __all__ = ["command"]
 
@@ -152,7 +153,7 @@ def command(
         f"worst difference {worst.relative_max:.1e} of the range, PSNR {worst.psnr_db:.1f} dB "
         f"over {len(report.rows)} inputs; limit: {report.limit.describe()}"
     )
-    what = f"{report.model} on {report.spec.backend} {report.spec.device}"
+    what = f"{report.model} on {_where(report.spec)}"
     if report.passed:
         out.done(document, f"Verified {what} against {report.reference} ({summary}) in {watch}")
     else:
@@ -195,6 +196,13 @@ def _only(option: str, values: tuple[Value, ...]) -> Value | None:
     if len(values) > 1:
         raise UsageError(f"{option} was given {len(values)} times; --layers takes one.")
     return values[0] if values else None
+
+
+def _where(spec: RuntimeSpec) -> str:
+    """Such as ``ort cpu, fp16 with the stream times 2**-7``."""
+    scale = spec.residual_scale_log2
+    rescaled = f" with the stream times 2**-{scale}" if scale else ""
+    return f"{spec.backend} {spec.device}, {spec.precision}{rescaled}"
 
 
 def _source(selection: Selection) -> str:

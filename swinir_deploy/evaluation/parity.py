@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swinir_deploy.comparison import Comparison, compare
+from swinir_deploy.comparison import MIN_PSNR_DB, Comparison, compare, psnr_limit_db
 from swinir_deploy.errors import CheckFailedError, UsageError
 from swinir_deploy.evaluation.inputs import parity_inputs
 from swinir_deploy.runtimes import Runtime, RuntimeSpec, open_runtime
@@ -45,16 +45,17 @@ class Limit:
         if self.max_abs is not None:
             parts.append(f"difference <= {self.max_abs:g} of the range")
         if self.min_psnr_db is not None:
-            parts.append(f"PSNR >= {self.min_psnr_db:g} dB")
+            parts.append(f"PSNR >= {self.min_psnr_db:.4g} dB")
         return " and ".join(parts)
 
 
 LIMITS: dict[str, Limit] = {
     "fp32": Limit(max_abs=1e-4),
-    "fp16": Limit(min_psnr_db=55.0),
-    "bf16": Limit(min_psnr_db=40.0),
+    "fp16": Limit(min_psnr_db=MIN_PSNR_DB["fp16"]),
+    "bf16": Limit(min_psnr_db=MIN_PSNR_DB["bf16"]),
 }
-"""Precision of the artefact -> limit on float outputs. Bytes may differ by one level in FP32."""
+"""Precision of the artefact -> limit on float outputs. Bytes may differ by one level in FP32, and
+in half precision by what rounding adds (:func:`~swinir_deploy.comparison.psnr_limit_db`)."""
 
 _BYTE_LIMIT = Limit(max_abs=1.0 / 255.0)
 
@@ -181,9 +182,11 @@ def open_runtime_for(loaded: LoadedModel) -> Runtime:
 
 
 def _limit_for(spec: RuntimeSpec) -> Limit:
-    if spec.io == "image" and spec.precision == "fp32":
+    if spec.io == "tensor":
+        return LIMITS[spec.precision]
+    if spec.precision == "fp32":
         return _BYTE_LIMIT
-    return LIMITS[spec.precision]
+    return Limit(min_psnr_db=psnr_limit_db(spec.precision, spec.io))
 
 
 def _reference(

@@ -52,6 +52,7 @@ class RuntimeSpec:
         model_id: catalogue id or file name.
         source_sha256: of the checkpoint that the model came from; empty if unknown.
         target: recipe that the graph was exported for (``any`` for a checkpoint).
+        residual_scale_log2: k of the stream's factor 2**-k in an FP16 model; 0 for none.
         config: the network's hyper-parameters, as ``SwinIRConfig.to_dict`` gives them.
         provider: ONNX Runtime's execution provider, as read back; empty for other back ends.
     """
@@ -71,6 +72,7 @@ class RuntimeSpec:
     model_id: str = ""
     source_sha256: str = ""
     target: str = "any"
+    residual_scale_log2: int = 0
     config: dict[str, Any] = field(default_factory=dict)
     provider: str = ""
 
@@ -105,6 +107,7 @@ class RuntimeSpec:
             model_id=metadata.model_id,
             source_sha256=metadata.source_sha256,
             target=metadata.target,
+            residual_scale_log2=metadata.residual_scale_log2,
             config=metadata.config,
         )
         fixed = tuple(side if isinstance(side, int) else None for side in shape)

@@ -82,6 +82,12 @@ class OnnxRuntime(Runtime):
         except (BackendUnavailableError, UsageError):
             raise
         except Exception as error:  # onnxruntime's exceptions share no public base
+            if "NOT_IMPLEMENTED" in str(error):
+                raise BackendUnavailableError(
+                    f"{self._path}: ONNX Runtime {onnxruntime.__version__} has no kernel for a "
+                    f"node of it on {self._provider.short} ({first_line(error)}). A BF16 model "
+                    "needs a GPU or another back end; export it with --precision fp32 or fp16."
+                ) from error
             raise ArtifactError(
                 f"{self._path}: ONNX Runtime {onnxruntime.__version__} cannot load it "
                 f"({first_line(error)}). The file is damaged or no ONNX model; export it again."

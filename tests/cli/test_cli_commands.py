@@ -217,7 +217,7 @@ def test_results_are_replaced_only_on_request(
 
 def test_verify(swinir: Program, onnx_file: Path, checkpoint: Path) -> None:
     run = swinir("verify", onnx_file, "--model", checkpoint)
-    assert run.stdout.startswith(f"Verified {onnx_file} on ort cpu against small (worst ")
+    assert run.stdout.startswith(f"Verified {onnx_file} on ort cpu, fp32 against small (worst ")
     assert len(run.stdout.splitlines()) == 1
     run = swinir(
         *("verify", onnx_file, "-m", checkpoint, "--shape", "9x13", "--shape", "24x8", "--json"),

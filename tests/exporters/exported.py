@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass, replace
 from unittest import mock
 
@@ -12,6 +13,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from oracle import OfficialSwinIR, official_network
+from torch import nn
 
 from swinir_deploy.artifact import IoLayout
 from swinir_deploy.comparison import sample_picture
@@ -61,6 +63,29 @@ def shared_traces(target: str) -> mock._patch[mock.Mock]:
         return traced(network.config, target, opset)
 
     return mock.patch.object(onnx_exporter, "trace_network", shared)
+
+
+def shared_typed_traces() -> mock._patch[mock.Mock]:
+    """While patched, networks that differ in their weights only are traced once in all tests."""
+    trace = trace_network
+
+    def shared(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
+        tensors = itertools.chain(network.named_parameters(), network.named_buffers())
+        key = (
+            network.config,
+            opset,
+            tuple((name, tensor.dtype, tensor.shape) for name, tensor in tensors),
+            tuple(module.eps for module in network.modules() if isinstance(module, nn.LayerNorm)),
+            network.patch_embed.scale,
+        )
+        if key not in _TYPED_TRACES:
+            _TYPED_TRACES[key] = trace(network, opset)
+        return _TYPED_TRACES[key]
+
+    return mock.patch.object(onnx_exporter, "trace_network", shared)
+
+
+_TYPED_TRACES: dict[object, dict[str, TracedUnit]] = {}
 
 
 @dataclass(frozen=True, eq=False)
