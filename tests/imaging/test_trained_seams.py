@@ -99,7 +99,7 @@ def test_a_20000_pixel_wide_panorama_through_a_trained_model(open_model, tmp_pat
     panorama = waves.astype(np.uint8)
     Image.fromarray(panorama).save(tmp_path / "in.png")
     runtime = open_model("tiny-sr-x2")
-    done = Restorer(runtime).restore_file(tmp_path / "in.png", tmp_path / "out.png")
+    done = Restorer(runtime, batch=16).restore_file(tmp_path / "in.png", tmp_path / "out.png")
     assert (done.target_width, done.target_height) == (40_000, 32)
     result = read_picture(tmp_path / "out.png").pixels
     # A part far from all edges is what that part gives alone, away from its own edges.
