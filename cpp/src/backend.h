@@ -46,6 +46,7 @@ typedef struct swinir_backend_graph {
   int32_t output_type;
   int32_t input_rank;
   int64_t shape[4];  /* of the input; -1: any */
+  int64_t min_side;  /* smallest height and width; 0: half a window and one pixel */
   int32_t precision; /* of the arithmetic, if the back end has chosen it; or 0 */
   char library_version[64];
   char device[64];

@@ -15,9 +15,6 @@ struct Metadata {
   std::int32_t window_px = 0;
   std::string backend;  // that opens such a file, where none is asked for
   std::string task, model_id, source_sha256, target;
-
-  // Smallest side that the graph takes: it pads by reflection, which needs more than half a window.
-  std::int32_t min_side_px() const { return window_px / 2 + 1; }
 };
 
 // Reads metadata_props of NAME.onnx, or of anything else the sidecar NAME.json beside it.

@@ -1,5 +1,6 @@
 #include "model.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "failure.hpp"
@@ -72,7 +73,7 @@ swinir_model_info Model::info() const {
   info.scale = metadata_.scale;
   info.channels = metadata_.channels;
   info.window_px = metadata_.window_px;
-  info.min_side_px = metadata_.min_side_px();
+  info.min_side_px = static_cast<std::int32_t>(min_side());
   info.io = metadata_.io;
   info.precision = graph_.precision != 0 ? graph_.precision : metadata_.precision;
   info.batch = batch();
@@ -88,6 +89,11 @@ swinir_model_info Model::info() const {
   return info;
 }
 
+std::int64_t Model::min_side() const {
+  // The graph pads by reflection, which needs more than half a window.
+  return std::max<std::int64_t>(graph_.min_side, metadata_.window_px / 2 + 1);
+}
+
 Shape Model::input_shape(std::int64_t batch, std::int64_t height, std::int64_t width) const {
   return is_tensor() ? Shape{batch, metadata_.channels, height, width}
                      : Shape{batch, height, width, metadata_.channels};
@@ -101,7 +107,7 @@ Shape Model::output_shape(const Shape& input) const {
   }
   // So that a count of bytes fits in 64 bits: 2 * (19 + 3) + 16 + 4 bits.
   constexpr std::int64_t kLargestSide = std::int64_t{1} << 19, kLargestBatch = 1 << 16;
-  const std::int64_t least = metadata_.min_side_px();
+  const std::int64_t least = min_side();
   if (!takes || height < least || width < least || height > kLargestSide || width > kLargestSide ||
       input[0] > kLargestBatch) {
     fail(SWINIR_INVALID_ARGUMENT, "shape ", describe(input), "; this model takes ",
@@ -118,7 +124,7 @@ std::string Model::describe_input() const {
   const std::string picture =
       is_tensor() ? text(metadata_.channels, ", ", sides) : text(sides, ", ", metadata_.channels);
   return text("[", or_any(batch(), "batch"), ", ", picture, "] ", is_tensor() ? "float32" : "uint8",
-              " with sides of at least ", metadata_.min_side_px());
+              " with sides of at least ", min_side());
 }
 
 void Model::check_graph() const {

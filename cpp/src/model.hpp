@@ -33,6 +33,9 @@ class Model {
   std::int64_t height() const { return fixed(height_axis()); }
   std::int64_t width() const { return fixed(height_axis() + 1); }
 
+  // Smallest height and width that it takes.
+  std::int64_t min_side() const;
+
   // Of the input of so many pictures.
   Shape input_shape(std::int64_t batch, std::int64_t height, std::int64_t width) const;
 

@@ -39,7 +39,7 @@ Session::Session(std::shared_ptr<const Model> model, const swinir_session_option
 
 AxisPlan Session::axis(std::int64_t side, std::int64_t fixed_side, std::int64_t tile) const {
   const std::int64_t window = model_->metadata().window_px;
-  const std::int64_t min_side = model_->metadata().min_side_px();
+  const std::int64_t min_side = model_->min_side();
   std::int64_t used = fixed_side;
   if (used == 0) {
     const std::int64_t asked = tile > 0 ? tile : padded_side(side, window, 1);
@@ -70,8 +70,8 @@ bool Session::shrink(const TilePlan& plan) {
   if (model_->height() != 0 || model_->width() != 0) return false;
   const std::int64_t window = model_->metadata().window_px;
   const std::int64_t before = std::max(plan.rows.tile, plan.columns.tile);
-  const std::int64_t floor = std::max(kSmallestTileWindows * window,
-                                      padded_side(1, window, model_->metadata().min_side_px()));
+  const std::int64_t floor =
+      std::max(kSmallestTileWindows * window, padded_side(1, window, model_->min_side()));
   const std::int64_t after = std::max(floor, before / 2 / window * window);
   if (after >= before) return false;
   largest_tile_ = after;

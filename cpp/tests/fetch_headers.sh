@@ -1,16 +1,34 @@
 #!/usr/bin/env bash
-# ONNX Runtime's C headers into the folder $1. The library comes with the Python package, which has
-# no headers; an npm package has them.
+# The C and C++ headers of the libraries behind the plug-ins, from package indexes, into the folder
+# $1: onnxruntime/, tensorrt/ and cuda/, with libcudart in cuda/lib. PYTHON: an interpreter with pip.
 set -euo pipefail
 
-mkdir -p "$1"
-[ -e "$1/onnxruntime_c_api.h" ] && exit 0
+target=$(realpath --canonicalize-missing "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-npm pack --silent com.github.asus4.onnxruntime@0.4.9 >/dev/null
-tar --extract --gzip --file ./*.tgz --wildcards '*/ios-arm64/*/Headers/*.h' ||
-    tar --extract --gzip --file ./*.tgz --wildcards '*/Headers/*.h'
-cd - >/dev/null
-find "$work" -name '*.h' -path '*Headers*' -exec cp {} "$1" \;
-test -e "$1/onnxruntime_c_api.h"
+
+# ONNX Runtime's library comes with its Python package, which has no headers; an npm package has.
+if [ ! -e "$target/onnxruntime/onnxruntime_c_api.h" ]; then
+    npm pack --silent com.github.asus4.onnxruntime@0.4.9 >/dev/null
+    tar --extract --gzip --file ./*.tgz --wildcards '*/ios-arm64/*/Headers/*.h'
+    mkdir -p "$target/onnxruntime"
+    find package -name '*.h' -exec cp {} "$target/onnxruntime" \;
+fi
+
+# TensorRT 10: Apache-2.0 headers inside kernel-lens.
+if [ ! -e "$target/tensorrt/NvInferRuntime.h" ]; then
+    "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --dest wheels \
+        kernel-lens==2.0.1
+    "$PYTHON" -m zipfile -e wheels/kernel_lens-*.whl kernel-lens
+    mkdir -p "$target/tensorrt"
+    cp kernel-lens/kernel_lens/include/tensorrt/*.h "$target/tensorrt"
+fi
+
+if [ ! -e "$target/cuda/include/cuda_runtime_api.h" ]; then
+    "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --dest wheels \
+        nvidia-cuda-runtime==13.5.37 nvidia-cuda-crt==13.5.37
+    for wheel in wheels/nvidia_cuda_*.whl; do "$PYTHON" -m zipfile -e "$wheel" cuda; done
+    mkdir -p "$target/cuda"
+    cp -r cuda/nvidia/cu13/include cuda/nvidia/cu13/lib "$target/cuda"
+fi

@@ -27,7 +27,7 @@ if ! command -v cmake >/dev/null || ! command -v ninja >/dev/null; then
 fi
 
 title "headers and models"
-bash cpp/tests/fetch_headers.sh "$build/headers/onnxruntime"
+PYTHON=$PYTHON bash cpp/tests/fetch_headers.sh "$build/headers"
 "$PYTHON" cpp/tests/make_models.py "$build/models"
 library=$("$PYTHON" -c "
 import onnxruntime, pathlib
@@ -36,6 +36,10 @@ options=(
     -DONNXRUNTIME_INCLUDE_DIR="$build/headers/onnxruntime"
     -DSWINIR_TEST_ORT_LIBRARY="$library"
     -DSWINIR_TEST_MODELS="$build/models"
+    -DSWINIR_TENSORRT=ON
+    -DTENSORRT_INCLUDE_DIR="$build/headers/tensorrt"
+    -DCUDA_INCLUDE_DIR="$build/headers/cuda/include"
+    -DSWINIR_TEST_CUDA_LIBRARIES="$build/headers/cuda/lib"
 )
 openvino=$("$PYTHON" -c "
 from importlib.util import find_spec

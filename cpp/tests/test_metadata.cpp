@@ -38,7 +38,6 @@ void reads(const Folder& folder) {
   CHECK_EQUAL(metadata.scale, 2);
   CHECK_EQUAL(metadata.channels, 3);
   CHECK_EQUAL(metadata.window_px, 8);
-  CHECK_EQUAL(metadata.min_side_px(), 5);
   CHECK_EQUAL(metadata.precision, SWINIR_FP32);
   CHECK_EQUAL(metadata.task, "sr");
   CHECK_EQUAL(metadata.model_id, "test-model");

@@ -1,0 +1,301 @@
+// TensorRT through its runtime interface, found at run time: nothing is linked.
+//
+// Classes of TensorRT are C++, so header and library must have the same major version: the plug-in
+// serves that of the headers it was compiled with. Compiled with the headers of TensorRT for RTX,
+// and SWINIR_TENSORRT_RTX set, it is the plug-in "tensorrt_rtx".
+#include <NvInferRuntime.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cuda.hpp"
+#include "plugin.hpp"
+#include "profiles.hpp"
+
+using swinir_plugin::Cuda;
+using swinir_plugin::CurrentDevice;
+using swinir_plugin::DeviceBuffer;
+using swinir_plugin::fail;
+using swinir_plugin::guarded;
+using swinir_plugin::Library;
+using swinir_plugin::Profile;
+using swinir_plugin::Shape;
+
+namespace {
+
+#define SWINIR_TEXT_OF(x) #x
+#define SWINIR_TEXT(x) SWINIR_TEXT_OF(x)
+
+#ifdef SWINIR_TENSORRT_RTX
+constexpr const char* kName = "tensorrt_rtx";
+constexpr const char* kLibrary = "libtensorrt_rtx.so." SWINIR_TEXT(NV_TENSORRT_MAJOR);
+#else
+constexpr const char* kName = "tensorrt";
+constexpr const char* kLibrary = "libnvinfer.so." SWINIR_TEXT(NV_TENSORRT_MAJOR);
+#endif
+
+constexpr const char* kRemedy =
+    "Install TensorRT in the major version that this plug-in was built for, or name its library in "
+    "the option 'library'.";
+
+// TensorRT 10 and later: 10.14.1 is 101401. Before, 8.6.1 was 8601. Checked before any object is
+// made.
+std::string checked_version(const Library& library) {
+  const std::int32_t number = library.function<std::int32_t()>("getInferLibVersion")();
+  const std::int32_t major = number / 10000;
+  if (major != NV_TENSORRT_MAJOR) {
+    fail(SWINIR_BACKEND_MISMATCH, library.name(), ": ", kName, " of version number ", number,
+         ", major version ", major, "; this plug-in was built for ", NV_TENSORRT_MAJOR,
+         ". Use the library, or the plug-in, of the other version.");
+  }
+  return std::to_string(major) + "." + std::to_string(number / 100 % 100) + "." +
+         std::to_string(number % 100);
+}
+
+class Logger : public nvinfer1::ILogger {
+ public:
+  Logger(swinir_log_callback callback, void* data, std::int32_t level)
+      : callback_(callback), data_(data), level_(level) {}
+
+  void log(Severity severity, const char* message) noexcept override {
+    const std::int32_t level = severity <= Severity::kERROR     ? SWINIR_LOG_ERROR
+                               : severity == Severity::kWARNING ? SWINIR_LOG_WARNING
+                               : severity == Severity::kINFO    ? SWINIR_LOG_INFO
+                                                                : SWINIR_LOG_DEBUG;
+    if (level <= level_) callback_(data_, level, message);
+  }
+
+ private:
+  swinir_log_callback callback_;
+  void* data_;
+  std::int32_t level_;
+};
+
+// "cuda" -> 0, "cuda:1" -> 1.
+int device_index(const std::string& device) {
+  if (device == "cuda") return 0;
+  int index = -1;
+  const char* end = device.data() + device.size();
+  if (device.rfind("cuda:", 0) == 0) {
+    const auto result = std::from_chars(device.data() + 5, end, index);
+    if (result.ec == std::errc() && result.ptr == end && index >= 0) return index;
+  }
+  fail(SWINIR_INVALID_ARGUMENT, "device '", device, "' for ", kName,
+       "; it must be cuda or cuda:N.");
+}
+
+Shape shape_of(const nvinfer1::Dims& dims) {
+  Shape shape{};
+  std::copy_n(dims.d, std::min<std::size_t>(4, static_cast<std::size_t>(std::max(0, dims.nbDims))),
+              shape.begin());
+  return shape;
+}
+
+std::int32_t type_of(nvinfer1::DataType type) {
+  return type == nvinfer1::DataType::kFLOAT   ? SWINIR_FLOAT32
+         : type == nvinfer1::DataType::kUINT8 ? SWINIR_UINT8
+                                              : 0;
+}
+
+std::size_t bytes_of(const Shape& shape, std::size_t sample) {
+  for (const std::int64_t side : shape) sample *= static_cast<std::size_t>(side);
+  return sample;
+}
+
+}  // namespace
+
+// Members are destroyed from last to first: the engine before the runtime, the logger after both.
+struct swinir_backend_model {
+  explicit swinir_backend_model(const swinir_backend_options& asked)
+      : device(asked.device != nullptr ? asked.device : "cuda"),
+        index(device_index(device)),
+        library(asked.library, {kLibrary}, kRemedy),
+        version(checked_version(library)),
+        logger(asked.log, asked.log_data, asked.log_level) {
+    cuda.require_device(index);
+    const CurrentDevice current(cuda, index);
+    auto* create = library.function<void*(void*, std::int32_t)>("createInferRuntime_INTERNAL");
+    runtime.reset(static_cast<nvinfer1::IRuntime*>(create(&logger, NV_TENSORRT_VERSION)));
+    if (!runtime) fail(SWINIR_DEVICE_UNAVAILABLE, kName, " ", version, " does not start.");
+    std::ifstream file(asked.path, std::ios::binary);
+    const std::vector<char> plan{std::istreambuf_iterator<char>(file), {}};
+    engine.reset(runtime->deserializeCudaEngine(plan.data(), plan.size()));
+    if (!engine) {
+      fail(SWINIR_INVALID_MODEL, asked.path, ": ", kName, " ", version,
+           " cannot load it on this GPU; the log says why. An engine runs with the version and on "
+           "the kind of GPU that it was built for: see the .json beside it, or build it again.");
+    }
+    read_ends();
+  }
+
+  void read_ends() {
+    for (std::int32_t i = 0; i < engine->getNbIOTensors(); ++i) {
+      const char* name = engine->getIOTensorName(i);
+      const bool is_input = engine->getTensorIOMode(name) == nvinfer1::TensorIOMode::kINPUT;
+      (is_input ? inputs : outputs).push_back(name);
+    }
+    if (inputs.size() != 1 || outputs.size() != 1) return;
+    const char* name = inputs[0].c_str();
+    sample = type_of(engine->getTensorDataType(name)) == SWINIR_FLOAT32 ? sizeof(float) : 1;
+    for (std::int32_t i = 0; i < engine->getNbOptimizationProfiles(); ++i) {
+      using Selector = nvinfer1::OptProfileSelector;
+      profiles.push_back({shape_of(engine->getProfileShape(name, i, Selector::kMIN)),
+                          shape_of(engine->getProfileShape(name, i, Selector::kOPT)),
+                          shape_of(engine->getProfileShape(name, i, Selector::kMAX))});
+    }
+  }
+
+  void describe(swinir_backend_graph& graph) const {
+    graph.inputs = static_cast<std::int32_t>(inputs.size());
+    graph.outputs = static_cast<std::int32_t>(outputs.size());
+    std::snprintf(graph.library_version, sizeof graph.library_version, "%s", version.c_str());
+    std::snprintf(graph.device, sizeof graph.device, "%s", device.c_str());
+    if (inputs.size() != 1 || outputs.size() != 1 || profiles.empty()) return;
+    graph.input_type = type_of(engine->getTensorDataType(inputs[0].c_str()));
+    graph.output_type = type_of(engine->getTensorDataType(outputs[0].c_str()));
+    graph.input_rank = engine->getTensorShape(inputs[0].c_str()).nbDims;
+    const Shape sizes = swinir_plugin::fixed_sizes(profiles);
+    std::copy(sizes.begin(), sizes.end(), graph.shape);
+    if (sizes[1] >= 0 && sizes[2] >= 0 && sizes[3] >= 0) return;
+    // Of ranges of sides: what at least one profile takes in both directions.
+    const std::size_t height = graph.input_type == SWINIR_FLOAT32 ? 2 : 1;
+    graph.min_side = std::numeric_limits<std::int64_t>::max();
+    for (const Profile& profile : profiles) {
+      const std::int64_t least = std::max(profile.min[height], profile.min[height + 1]);
+      graph.min_side = std::min(graph.min_side, least);
+    }
+  }
+
+  std::string device;
+  int index;
+  Library library;
+  std::string version;
+  Cuda cuda;
+  Logger logger;
+  std::unique_ptr<nvinfer1::IRuntime> runtime;
+  std::unique_ptr<nvinfer1::ICudaEngine> engine;
+  std::vector<std::string> inputs, outputs;
+  std::vector<Profile> profiles;
+  std::size_t sample = 1;  // bytes
+};
+
+// One execution context, with a stream and buffers of its own.
+struct swinir_backend_session {
+  explicit swinir_backend_session(const swinir_backend_model& opened)
+      : model(opened), input(opened.cuda), output(opened.cuda) {
+    const CurrentDevice current(model.cuda, model.index);
+    context.reset(model.engine->createExecutionContext());
+    if (!context) {
+      fail(SWINIR_OUT_OF_MEMORY, kName, " gives no execution context, most likely for lack of ",
+           "memory on the GPU; the log says why.");
+    }
+    stream = model.cuda.create_stream();
+  }
+  ~swinir_backend_session() {
+    context.reset();
+    model.cuda.destroy_stream(stream);
+  }
+  swinir_backend_session(const swinir_backend_session&) = delete;
+  swinir_backend_session& operator=(const swinir_backend_session&) = delete;
+
+  void run(const void* from, const Shape& shape, void* to, const Shape& wanted) {
+    const Cuda& cuda = model.cuda;
+    const CurrentDevice current(cuda, model.index);
+    choose(shape);
+    const char* in = model.inputs[0].c_str();
+    const char* out = model.outputs[0].c_str();
+    nvinfer1::Dims dims{};
+    dims.nbDims = 4;
+    std::copy(shape.begin(), shape.end(), dims.d);
+    require(context->setInputShape(in, dims), "setInputShape");
+    if (shape_of(context->getTensorShape(out)) != wanted) {
+      fail(SWINIR_INVALID_MODEL,
+           "The engine gives another shape than its sidecar promises. Build "
+           "it again.");
+    }
+    const std::size_t in_bytes = bytes_of(shape, model.sample);
+    const std::size_t out_bytes = bytes_of(wanted, model.sample);
+    require(context->setTensorAddress(in, input.at_least(in_bytes)), "setTensorAddress");
+    require(context->setTensorAddress(out, output.at_least(out_bytes)), "setTensorAddress");
+    cuda.copy(input.at_least(0), from, in_bytes, cudaMemcpyHostToDevice, stream);
+    require(context->enqueueV3(stream), "enqueueV3");
+    cuda.copy(to, output.at_least(0), out_bytes, cudaMemcpyDeviceToHost, stream);
+    cuda.synchronize(stream);
+  }
+
+  void choose(const Shape& shape) {
+    const int best = swinir_plugin::choose_profile(model.profiles, shape);
+    if (best < 0) {
+      const Profile& first = model.profiles.front();
+      fail(SWINIR_INVALID_ARGUMENT, "The engine takes no input of ", shape[0], "x", shape[1], "x",
+           shape[2], "x", shape[3], "; its first profile reaches up to ", first.max[0], "x",
+           first.max[1], "x", first.max[2], "x", first.max[3],
+           ". Choose tile_px and batch accordingly.");
+    }
+    if (best == profile) return;
+    profile = -1;
+    require(context->setOptimizationProfileAsync(best, stream), "setOptimizationProfileAsync");
+    profile = best;
+  }
+
+  static void require(bool ok, const char* what) {
+    if (!ok) fail(SWINIR_INFERENCE_FAILED, kName, ": ", what, " failed; the log says why.");
+  }
+
+  const swinir_backend_model& model;
+  DeviceBuffer input, output;
+  cudaStream_t stream = nullptr;
+  std::unique_ptr<nvinfer1::IExecutionContext> context;
+  int profile = 0;  // what a new context has
+};
+
+namespace {
+
+swinir_status model_open(const swinir_backend_options* options, swinir_backend_model** model,
+                         swinir_backend_graph* graph, swinir_backend_message* message) {
+  return guarded(message, [=] {
+    auto opened = std::make_unique<swinir_backend_model>(*options);
+    opened->describe(*graph);
+    *model = opened.release();
+  });
+}
+
+void model_close(swinir_backend_model* model) { delete model; }
+
+swinir_status session_open(swinir_backend_model* model, swinir_backend_session** session,
+                           swinir_backend_message* message) {
+  return guarded(message, [=] { *session = new swinir_backend_session(*model); });
+}
+
+void session_close(swinir_backend_session* session) { delete session; }
+
+swinir_status session_run(swinir_backend_session* session, const void* input,
+                          const std::int64_t input_shape[4], void* output,
+                          const std::int64_t output_shape[4], swinir_backend_message* message) {
+  return guarded(message, [=] {
+    Shape in{}, out{};
+    std::copy_n(input_shape, 4, in.begin());
+    std::copy_n(output_shape, 4, out.begin());
+    session->run(input, in, output, out);
+  });
+}
+
+std::uint64_t session_bytes(const swinir_backend_session* session) {
+  const std::int64_t activations = session->model.engine->getDeviceMemorySizeV2();
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, activations)) +
+         session->input.bytes() + session->output.bytes();
+}
+
+constexpr swinir_backend kBackend = {SWINIR_BACKEND_ABI, kName,         model_open,  model_close,
+                                     session_open,       session_close, session_run, session_bytes};
+
+}  // namespace
+
+extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() { return &kBackend; }

@@ -1,0 +1,41 @@
+// TensorRT's plug-in as far as it goes without a GPU: what is missing, what does not fit.
+#include <cstring>
+
+#include "api.hpp"
+
+using namespace swinir_test;
+
+namespace {
+
+const char* const kSidecar = R"({"model": {"io": "tensor", "scale": 2, "in_chans": 3,
+  "window_size": 8, "schema_version": 1}, "flavour": "tensorrt", "plan_bytes": 6,
+  "schema_version": 1})";
+
+void expect(const std::string& path, const char* library, const char* device, swinir_status status,
+            const char* part) {
+  swinir_model_options options = SWINIR_MODEL_OPTIONS_INIT;
+  options.library = library;
+  options.device = device;
+  Model model;
+  CHECK_STATUS(open(path, options, model), status);
+  if (std::strstr(swinir_last_error(), part) == nullptr) {
+    std::cerr << "no '" << part << "' in '" << swinir_last_error() << "'" << std::endl;
+    std::exit(1);
+  }
+}
+
+}  // namespace
+
+int main() {
+  const Folder folder;
+  const std::string path = folder.file("x.engine", "a plan");
+  folder.file("x.engine.json", kSidecar);
+  expect(path, "/nowhere/libnvinfer.so.10", nullptr, SWINIR_BACKEND_MISSING, "Install TensorRT");
+  expect(path, "libm.so.6", nullptr, SWINIR_BACKEND_MISMATCH, "getInferLibVersion");
+  expect(path, SWINIR_TEST_OTHER_INFER, nullptr, SWINIR_BACKEND_MISMATCH, "major version");
+  expect(path, SWINIR_TEST_SAME_INFER, "gpu", SWINIR_INVALID_ARGUMENT, "cuda or cuda:N");
+  expect(path, SWINIR_TEST_SAME_INFER, "cuda:", SWINIR_INVALID_ARGUMENT, "cuda or cuda:N");
+  expect(path, SWINIR_TEST_SAME_INFER, "cuda:1x", SWINIR_INVALID_ARGUMENT, "cuda or cuda:N");
+  // No machine has so many GPUs; on one without a driver, that is what is said.
+  expect(path, SWINIR_TEST_SAME_INFER, "cuda:99", SWINIR_DEVICE_UNAVAILABLE, "GPU");
+}
