@@ -33,7 +33,11 @@ RECIPES: dict[str, Recipe] = {
         Recipe("any", _PLAIN, "correct and compact everywhere"),
         Recipe("ort", _PLAIN, "ONNX Runtime, which padded heads would slow down"),
         Recipe("openvino", (*_PLAIN, "align_heads"), "OpenVINO, which likes padded heads in bf16"),
-        Recipe("tensorrt", (*_PLAIN, "align_heads"), "TensorRT's fused attention"),
+        Recipe(
+            "tensorrt",
+            (*_PLAIN, "align_heads", "widen_stream", "make_token_major"),
+            "TensorRT's fused attention, with nothing re-laid around it",
+        ),
     )
 }
 """Name -> recipe. Which heads to pad: docs/architecture.md, 'One recipe a target'."""

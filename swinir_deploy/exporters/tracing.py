@@ -14,7 +14,7 @@ import io
 import itertools
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,7 +25,6 @@ from torch.export import Dim
 
 from swinir_deploy.network.precision import dtype_of
 from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
-from swinir_deploy.network.windows import image_to_windows, reorder
 
 __all__ = ["TracedUnit", "block_kind", "junction_kind", "trace_network"]
 
@@ -83,6 +82,8 @@ class _Sizes:
             config.embed_dim,
             config.window_size,
         )
+        self.stream_dim = self.dim + network.spare_channels
+        self.axes = network.layout.axes
         self.device = network.mean.device
         self.picture_dtype = network.mean.dtype
         self.shallow_dtype = dtype_of(network.conv_first)
@@ -101,8 +102,8 @@ class _Sizes:
         return self._image(self.dim, self.shallow_dtype)
 
     def stream(self) -> _Example:
-        """[B, embed_dim, H, W]."""
-        return self._image(self.dim, self.stream_dtype)
+        """[B, embed_dim + spare_channels, H, W]."""
+        return self._image(self.stream_dim, self.stream_dtype)
 
     def _image(self, channels: int, dtype: torch.dtype, fixed_side: int | None = None) -> _Example:
         height = fixed_side or self.window * _EXAMPLE_ROWS
@@ -113,15 +114,25 @@ class _Sizes:
         return example, {0: self.batch, 2: self.window * self.rows, 3: self.window * self.columns}
 
     def windows(self) -> _Example:
-        """[B, rows, columns, N, C]."""
-        shape = (_EXAMPLE_BATCH, _EXAMPLE_ROWS, _EXAMPLE_COLUMNS, self.window**2, self.dim)
-        example = self._zeros(shape, self.stream_dtype)
-        return example, {0: self.batch, 1: self.rows, 2: self.columns}
+        """[B, rows, columns, N, C], or these axes as the layout has them."""
+        shape, symbols = self._in_layout(self.axes)
+        return self._zeros((*shape, self.stream_dim), self.stream_dtype), symbols
 
     def order(self) -> _Example:
-        """int64 [rows, columns, N]."""
-        shape = (_EXAMPLE_ROWS, _EXAMPLE_COLUMNS, self.window**2)
-        return self._zeros(shape, torch.int64), {0: self.rows, 1: self.columns}
+        """int64, the axes of :meth:`windows` without batch and channels."""
+        shape, symbols = self._in_layout([axis for axis in self.axes if axis != "batch"])
+        return self._zeros(tuple(shape), torch.int64), symbols
+
+    def _in_layout(self, axes: Sequence[str]) -> tuple[list[int], dict[int, Dim]]:
+        sizes = {
+            "batch": _EXAMPLE_BATCH,
+            "rows": _EXAMPLE_ROWS,
+            "columns": _EXAMPLE_COLUMNS,
+            "tokens": self.window**2,
+        }
+        symbols = {"batch": self.batch, "rows": self.rows, "columns": self.columns}
+        dynamic = {place: symbols[axis] for place, axis in enumerate(axes) if axis in symbols}
+        return [sizes[axis] for axis in axes], dynamic
 
     def mask(self) -> _Example:
         """[rows, columns, N, N]."""
@@ -152,7 +163,7 @@ class _Entry(_Unit):
         return {"stream": sizes.stream()}
 
     def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
-        return (image_to_windows(arguments[0], network.config.window_size),)
+        return (network.layout.from_image(arguments[0], network.config.window_size),)
 
 
 class _Reorder(_Unit):
@@ -163,7 +174,7 @@ class _Reorder(_Unit):
 
     def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
         windows, order = arguments
-        return (reorder(windows, order),)
+        return (network.layout.reorder(windows, order),)
 
 
 class _Block(_Unit):

@@ -12,7 +12,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from swinir_deploy.network.parameters import linear_of, pad_dimension
 from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock, WindowAttention
+from swinir_deploy.network.token_major import make_token_major
+from swinir_deploy.network.widening import widen_stream
 
 __all__ = [
     "HEAD_DIM_MULTIPLE",
@@ -62,14 +65,14 @@ def align_heads(network: SwinIR, multiple: int = HEAD_DIM_MULTIPLE) -> None:
         if new == old:
             continue
         rows = (3, heads, old)
-        weight = _pad_dimension(attention.qkv.weight.reshape(*rows, -1), 2, new).flatten(0, 2)
+        weight = pad_dimension(attention.qkv.weight.reshape(*rows, -1), 2, new).flatten(0, 2)
         bias: Tensor | None = attention.qkv.bias
         if bias is not None:
-            bias = _pad_dimension(bias.reshape(rows), 2, new).flatten()
-        attention.qkv = _linear(weight, bias)
+            bias = pad_dimension(bias.reshape(rows), 2, new).flatten()
+        attention.qkv = linear_of(weight, bias)
         columns = attention.proj.weight.reshape(-1, heads, old)
-        attention.proj = _linear(
-            _pad_dimension(columns, 2, new).flatten(1), attention.proj.bias.clone()
+        attention.proj = linear_of(
+            pad_dimension(columns, 2, new).flatten(1), attention.proj.bias.clone()
         )
         attention.head_dim = new
 
@@ -116,6 +119,8 @@ REWRITES: dict[str, Callable[[SwinIR], None]] = {
     "fold_attention_scale": fold_attention_scale,
     "expand_position_bias": expand_position_bias,
     "align_heads": align_heads,
+    "widen_stream": widen_stream,
+    "make_token_major": make_token_major,
 }
 """Name -> rewrite, in the order in which they must be applied; what any network can have."""
 
@@ -142,19 +147,3 @@ def _attentions(network: SwinIR) -> Iterator[WindowAttention]:
 def _multiply(factor: float, *tensors: Tensor) -> None:
     for tensor in tensors:
         tensor *= factor
-
-
-def _pad_dimension(tensor: Tensor, dimension: int, size: int) -> Tensor:
-    padded_shape = list(tensor.shape)
-    padded_shape[dimension] = size
-    padded = tensor.new_zeros(padded_shape)
-    padded.narrow(dimension, 0, tensor.shape[dimension]).copy_(tensor)
-    return padded
-
-
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    layer.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.contiguous(), requires_grad=False)
-    return layer

@@ -27,12 +27,10 @@ from torch.nn import functional as F
 from swinir_deploy.errors import InputError
 from swinir_deploy.network.config import RGB_MEAN, SwinIRConfig
 from swinir_deploy.network.windows import (
-    image_to_windows,
+    WINDOW_MAJOR,
+    WindowLayout,
     relative_position_index,
-    reorder,
     shift_mask,
-    shift_order,
-    windows_to_image,
 )
 
 __all__ = ["RSTB", "Shift", "SwinIR", "SwinTransformerBlock", "WindowAttention"]
@@ -108,9 +106,13 @@ class WindowAttention(nn.Module):
             mask = mask.to(logits.dtype).reshape(windows, 1, count, count)
             masked = logits.reshape(-1, windows, heads, count, count) + mask
             logits = masked.reshape(-1, heads, count, count)
-        weights = torch.softmax(logits.to(_at_least_fp32(logits)), dim=-1).to(value.dtype)
-        attended = weights @ value
+        attended = self.softmax(logits).to(value.dtype) @ value
         return self.proj(attended.transpose(1, 2).reshape(-1, heads * head_dim))
+
+    @staticmethod
+    def softmax(logits: Tensor) -> Tensor:
+        """Over the last dimension, in FP32 at least."""
+        return torch.softmax(logits.to(_at_least_fp32(logits)), dim=-1)
 
 
 class Mlp(nn.Module):
@@ -157,6 +159,7 @@ class BasicLayer(nn.Module):
 
     def __init__(self, config: SwinIRConfig, depth: int, num_heads: int) -> None:
         super().__init__()
+        self.layout: WindowLayout = WINDOW_MAJOR
         self.blocks = nn.ModuleList(
             SwinTransformerBlock(config, num_heads, shifted=index % 2 == 1)
             for index in range(depth)
@@ -168,10 +171,11 @@ class BasicLayer(nn.Module):
         for module in self.blocks:
             block = cast(SwinTransformerBlock, module)
             if block.shifted != is_shifted:
-                windows = reorder(windows, shift.order if block.shifted else shift.inverse_order)
+                order = shift.order if block.shifted else shift.inverse_order
+                windows = self.layout.reorder(windows, order)
                 is_shifted = block.shifted
             windows = block(windows, shift.mask if block.shifted else None)
-        return reorder(windows, shift.inverse_order) if is_shifted else windows
+        return self.layout.reorder(windows, shift.inverse_order) if is_shifted else windows
 
 
 class RSTB(nn.Module):
@@ -180,17 +184,18 @@ class RSTB(nn.Module):
     def __init__(self, config: SwinIRConfig, depth: int, num_heads: int) -> None:
         super().__init__()
         self.window = config.window_size
+        self.layout: WindowLayout = WINDOW_MAJOR
         self.residual_group = BasicLayer(config, depth, num_heads)
         self.conv = _residual_convolution(config)
 
     def forward(self, stream: Tensor, shift: Shift) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        tokens = self.residual_group(image_to_windows(stream, self.window), shift)
+        tokens = self.residual_group(self.layout.from_image(stream, self.window), shift)
         return self.junction(tokens, stream)
 
     def junction(self, tokens: Tensor, stream: Tensor) -> Tensor:
         """What follows the blocks: [B, rows, columns, N, C] and [B, C, H, W] -> [B, C, H, W]."""
-        image = windows_to_image(tokens, self.window)
+        image = self.layout.to_image(tokens, self.window)
         return _typed(self.conv, image).to(stream.dtype) + stream
 
 
@@ -219,11 +224,17 @@ class SwinIR(nn.Module):
     mean: Tensor
     stream_dtype: torch.dtype | None
     """Of the deep-feature stream; None leaves it as it comes."""
+    layout: WindowLayout
+    """Of the tokens inside the RSTBs."""
+    spare_channels: int
+    """Of the stream, beyond ``config.embed_dim``; they hold the mean of the others."""
 
     def __init__(self, config: SwinIRConfig) -> None:
         super().__init__()
         self.config = config
         self.stream_dtype = None
+        self.layout = WINDOW_MAJOR
+        self.spare_channels = 0
         dim = config.embed_dim
         self.conv_first = _conv3x3(config.in_chans, dim)
         self.patch_embed = PatchEmbed(config)
@@ -325,19 +336,20 @@ class SwinIR(nn.Module):
 
         Returns:
             The picture without its mean and in ``img_range``; the shallow features; the
-            deep-feature stream [B, embed_dim, H, W]; what the shifted blocks share.
+            deep-feature stream [B, embed_dim + spare_channels, H, W]; what the shifted blocks
+            share.
         """
         centred = (image - self.mean) * self.config.img_range
         shallow = _typed(self.conv_first, centred)
         stream = self.patch_embed(shallow)
         if self.config.ape:
             stream = _sum(stream, self._absolute_positions(stream))
-        stream = stream.to(self.stream_dtype or stream.dtype)
+        stream = _with_spare(stream, self.spare_channels).to(self.stream_dtype or stream.dtype)
         window, half = self.config.window_size, self.config.shift_size
         rows, columns = image.shape[2] // window, image.shape[3] // window
         shift = Shift(
-            order=shift_order(rows, columns, window, half, stream),
-            inverse_order=shift_order(rows, columns, window, -half, stream),
+            order=self.layout.shift_order(rows, columns, window, half, stream),
+            inverse_order=self.layout.shift_order(rows, columns, window, -half, stream),
             mask=shift_mask(rows, columns, window, half, stream),
         )
         return centred, shallow, stream, shift
@@ -421,6 +433,14 @@ def _pixelshuffle_stages(upscale: int, feat: int) -> nn.Sequential:
 def _norm_channels(norm: nn.LayerNorm, image: Tensor) -> Tensor:
     """LayerNorm over the channels of [B, C, H, W]."""
     return _typed(norm, image.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _with_spare(stream: Tensor, spare: int) -> Tensor:
+    """[B, C, H, W] with the mean of the channels as ``spare`` further ones."""
+    if spare == 0:
+        return stream
+    mean = stream.mean(1, keepdim=True)
+    return torch.cat([stream, mean.expand(-1, spare, -1, -1)], dim=1)
 
 
 def _typed(module: nn.Module, tensor: Tensor) -> Tensor:

@@ -7,16 +7,22 @@ size, so that a traced graph serves every picture. A picture's tokens are kept i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 __all__ = [
     "MASKED_LOGIT",
+    "WINDOW_MAJOR",
+    "WindowLayout",
     "image_to_windows",
     "relative_position_index",
     "reorder",
     "shift_mask",
     "shift_order",
+    "shifted_neighbours",
     "windows_to_image",
 ]
 
@@ -50,22 +56,29 @@ def shift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) 
         int64 [rows, columns, window**2], a permutation of 0 .. rows * columns * window**2 - 1, on
         the device of ``like``.
     """
-    place = torch.arange(window, device=like.device) + shift
-    carry = (place >= window).to(torch.int64) - (place < 0).to(torch.int64)
-    inside = place - carry * window
-
-    def source(count: int) -> Tensor:
-        """[count, window]: the window that each place's token comes from, cyclically."""
-        neighbour = torch.arange(count, device=like.device)[:, None] + carry[None, :]
-        if shift > 0:
-            return torch.where(neighbour < count, neighbour, neighbour - count)
-        return torch.where(neighbour < 0, neighbour + count, neighbour)
-
+    row, inside = shifted_neighbours(rows, window, shift, like)
+    column, _ = shifted_neighbours(columns, window, shift, like)
     area = window * window
-    row_part = source(rows) * (area * columns) + inside * window
-    column_part = source(columns) * area + inside
+    row_part = row * (area * columns) + inside * window
+    column_part = column * area + inside
     order = row_part[:, None, :, None] + column_part[None, :, None, :]
     return order.reshape(rows, columns, area)
+
+
+def shifted_neighbours(count: int, window: int, shift: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Along one side of the picture: where the tokens of ``count`` shifted windows come from.
+
+    Returns:
+        The window, int64 [count, window], counted cyclically, and the place in it, int64 [window].
+    """
+    place = torch.arange(window, device=like.device) + shift
+    carry = (place >= window).to(torch.int64) - (place < 0).to(torch.int64)
+    neighbour = torch.arange(count, device=like.device)[:, None] + carry[None, :]
+    if shift > 0:
+        source = torch.where(neighbour < count, neighbour, neighbour - count)
+    else:
+        source = torch.where(neighbour < 0, neighbour + count, neighbour)
+    return source, place - carry * window
 
 
 def reorder(windows: Tensor, order: Tensor) -> Tensor:
@@ -102,6 +115,36 @@ def shift_mask(rows: int, columns: int, window: int, shift: int, like: Tensor) -
     apart = label[:, :, :, None] != label[:, :, None, :]
     # In FP32 up to here, so that constants of a half precision need no folding in a graph.
     return (apart.to(torch.float32) * MASKED_LOGIT).to(like.dtype)
+
+
+@dataclass(frozen=True)
+class WindowLayout:
+    """How a picture's tokens lie in memory while they are in windows; channels come last.
+
+    Attributes:
+        axes: ``batch``, ``rows``, ``columns`` and ``tokens`` in their order. An order of
+            :attr:`shift_order` has the same axes without ``batch``.
+        from_image: as :func:`image_to_windows`.
+        to_image: as :func:`windows_to_image`.
+        shift_order: as :func:`shift_order`.
+        reorder: as :func:`reorder`.
+    """
+
+    axes: tuple[str, str, str, str]
+    from_image: Callable[[Tensor, int], Tensor]
+    to_image: Callable[[Tensor, int], Tensor]
+    shift_order: Callable[[int, int, int, int, Tensor], Tensor]
+    reorder: Callable[[Tensor, Tensor], Tensor]
+
+
+WINDOW_MAJOR = WindowLayout(
+    axes=("batch", "rows", "columns", "tokens"),
+    from_image=image_to_windows,
+    to_image=windows_to_image,
+    shift_order=shift_order,
+    reorder=reorder,
+)
+"""[batch, rows, columns, tokens, channels]: the tokens of a window lie together."""
 
 
 def relative_position_index(window: int) -> Tensor:

@@ -73,7 +73,13 @@ def test_the_function_stays(
 
 @pytest.mark.parametrize("qkv_bias", [True, False])
 @pytest.mark.parametrize(
-    "order", [order for n in (2, 3) for order in itertools.permutations(REWRITES, n)]
+    "order",
+    [
+        order
+        for n in (2, 3)
+        for order in itertools.permutations(REWRITES, n)
+        if "make_token_major" not in order[:-1]  # it ends the rewriting of attentions
+    ],
 )
 def test_every_order(order: tuple[str, ...], qkv_bias: bool) -> None:
     network, picture, wanted = networks(config_with_heads(10, qkv_bias=qkv_bias))

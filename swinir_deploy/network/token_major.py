@@ -1,0 +1,128 @@
+"""Windows with their tokens outermost, and the attention that TensorRT runs on them as they are.
+
+TensorRT's fused attention wants queries, keys and values as three tensors of one kind: token of
+the window first, then windows and heads, then channels. If the whole stream lies in that order and
+the three projections have no bias, it computes them as one batched product that the attention
+reads in place; no kernel re-lays anything (docs/tensorrt.md has the figures).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from swinir_deploy.network.parameters import linear_of
+from swinir_deploy.network.swinir import RSTB, BasicLayer, SwinIR, WindowAttention
+from swinir_deploy.network.windows import WindowLayout, shifted_neighbours
+
+__all__ = ["TOKEN_MAJOR", "TokenMajorAttention", "make_token_major"]
+
+
+def image_to_tokens(image: Tensor, window: int) -> Tensor:
+    """[B, C, H, W] -> [window**2, rows, columns, B, C]."""
+    batch, channels, height, width = image.shape
+    rows, columns = height // window, width // window
+    tiles = image.reshape(batch, channels, rows, window, columns, window)
+    return tiles.permute(3, 5, 2, 4, 0, 1).reshape(window**2, rows, columns, batch, channels)
+
+
+def tokens_to_image(tokens: Tensor, window: int) -> Tensor:
+    """The inverse of :func:`image_to_tokens`."""
+    _, rows, columns, batch, channels = tokens.shape
+    tiles = tokens.reshape(window, window, rows, columns, batch, channels)
+    return tiles.permute(4, 5, 2, 0, 3, 1).reshape(batch, channels, rows * window, columns * window)
+
+
+def shift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
+    """As :func:`swinir_deploy.network.windows.shift_order`, int64 [window**2, rows, columns]."""
+    row, inside = shifted_neighbours(rows, window, shift, like)
+    column, _ = shifted_neighbours(columns, window, shift, like)
+    row_part = row * columns + inside * (window * rows * columns)
+    column_part = column + inside * (rows * columns)
+    order = row_part.t()[:, None, :, None] + column_part.t()[None, :, None, :]
+    return order.reshape(window * window, rows, columns)
+
+
+def reorder(tokens: Tensor, order: Tensor) -> Tensor:
+    """Gather the tokens [N, rows, columns, B, C] of all pictures in the same order."""
+    batch, channels = tokens.shape[3:]
+    places = tokens.reshape(-1, batch, channels)
+    return places.index_select(0, order.flatten()).reshape(tokens.shape)
+
+
+TOKEN_MAJOR = WindowLayout(
+    axes=("tokens", "rows", "columns", "batch"),
+    from_image=image_to_tokens,
+    to_image=tokens_to_image,
+    shift_order=shift_order,
+    reorder=reorder,
+)
+"""[tokens, rows, columns, batch, channels]."""
+
+
+class TokenMajorAttention(WindowAttention):
+    """A :class:`WindowAttention` for tokens in this order, with three projections."""
+
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+
+    def __init__(self, attention: WindowAttention) -> None:
+        """Take over the weights of ``attention``, whatever was rewritten before."""
+        nn.Module.__init__(self)
+        self.num_heads, self.head_dim = attention.num_heads, attention.head_dim
+        self.scale = attention.scale
+        weights = attention.qkv.weight.chunk(3)
+        biases = (None,) * 3 if attention.qkv.bias is None else attention.qkv.bias.chunk(3)
+        self.query, self.key, self.value = map(linear_of, weights, biases)
+        self.proj = attention.proj
+        self.relative_position_bias_table = attention.relative_position_bias_table
+        index, bias = attention.relative_position_index, attention.position_bias
+        self.register_buffer("relative_position_index", index, persistent=False)
+        self.register_buffer("position_bias", bias, persistent=False)
+
+    def forward(self, tokens: Tensor, tokens_per_window: int, mask: Tensor | None) -> Tensor:
+        """Attend inside each window; arguments as of :class:`WindowAttention`.
+
+        Args:
+            tokens: [T, C]; the tokens of a window are T / N apart.
+            tokens_per_window: N.
+            mask: None, or [rows, columns, N, N] to be added to the logits.
+
+        Returns:
+            [T, C].
+        """
+        heads, head_dim, count = self.num_heads, self.head_dim, tokens_per_window
+        tokens = tokens.to(self.query.weight.dtype)
+
+        def by_window_and_head(projected: Tensor) -> Tensor:
+            """[T, heads * d] -> [windows * B * heads, N, d]."""
+            return projected.reshape(count, -1, head_dim).transpose(0, 1)
+
+        query = by_window_and_head(self.query(tokens))
+        if self.scale != 1.0:
+            query = query * self.scale
+        key = by_window_and_head(self.key(tokens))
+        value = by_window_and_head(self.value(tokens))
+        logits = query @ key.transpose(-2, -1)
+        logits = logits.reshape(-1, heads, count, count) + self.expanded_position_bias()
+        if mask is not None:
+            windows = mask.shape[0] * mask.shape[1]
+            mask = mask.to(logits.dtype).reshape(windows, 1, count, count)
+            logits = logits.reshape(windows, -1, count, count) + mask
+        attended = self.softmax(logits.reshape(-1, count, count)).to(value.dtype) @ value
+        return self.proj(attended.transpose(0, 1).reshape(-1, heads * head_dim))
+
+
+@torch.no_grad()
+def make_token_major(network: SwinIR) -> None:
+    """Keep the tokens in this order through the whole network, with attentions made for it.
+
+    The last of all rewrites: the others know packed projections only.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, (SwinIR, RSTB, BasicLayer)):
+            module.layout = TOKEN_MAJOR
+        for name, child in list(module.named_children()):
+            if isinstance(child, WindowAttention) and not isinstance(child, TokenMajorAttention):
+                setattr(module, name, TokenMajorAttention(child))
