@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 __all__ = [
+    "NOT_IN_OLD_VERSIONS",
     "ONLY_IN",
     "Builder",
     "IBuilderConfig",
@@ -366,5 +367,11 @@ ONLY_IN: dict[str, frozenset[str]] = {
     "CudaGraphStrategy.WHOLE_GRAPH_CAPTURE": frozenset({"rtx"}),
     "IBuilderConfig.num_compute_capabilities": frozenset({"rtx"}),
     "IBuilderConfig.set_compute_capability": frozenset({"rtx"}),
+    "ICudaEngine.create_runtime_config": frozenset({"rtx"}),
+    "IRuntimeCache": frozenset({"rtx"}),
+    "IRuntimeConfig": frozenset({"rtx"}),
 }
 """Class or member -> the flavours that have it, where not all do."""
+
+NOT_IN_OLD_VERSIONS = frozenset({"HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY"})
+"""Members that the code looks for with ``hasattr`` before it uses them."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from swinir_deploy.engine_files import ShapeProfile
-from swinir_deploy.errors import ArtifactError, CheckFailedError, DeviceMemoryError
+from swinir_deploy.errors import ArtifactError, CheckFailedError, DeviceMemoryError, UsageError
 from swinir_deploy.exporters.tensorrt.options import BuildOptions
 from swinir_deploy.exporters.tensorrt.progress import BuildProgress, interruptible, make_monitor
 from swinir_deploy.exporters.tensorrt.source import SourceModel
@@ -157,6 +157,11 @@ class _Session:
         if options.strip_weights:
             config.set_flag(api.BuilderFlag.STRIP_PLAN)
         if options.compat == "same-cc":
+            if not hasattr(api.HardwareCompatibilityLevel, "SAME_COMPUTE_CAPABILITY"):
+                raise UsageError(
+                    f"{self.library} does not know --compat same-cc; newer versions do. Update "
+                    "it, or leave --compat out."
+                )
             level = api.HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY
             config.hardware_compatibility_level = level
         elif options.compat == "ampere+":

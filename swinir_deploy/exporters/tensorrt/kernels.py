@@ -42,8 +42,8 @@ _BYTES = {
 _MOVING = {"Resh", "Tran", "Slic", "Move", "Conc", "Gath", "Repl", "Pad", "Etc"}
 """Operations that compute nothing."""
 
-_HOST_LAYERS = {"shape_call", "ShapeHostToDevice"}
-"""Layers that handle a few sizes, not activations."""
+_HOST_LAYERS = {"shape_call", "ShapeHostToDevice", "signal", "wait"}
+"""Layers that handle a few sizes or events between streams, not activations."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ class Kernel:
             return "convolution"
         if self.layer_type in ("gemm", "matmul", "runtime_fusion") or "Fc" in operations:
             return "matmul"
-        if "Mean" in operations or "Sqrt" in operations:
+        normalizes = any("LayerNormalization" in node for node in self.onnx_nodes)
+        if normalizes or "Mean" in operations or "Sqrt" in operations:
             return "normalization"
         if self.layer_type == "cast" or ("Cast" in operations and operations <= _MOVING | {"Cast"}):
             return "cast"
