@@ -10,23 +10,29 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
+from swinir_deploy.artifact import Precision
+from swinir_deploy.calibration.preparation import prepare_precision
 from swinir_deploy.errors import (
     BackendUnavailableError,
     InferenceError,
     UsageError,
 )
 from swinir_deploy.loading import LoadedModel, load_model
+from swinir_deploy.network.precision import DTYPES, deployed_network
+from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
 
 __all__ = ["TorchRuntime"]
 
 
 class TorchRuntime(Runtime):
-    """A :class:`~swinir_deploy.network.SwinIR` in eval mode and FP32.
+    """A :class:`~swinir_deploy.network.SwinIR` in eval mode.
 
     Args:
         model: a checkpoint, a catalogue id, or what :func:`swinir_deploy.load_model` gave.
         device: ``cpu`` (default), ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``fp32`` (default), ``fp16`` or ``bf16``: of weights and activations, typed and
+            rescaled as an export is (docs/precision.md). For GPUs: a CPU is slower with it.
         threads: of one operator on the CPU, for the whole process; None leaves it to torch.
         compile: let ``torch.compile`` make kernels for it; the first run of a shape takes long.
         img_range: as in :func:`swinir_deploy.load_model`.
@@ -34,7 +40,7 @@ class TorchRuntime(Runtime):
 
     Raises:
         BackendUnavailableError: torch has no such device here.
-        UsageError: torch knows no such device.
+        UsageError: torch knows no such device, or there is no such precision.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class TorchRuntime(Runtime):
         model: str | os.PathLike[str] | LoadedModel,
         device: str | None = None,
         *,
+        precision: Precision = "fp32",
         threads: int | None = None,
         compile: bool = False,  # noqa: A002 - torch's own name for it
         img_range: float | None = None,
@@ -51,6 +58,11 @@ class TorchRuntime(Runtime):
         self._offline = offline
         self._img_range = img_range
         self._compile = compile
+        if precision not in DTYPES:
+            raise UsageError(
+                f"No precision {precision!r} for torch; there are {', '.join(DTYPES)}."
+            )
+        self._precision = precision
         self._device = _device(device or "cpu")
         if threads is not None:
             if threads < 1:
@@ -65,7 +77,7 @@ class TorchRuntime(Runtime):
             else load_model(self._model, img_range=self._img_range, offline=self._offline)
         )
         config = loaded.config
-        network = loaded.network.to(self._device).eval()
+        network = self._typed(loaded).to(self._device).eval()
         # Sizes are symbols from the first trace on: a picture of another size compiles nothing.
         self._network = torch.compile(network, dynamic=True) if self._compile else network
         side = config.img_size if config.ape else None
@@ -76,7 +88,7 @@ class TorchRuntime(Runtime):
             scale=config.upscale,
             in_chans=config.in_chans,
             window_size=config.window_size,
-            precision="fp32",
+            precision=self._precision,
             min_side_px=config.min_side,
             height=side,
             width=side,
@@ -85,6 +97,12 @@ class TorchRuntime(Runtime):
             source_sha256=loaded.source_sha256,
             config=config.to_dict(),
         )
+
+    def _typed(self, loaded: LoadedModel) -> SwinIR:
+        if self._precision == "fp32":
+            return loaded.network
+        plan = prepare_precision(loaded, self._precision).plan
+        return deployed_network(loaded.network, plan=plan)
 
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         if not batch.flags.writeable:
