@@ -68,6 +68,7 @@ def command(
     backend: str | None,
     device: str | None,
     provider: str | None,
+    provider_options: dict[str, str] | None,
     threads: int | None,
     tile: int | None,
     self_ensemble: bool,
@@ -102,7 +103,7 @@ def command(
         offline=out.offline,
         progress=lambda line: out.say(f"Measuring {line}"),
         **given(task=asked.task, noise=asked.noise, quality=asked.quality),
-        **given(provider=provider, threads=threads),
+        **given(provider=provider, provider_options=provider_options, threads=threads),
     )
     for note in report.notes:
         out.note(note)

@@ -14,6 +14,7 @@ import click
 from swinir_deploy.cli.output import Output
 
 __all__ = [
+    "KeyValueType",
     "ModelRequest",
     "NearChoice",
     "ShapeType",
@@ -27,8 +28,9 @@ __all__ = [
 if TYPE_CHECKING:
     _Choice = click.Choice[str]
     _Shape = click.ParamType[tuple[int, int]]
+    _Pair = click.ParamType[tuple[str, str]]
 else:  # before click 8.2 they take no type argument
-    _Choice, _Shape = click.Choice, click.ParamType
+    _Choice, _Shape, _Pair = click.Choice, click.ParamType, click.ParamType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -107,6 +109,23 @@ class ShapeType(_Shape):
         return int(sides[1]), int(sides[2])
 
 
+class KeyValueType(_Pair):
+    """``KEY=VALUE``: gives both as text."""
+
+    name = "KEY=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """The text before and after the first ``=``."""
+        if isinstance(value, tuple):
+            return value
+        key, sign, rest = value.partition("=")
+        if not sign or not key.strip():
+            self.fail(f"{value!r} is not KEY=VALUE.", param, ctx)
+        return key.strip(), rest.strip()
+
+
 def _together(options: Iterable[Callable[[Function], Function]]) -> Callable[[Function], Function]:
     """One decorator from several, in the order of the help text."""
     found = list(options)
@@ -180,17 +199,29 @@ def model_options(function: Function) -> Function:
 
 
 def runtime_options(function: Function) -> Function:
-    """``--backend --device --provider --threads``."""
+    """``--backend --device --provider --provider-option --threads``."""
     return _together(
         [
             click.option(
                 "--backend",
                 metavar="NAME",
-                help="ort or openvino (ONNX files), torch (checkpoints); the model decides.",
+                help="ort or openvino (ONNX files), trt or trt-rtx (engines), torch "
+                "(checkpoints); the model decides.",
             ),
             click.option("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, gpu, ..."),
             click.option(
-                "--provider", metavar="NAME", help="Execution provider of ort, such as cuda."
+                "--provider",
+                metavar="NAME",
+                help="Execution provider of ort: cpu, cuda, tensorrt, nv-tensorrt-rtx.",
+            ),
+            click.option(
+                "--provider-option",
+                "provider_options",
+                type=KeyValueType(),
+                multiple=True,
+                metavar="KEY=VALUE",
+                callback=lambda _context, _option, pairs: dict(pairs) or None,
+                help="Passed on to it, such as trt_engine_cache_enable=1; can be given again.",
             ),
             click.option(
                 "--threads", type=click.IntRange(1), metavar="N", help="Of one operator on the CPU."

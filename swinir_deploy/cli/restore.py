@@ -118,6 +118,7 @@ def command(
     backend: str | None,
     device: str | None,
     provider: str | None,
+    provider_options: dict[str, str] | None,
     threads: int | None,
     tile: int | None,
     overlap: int | None,
@@ -146,7 +147,7 @@ def command(
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
     watch = Stopwatch()
-    options = given(provider=provider, threads=threads)
+    options = given(provider=provider, provider_options=provider_options, threads=threads)
     with open_runtime(selection.local(out), backend, device, **options) as runtime:
         restorer = Restorer(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)

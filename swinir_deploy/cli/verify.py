@@ -97,6 +97,7 @@ def command(
     backend: str | None,
     device: str | None,
     provider: str | None,
+    provider_options: dict[str, str] | None,
     threads: int | None,
     shapes: tuple[tuple[int, int], ...],
     pictures: tuple[str, ...],
@@ -116,6 +117,7 @@ def command(
     watch = Stopwatch()
     if layers:
         _refuse("with --layers", backend=backend, device=device, threads=threads, min_psnr=min_psnr)
+        _refuse("with --layers", provider_option=provider_options)
         if against is not None:
             _refuse("with --against", model=model, key=key, img_range=img_range)
         wishes = given(
@@ -144,7 +146,7 @@ def command(
         shapes=shapes or None,
         pictures=pictures or None,
         limit=asked,
-        **given(provider=provider, threads=threads),
+        **given(provider=provider, provider_options=provider_options, threads=threads),
     )
     out.say(_table(report))
     document = {**report.to_dict(), "seconds": watch.seconds}
