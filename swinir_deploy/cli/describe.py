@@ -71,7 +71,7 @@ class OnnxFile:
             ("task", f"{meta.task or 'unknown'} x{meta.scale}, {channels}"),
             ("io", "NCHW float32, 0..1" if meta.io == "tensor" else "NHWC uint8, 0..255"),
             ("window", f"{meta.window_size} px"),
-            ("precision", _precision(meta)),
+            ("precision", precision_text(meta)),
             ("made for", f"{meta.target}, shape {meta.shape}"),
             ("sha256", f"{meta.source_sha256} (of the checkpoint)"),
             ("parity", _parity(meta.parity)),
@@ -209,7 +209,7 @@ def _damaged(source: Path, reason: object) -> ArtifactError:
     )
 
 
-def _precision(meta: ArtifactMetadata) -> str:
+def precision_text(meta: ArtifactMetadata) -> str:
     """Such as ``fp16, stream times 2**-7, 13 pictures at least 68.8 dB from fp32``."""
     parts: list[str] = [meta.precision]
     if meta.residual_scale_log2:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swinir_deploy.cli.describe import precision_text
 from swinir_deploy.cli.options import (
     ModelRequest,
     NearChoice,
@@ -28,6 +29,7 @@ Examples:
   swinir-deploy export --task sr --scale 4
   swinir-deploy export --model medium-sr-x4 --for ort -o medium.onnx
   swinir-deploy export --model finetuned.pth --io image --shape 1x3x256x256
+  swinir-deploy export --model medium-sr-x4 --precision fp16 --for tensorrt
 """
 
 
@@ -68,7 +70,12 @@ Examples:
     metavar="DIR",
     help="Pictures to measure the network with, for half precision.  [default: built-in ones]",
 )
-@click.option("--opset", type=int, metavar="N", help="ONNX operator set, 17 to 23.  [default: 20]")
+@click.option(
+    "--opset",
+    type=int,
+    metavar="N",
+    help="ONNX operator set, 17 to 23.  [default: 20; 22 for bf16]",
+)
 @click.option(
     "--img-range",
     type=float,
@@ -93,7 +100,8 @@ def command(
     """Export a model to an ONNX file.
 
     The file is compared with the PyTorch network at several shapes before it gets its name; a
-    difference beyond the limit fails the command, and nothing is written.
+    difference beyond the limit fails the command, and nothing is written. In half precision it
+    must also prove itself on photographs and on hostile pictures (docs/precision.md).
     """
     name = select_model(request, out, "export --task sr --scale 4").checkpoint
     if output is not None:
@@ -139,9 +147,10 @@ def _document(report: ExportReport) -> dict[str, Any]:
 def _line(report: ExportReport) -> str:
     metadata, count = report.metadata, len(report.checks)
     unit = " levels" if metadata.io == "image" else ""
+    precision = f"{precision_text(metadata)}, " if metadata.precision != "fp32" else ""
     return (
         f"Exported {metadata.model_id} -> {report.path} ({size_text(report.size_bytes)}, "
-        f"{report.nodes} nodes, opset {metadata.opset}, worst difference "
+        f"{report.nodes} nodes, opset {metadata.opset}, {precision}worst difference "
         f"{report.worst.comparison.max_abs:.1e}{unit} over {count} "
         f"shape{'s' if count > 1 else ''}) in {report.seconds:.1f} s"
     )
