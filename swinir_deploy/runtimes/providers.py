@@ -104,8 +104,8 @@ def find_provider(name: str) -> Provider:
     near = difflib.get_close_matches(wanted, known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise BackendUnavailableError(
-        f"This onnxruntime {onnxruntime.__version__} has no {name}; there are "
-        f"{', '.join(known)}.{hint}"
+        f"This onnxruntime {onnxruntime.__version__} has no {name}; it has {', '.join(builtin)}. "
+        f"--provider takes one of them, or {', '.join(PROVIDERS)}.{hint}"
     )
 
 

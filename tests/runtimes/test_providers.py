@@ -69,7 +69,7 @@ def test_a_provider_has_several_names(name: str) -> None:
         ("tensorrt", r"no TensorrtExecutionProvider.*ort-gpu"),
         ("nv-tensorrt-rtx", r"no NvTensorRTRTXExecutionProvider.*ort-rtx"),
         ("tensorrtt", "Did you mean 'tensorrt'"),
-        ("Warp", "has no Warp; there are cpu, cuda, tensorrt, nv-tensorrt-rtx"),
+        ("Warp", "has no Warp; it has CPUExec.* or cpu, cuda, tensorrt, nv-tensorrt-rtx"),
     ],
 )
 def test_a_provider_that_is_not_there_says_what_to_install(
