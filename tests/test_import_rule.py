@@ -15,7 +15,7 @@ PACKAGE = Path(swinir_deploy.__file__).parent
 
 LAYERS = [
     {"cli", "__main__"},
-    {"demo"},
+    {"demo", "bundling"},
     {"evaluation"},
     {"imaging"},
     {"runtimes", "exporters"},

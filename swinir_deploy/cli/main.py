@@ -23,6 +23,7 @@ COMMANDS = {
     "info": "Say what a checkpoint, an ONNX file or a model of the catalogue is.",
     "export": "Export a model to an ONNX file that has been checked.",
     "build": "Build a TensorRT engine from an exported model.",
+    "bundle": "Write a folder to ship with a C or C++ program.",
     "inspect": "Compile a model without a GPU and say what came out.",
     "restore": "Restore a picture, or a folder of pictures.",
     "verify": "Compare an exported model with the network it came from.",
@@ -36,6 +37,7 @@ COMMANDS = {
 _OTHER_NAMES = {
     "bench": ("benchmark", "time", "perf"),
     "build": ("compile", "engine", "tensorrt", "trt", "trtexec"),
+    "bundle": ("pack", "package", "ship", "embed"),
     "cache": ("engines",),
     "eval": ("evaluate", "measure", "psnr", "score"),
     "export": ("convert", "onnx"),
