@@ -361,8 +361,10 @@ def rebuild_command(metadata: EngineMetadata, engine: str | os.PathLike[str]) ->
     words = ["swinir-deploy", "build", metadata.onnx_name, "--target", metadata.target]
     for profile in metadata.profiles:
         for name in ("min", "opt", "max"):
-            sizes = "x".join(map(str, getattr(profile, name)))
-            words += [f"--{name}-shape", sizes]
+            shape = getattr(profile, name)
+            if metadata.model.io == "image":  # the option takes NxCxHxW for every layout
+                shape = (shape[0], shape[3], shape[1], shape[2])
+            words += [f"--{name}-shape", "x".join(map(str, shape))]
     options = metadata.options
     if metadata.compat != "none":
         words += ["--compat", metadata.compat]

@@ -267,6 +267,12 @@ def test_the_rebuild_command_says_everything_that_was_asked_for() -> None:
     assert words[-2:] == ["-o", "my folder/x4.engine"]
 
 
+def test_the_rebuild_command_names_the_channels_second_for_images_too() -> None:
+    profile = ShapeProfile((1, 64, 96, 3), (2, 64, 96, 3), (4, 64, 96, 3))
+    image = replace(METADATA, model=replace(MODEL, io="image"), profiles=(profile,))
+    assert "--max-shape 4x3x64x96" in rebuild_command(image, "x4.engine")
+
+
 def test_a_profile_knows_its_shapes() -> None:
     profile = ShapeProfile((1, 3, 64, 64), (1, 3, 128, 128), (4, 3, 256, 256))
     assert profile.contains((2, 3, 64, 256))
