@@ -82,7 +82,7 @@ typedef void (*swinir_log_callback)(void* user_data, int32_t level, const char* 
 typedef struct swinir_model_options {
   size_t struct_size;
   const char* backend;     /* "ort", "openvino", ...; NULL: "ort" for ONNX files, "tensorrt" or
- "tensorrt_rtx" for engines */
+                              "tensorrt_rtx" for engines */
   const char* device;      /* "cpu", "cuda", "cuda:1", what the back end knows; NULL: its default */
   const char* library;     /* path of the back end's own library; NULL: the loader's search */
   const char* plugin_dir;  /* folder with libswinir_<backend>.so; NULL: beside this library, in

@@ -3,7 +3,8 @@
 // The file's name says what the graph is like, such as x.tensor.-1x3x-1x64.onnx or
 // x.image.4x3x8x16.onnx (batch, channels, height, width; -1: any). The option
 // `device` says how to behave: "memory:N" (none for sides above N pixels, or for batches), "nan",
-// "fails", "unknown-status", "throws", "no-device", "two-inputs", "log".
+// "fails", "unknown-status", "throws", "no-device", "two-inputs", "min-side", "log".
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -25,6 +26,8 @@ struct swinir_backend_session {
 };
 
 namespace {
+
+constexpr std::int64_t kMinSide = 40;
 
 // "x.image.4x3x8x16.onnx": image or tensor, then batch, channels, height, width.
 bool parse_name(const char* path, swinir_backend_graph& graph, bool& is_image) {
@@ -56,6 +59,7 @@ swinir_status model_open(const swinir_backend_options* options, swinir_backend_m
     }
     if (behaviour == "no-device") fail(SWINIR_DEVICE_UNAVAILABLE, "There is no such device.");
     if (behaviour == "two-inputs") graph->inputs = 2;
+    if (behaviour == "min-side") graph->min_side = kMinSide;
     if (behaviour == "log") options->log(options->log_data, SWINIR_LOG_WARNING, "opened");
     std::strcpy(graph->library_version, "7.8.9");
     std::strcpy(graph->device, "fake");
@@ -95,6 +99,9 @@ swinir_status session_run(swinir_backend_session* session, const void* input,
     const bool is_image = session->model.is_image;
     const std::int64_t height = in[is_image ? 1 : 2], width = in[is_image ? 2 : 3];
     const std::int64_t scale = out[is_image ? 1 : 2] / height;
+    if (behaviour == "min-side" && std::min(height, width) < kMinSide) {
+      fail(SWINIR_INTERNAL, "The side is ", std::min(height, width), ".");
+    }
     if (behaviour == "fails") fail(SWINIR_INFERENCE_FAILED, "It does not work today.");
     if (behaviour == "throws") throw std::runtime_error("a defect");
     if (behaviour.rfind("memory:", 0) == 0 &&

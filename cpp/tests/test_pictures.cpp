@@ -255,6 +255,29 @@ void tensors() {
   }
 }
 
+// An engine whose profile begins at 40 pixels: smaller pictures are padded, tiles are no smaller.
+void smallest_sides() {
+  const Model model = fake_model(usual_properties(), "min-side");
+  swinir_model_info info = SWINIR_MODEL_INFO_INIT;
+  CHECK_STATUS(swinir_model_get_info(model.get(), &info), SWINIR_OK);
+  CHECK_EQUAL(info.min_side_px, 40);
+  std::int64_t output[4];
+  const std::int64_t fits[] = {1, 3, 40, 40}, too_small[] = {1, 3, 39, 40};
+  CHECK_STATUS(swinir_model_output_shape(model.get(), fits, output), SWINIR_OK);
+  CHECK_STATUS(swinir_model_output_shape(model.get(), too_small, output), SWINIR_INVALID_ARGUMENT);
+  swinir_session_options options = SWINIR_SESSION_OPTIONS_INIT;
+  options.tile_px = 16;
+  const Session session = session_of(model, &options);
+  for (const std::int32_t width : {1, 30, 100}) {
+    std::vector<std::uint8_t> in = noise(static_cast<std::size_t>(width) * 50 * 3);
+    std::vector<std::uint8_t> out(in.size() * 4);
+    const swinir_picture input = picture(in.data(), width, 50);
+    const swinir_picture restored = picture(out.data(), 2 * width, 100);
+    CHECK_STATUS(swinir_session_restore(session.get(), &input, &restored), SWINIR_OK);
+    CHECK_EQUAL(out.back(), in.back());
+  }
+}
+
 void log_line(void* lines, std::int32_t level, const char* message) {
   CHECK_EQUAL(level, SWINIR_LOG_WARNING);
   static_cast<std::vector<std::string>*>(lines)->push_back(message);
@@ -300,6 +323,7 @@ int main() {
   colour_becomes_luma();
   transparency();
   memory_runs_out();
+  smallest_sides();
   tensors();
   info_and_log();
 }
