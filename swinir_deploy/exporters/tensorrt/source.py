@@ -62,8 +62,8 @@ class SourceModel:
             return None
         return (
             f"{self.path.name} is FP32, and TensorRT computes in the precision of the graph: the "
-            "attention will not be fused, and the engine takes twice the memory. For speed, "
-            "export it with --precision fp16."
+            "attention will not be fused, and the activations take three to four times the memory "
+            "of FP16. For speed, export it with --precision fp16."
         )
 
 
