@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
@@ -128,10 +130,14 @@ def start_from(model: SwinIR, path: Path) -> None:
     Every parameter of the same name and shape is copied. What differs in shape is reduced: the
     sub-pixels of a head for another scale become averages of those that they cover, the position
     biases of a larger window lose the distances that a smaller one does not have, and three
-    channels become one by sum (what reads a picture) or mean (what writes one). A last
-    convolution that the other network does not have starts small.
+    channels become one by sum (what reads a picture) or mean (what writes one). Weights for bytes
+    become weights for 0..1 again (:func:`unit_range`). A last convolution that the other network
+    does not have starts small.
     """
     trained, own = load_file(path), model.state_dict()
+    with safe_open(path, "pt") as opened:
+        config = SwinIRConfig.from_dict(json.loads(opened.metadata()["config"]))
+    unit_range(config, trained, 1 / config.img_range)
     if not model.config.upsampler:
         own["conv_last.weight"].mul_(0.1)
         own["conv_last.bias"].zero_()

@@ -29,7 +29,7 @@ Examples:
 )
 @common_options
 def command(out: Output, output: str) -> None:
-    """Export the built-in model, restore a picture with it, compare and time it.
+    """Export a built-in model, restore a picture with it, compare and time it.
 
     Needs no network.
     """

@@ -30,7 +30,7 @@ COMMANDS = {
     "eval": "Measure a model by the paper's protocol.",
     "bench": "Time models and back ends against each other.",
     "cache": "List or remove the engines that were built.",
-    "demo": "Export, restore, compare and time the built-in model.",
+    "demo": "Export, restore, compare and time a built-in model.",
 }
 """Name -> summary, so that ``--help`` need not import any command."""
 
@@ -174,7 +174,7 @@ def _is_descriptor_1(stream: Any) -> bool:
 def program() -> None:
     """SwinIR from a checkpoint to production: checked ONNX files and a fast runtime.
 
-    Super-resolution, denoising and JPEG artefact removal. The built-in model works offline;
+    Super-resolution, denoising and JPEG artefact removal. The built-in models work offline;
     official ones are downloaded when they are first used.
     """
 

@@ -141,4 +141,4 @@ def _tiny_note(card: ModelCard) -> str:
         and (other.gray, other.real, other.builtin) == (card.gray, card.real, False)
     ]
     named = f" The official ones are larger and better: --model {' or '.join(others)}."
-    return f"Using {card.id}, the tiny built-in model.{named if others else ''}"
+    return f"Using {card.id}, a tiny built-in model.{named if others else ''}"

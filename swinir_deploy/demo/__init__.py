@@ -151,7 +151,7 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
     log(f"   input       {low_resolution}")
     log(f"   restored    {restored_path}")
     log(f"   comparison  {sheet}  (bicubic, restored, original)")
-    log(f"{DEMO_MODEL} is the tiny built-in model; 'swinir-deploy models' lists the official ones.")
+    log(f"{DEMO_MODEL} is a tiny built-in model; 'swinir-deploy models' lists the official ones.")
     return DemoReport(
         export=exported,
         low_resolution=low_resolution,

@@ -33,7 +33,7 @@ def check_size(source: Path, width: int, height: int, max_pixels: int | None) ->
         raise PictureError(
             f"Cannot read {source}: {width}x{height} is {width * height:,} pixels; the limit is "
             f"{max_pixels:,}, against files that claim absurd sizes. If the file is to be "
-            "trusted, raise the limit (max_pixels)."
+            "trusted, raise the limit (max_pixels, --max-pixels)."
         )
 
 

@@ -40,8 +40,11 @@ def test_models_lists_the_whole_catalogue(swinir: Program) -> None:
 
 def test_models_can_be_filtered(swinir: Program) -> None:
     found = swinir("models", "--task", "denoise", "--gray", "--json").document["models"]
-    assert [entry["noise"] for entry in found] == [15, 25, 50]
-    assert all(entry["gray"] and entry["state"] == "remote" for entry in found)
+    assert [(entry["size"], entry["noise"], entry["state"]) for entry in found] == [
+        ("tiny", 25, "built in"),
+        *(("medium", noise, "remote") for noise in (15, 25, 50)),
+    ]
+    assert all(entry["gray"] for entry in found)
 
 
 def test_models_knows_what_is_here(swinir: Program, tmp_path: Path) -> None:
@@ -50,7 +53,8 @@ def test_models_knows_what_is_here(swinir: Program, tmp_path: Path) -> None:
     (tmp_path / "cache" / card.file).touch()
     found = swinir("models", "--local", "--json").document["models"]
     states = {entry["id"]: entry["state"] for entry in found}
-    built_in = {"tiny-sr-x2", "tiny-sr-x3", "tiny-sr-x4"}
+    built_in = {card.id for card in load_catalog().all() if card.builtin}
+    assert len(built_in) == 7
     assert states == {**dict.fromkeys(built_in, "built in"), "light-sr-x2": "downloaded"}
 
 

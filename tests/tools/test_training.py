@@ -20,6 +20,7 @@ import training_tasks  # noqa: E402
 from training_network import TrainingForward  # noqa: E402
 from training_tasks import TASKS, Task  # noqa: E402
 
+from swinir_deploy import load_catalog  # noqa: E402
 from swinir_deploy.network import SwinIR  # noqa: E402
 
 TASK = TASKS["tiny-sr-x4"]
@@ -50,6 +51,16 @@ def test_the_training_forward_is_the_networks(name):
         torch.testing.assert_close(
             TrainingForward(model, config, side)(image), expected, atol=1e-4, rtol=1e-4
         )
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_is_what_the_catalogue_says(name):
+    card, task = load_catalog().get(name), TASKS[name]
+    protocol = task.protocol
+    assert (card.task, card.gray, card.scale) == (protocol.task, protocol.gray, protocol.scale)
+    assert (card.noise, card.quality) == (protocol.noise, protocol.quality)
+    ours = dataclasses.replace(task.config((4, 4)), img_size=card.config.img_size)
+    assert ours == card.config
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -184,3 +195,16 @@ def test_weights_for_bytes_are_the_same_function(tmp_path):
     with torch.no_grad():
         image = torch.rand(1, 3, 14, 21)
         torch.testing.assert_close(saved(image), model(image), atol=1e-5, rtol=1e-5)
+
+
+def test_weights_for_bytes_are_taken_over_as_the_same_function(tmp_path):
+    torch.manual_seed(0)
+    config = TASKS["tiny-jpeg-color-40"].config((2,))
+    model = SwinIR(dataclasses.replace(config, img_range=1.0)).eval()
+    path = tmp_path / "model.safetensors"
+    train.save_weights(path, config, dict(model.named_parameters()))
+    again = SwinIR(dataclasses.replace(config, img_range=1.0)).eval()
+    training_tasks.start_from(again, path)
+    with torch.no_grad():
+        image = torch.rand(1, 3, 14, 21)
+        torch.testing.assert_close(again(image), model(image), atol=1e-5, rtol=1e-5)
