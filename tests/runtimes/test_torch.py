@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,10 @@ def test_a_precision_that_is_none_is_refused(models: dict[str, Path]) -> None:
 
 @pytest.mark.slow
 def test_a_compiled_network_gives_the_official_output(
-    models: dict[str, Path], official: nn.Module
+    models: dict[str, Path], official: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Traced as for a GPU, and then run as it is: making kernels for a CPU takes minutes.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     with open_runtime(models["torch"], compile=True) as runtime:
         for shape in [(1, 3, 16, 24), (2, 3, 19, 13)]:
             picture = sample_picture(*shape)
