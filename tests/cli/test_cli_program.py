@@ -40,11 +40,17 @@ def test_help_lists_commands_and_exit_codes(swinir: Program) -> None:
     assert swinir("--version").stdout == f"swinir-deploy {__version__}\n"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_a_command(swinir: Program, name: str) -> None:
-    text = swinir(name, "--help").stdout
-    for option in ("--json", "--quiet", "--offline", "--debug", "--output"):
+@pytest.mark.parametrize("name", [*(c for c in COMMANDS if c != "cache"), "cache ls", "cache rm"])
+def test_options_of_every_command(swinir: Program, name: str) -> None:
+    text = swinir(*name.split(), "--help").stdout
+    for option in ("--json", "--quiet", "--offline", "--debug"):
         assert option in text
+    assert ("--output" in text) == (not name.startswith("cache")), "caches have nothing to write"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_of_a_command(swinir: Program, name: str) -> None:
+    text = swinir(name, "--help").stdout
     assert f"swinir-deploy {name}" in text.split("Examples:")[1]
 
 
