@@ -8,6 +8,7 @@ import pytest
 from cli_runs import run_process
 from PIL import Image
 
+from swinir_deploy import extras
 from swinir_deploy.errors import BackendUnavailableError
 from swinir_deploy.extras import explain_import_error, require
 
@@ -84,7 +85,8 @@ def test_other_import_errors_are_not_explained() -> None:
     assert explain_import_error(ImportError("no name")) is None
 
 
-def test_require() -> None:
+def test_require(monkeypatch: pytest.MonkeyPatch) -> None:
     require("export", "This test")
+    monkeypatch.setattr(extras, "_is_importable", lambda name: name != "tensorrt_rtx")
     with pytest.raises(BackendUnavailableError, match=r"This test needs .*tensorrt_rtx"):
         require("trt-rtx", "This test")
