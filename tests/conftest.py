@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,9 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def _is_named(config: pytest.Config) -> bool:
     named = [Path(config.invocation_params.dir, arg.partition("::")[0]) for arg in config.args]
     return any(GPU_SUITE in (path.resolve(), *path.resolve().parents) for path in named)
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and the processes
+    # that they start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
