@@ -78,7 +78,8 @@ def pictures_of_folder(folder: str | os.PathLike[str], config: SwinIRConfig) -> 
     Of more than :data:`MAX_PICTURES` pictures as many are taken, evenly spaced by name.
 
     Returns:
-        Pictures of at most :data:`MAX_SIDE` pixels a side, not degraded.
+        Pictures of at most :data:`MAX_SIDE` pixels a side, not degraded; small ones are repeated
+        up to a window.
 
     Raises:
         InputError: no such folder, or no picture in it.
@@ -95,7 +96,8 @@ def pictures_of_folder(folder: str | os.PathLike[str], config: SwinIRConfig) -> 
         )
     step = max(1, len(paths) / MAX_PICTURES)
     chosen = [paths[int(i * step)] for i in range(min(len(paths), MAX_PICTURES))]
-    return [NamedPicture(path.name, _values(_middle(path, config))) for path in chosen]
+    pictures = [NamedPicture(path.name, _values(_middle(path, config))) for path in chosen]
+    return [_at_least_a_window(picture, config.window_size) for picture in pictures]
 
 
 def hostile_pictures(config: SwinIRConfig, side_px: int) -> list[NamedPicture]:
@@ -150,11 +152,20 @@ def _middle(path: Path, config: SwinIRConfig) -> NDArray[np.uint8]:
             width, height = (min(side, MAX_SIDE) for side in image.size)
             left, top = (image.width - width) // 2, (image.height - height) // 2
             middle = image.crop((left, top, left + width, top + height))
+            if middle.mode.startswith("I"):  # 16 bits, which convert() would clip to white
+                levels = np.asarray(middle).astype(np.int64).clip(0, 65535) >> 8
+                middle = Image.fromarray(levels.astype(np.uint8))
             return np.asarray(middle.convert(_mode(config)))
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
         raise PictureError(
             f"{path} cannot be read ({error}). Take it out of the folder, or repair it."
         ) from error
+
+
+def _at_least_a_window(picture: NamedPicture, window: int) -> NamedPicture:
+    height, width = picture.values.shape[2:]
+    repeats = (1, 1, -(-window // height), -(-window // width))
+    return NamedPicture(picture.name, np.tile(picture.values, repeats))
 
 
 def _values(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
+from swinir_deploy.errors import CheckFailedError
+
 __all__ = ["ROUNDED_TYPES", "round_every_result"]
 
 ROUNDED_TYPES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
@@ -26,9 +28,18 @@ def round_every_result(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Returns:
         The same interface. To be run without graph optimisations, which would take the casts out.
+
+    Raises:
+        CheckFailedError: a value has no type, so that it would stay unrounded.
     """
     typed = ir.from_proto(onnx.shape_inference.infer_shapes(model))
     graph = typed.graph
+    untyped = [value.name for node in graph for value in node.outputs if value.dtype is None]
+    if untyped:
+        raise CheckFailedError(
+            f"The types of {len(untyped)} values cannot be inferred, such as {untyped[0]!r}; half "
+            "precision cannot be proved for this graph."
+        )
     for node in list(graph):
         if node.op_type in _OWN_TYPES:
             continue

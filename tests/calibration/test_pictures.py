@@ -148,3 +148,20 @@ def test_fit(side: int) -> None:
     assert np.isin(fitted.values, values).all()
     if side == 24:
         assert np.array_equal(fitted.values, values[:, :, 8:32, 20:44])
+
+
+def test_sixteen_bits_are_not_clipped_to_white(tmp_path: Path) -> None:
+    levels = np.full((20, 30), 1000 * 257 // 4, np.uint16)
+    levels[:, 15:] = 65535
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    (picture,) = pictures_of_folder(tmp_path, load_catalog().get("tiny-sr-x4").config)
+    assert picture.values.shape == (1, 3, 20, 30)
+    np.testing.assert_allclose(picture.values[0, :, :, 0], 64250 / 65535, atol=1 / 255)
+    np.testing.assert_array_equal(picture.values[0, :, :, 15:], 1.0)
+
+
+def test_a_picture_below_a_window_is_repeated(tmp_path: Path) -> None:
+    Image.new("RGB", (1, 3), (255, 0, 51)).save(tmp_path / "dot.png")
+    (picture,) = pictures_of_folder(tmp_path, load_catalog().get("tiny-sr-x4").config)
+    assert picture.values.shape == (1, 3, 9, 8)
+    np.testing.assert_allclose(picture.values[0, :, 4, 4], [1.0, 0.0, 0.2])

@@ -11,6 +11,7 @@ import onnx.parser
 import pytest
 from exported import SMALL, network_of, shared_typed_traces
 
+from swinir_deploy.errors import CheckFailedError
 from swinir_deploy.exporters.check import open_session
 from swinir_deploy.exporters.onnx import build_graph
 from swinir_deploy.exporters.recipes import get_recipe
@@ -95,3 +96,13 @@ def test_no_arithmetic_is_left_in_half(precision: str, opset: int) -> None:
     halves = {v.name for v in typed.value_info if v.type.tensor_type.elem_type == half}
     results = sum(name in halves for node in typed.node for name in node.output)
     assert sum(types[n.output[0]] == half for n in graph.node if n.op_type == "Cast") == results
+
+
+def test_a_value_without_a_type_is_refused() -> None:
+    """It would stay unrounded, and the proof would be weaker than it says."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 20, "foreign" : 1]>
+        graph (float16[4] x) => (float16[4] y) { z = foreign.Something(x) y = Add(x, x) }"""
+    )
+    with pytest.raises(CheckFailedError, match="'z'"):
+        round_every_result(model)
