@@ -1,4 +1,4 @@
-"""The GPU that is here, asked through cuda-python, which needs neither torch nor a compiler."""
+"""The GPUs that are here, asked and chosen by cuda-python, without torch or a compiler."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 
-__all__ = ["Gpu", "find_gpu"]
+__all__ = ["Gpu", "choose_gpu", "find_gpu"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,22 @@ def find_gpu(index: int = 0) -> Gpu:
         capability=f"{properties.major}.{properties.minor}",
         memory_bytes=int(properties.totalGlobalMem),
     )
+
+
+def choose_gpu(gpu: Gpu) -> None:
+    """Make it the calling thread's device; a new thread begins with device 0.
+
+    Raises:
+        BackendUnavailableError: CUDA refuses it.
+    """
+    from cuda.bindings import runtime
+
+    (status,) = runtime.cudaSetDevice(gpu.index)
+    if status != runtime.cudaError_t.cudaSuccess:
+        raise BackendUnavailableError(
+            f"CUDA cannot use GPU {gpu.index}, {gpu.name} ({status.name}). Run nvidia-smi to see "
+            "whether another process holds it, or name another one with --device."
+        )
 
 
 def _toolkit_version(runtime: object) -> str:

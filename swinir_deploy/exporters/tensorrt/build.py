@@ -138,6 +138,7 @@ def build_engine(
                     library,
                     profiles,
                     checked,
+                    gpu=gpu,
                     progress=progress,
                     messages=messages,
                     down_to="info",

@@ -13,6 +13,7 @@ from swinir_deploy.exporters.tensorrt.options import BuildOptions
 from swinir_deploy.exporters.tensorrt.progress import BuildProgress, interruptible, make_monitor
 from swinir_deploy.exporters.tensorrt.source import SourceModel
 from swinir_deploy.exporters.tensorrt.targets import Target
+from swinir_deploy.gpu import Gpu, choose_gpu
 from swinir_deploy.tensorrt_api import (
     Buffer,
     Builder,
@@ -53,6 +54,7 @@ def compile_model(
     profiles: Sequence[ShapeProfile],
     options: BuildOptions,
     *,
+    gpu: Gpu | None = None,
     progress: bool | None = None,
     messages: list[Message] | None = None,
     down_to: Severity = "warning",
@@ -66,6 +68,7 @@ def compile_model(
         library: of the target's flavour.
         profiles: the shapes that the engine shall take.
         options: of the builder.
+        gpu: to build on; None where none is needed.
         progress: show a bar; None shows one where stderr is a terminal.
         messages: filled with what the library logs, also when the compilation fails.
         down_to: the least severe messages that are kept; ``verbose`` also asks for the list of
@@ -76,7 +79,10 @@ def compile_model(
         ArtifactError: the parser does not understand the graph; the node is named.
         CheckFailedError: the library cannot build it; its errors are in the message.
         DeviceMemoryError: memory ran out.
+        BackendUnavailableError: the GPU cannot be used.
     """
+    if gpu is not None:
+        choose_gpu(gpu)
     collected = messages if messages is not None else []
     with library.collecting(down_to) as heard:
         session = _Session(library, BuildProgress(progress))
@@ -86,10 +92,7 @@ def compile_model(
             if down_to == "verbose":
                 session.config.profiling_verbosity = library.api.ProfilingVerbosity.DETAILED
             started = time.perf_counter()
-            plan = interruptible(
-                lambda: session.builder.build_serialized_network(session.network, session.config),
-                session.progress.stop,
-            )
+            plan = interruptible(lambda: session.build(gpu), session.progress.stop)
             seconds = time.perf_counter() - started
             if plan is None:
                 raise _build_error(source, library, heard)
@@ -156,6 +159,9 @@ class _Session:
             config.builder_optimization_level = options.opt_level
         if options.strip_weights:
             config.set_flag(api.BuilderFlag.STRIP_PLAN)
+            # The same weights come back. A plan for any weights (REFIT) may lose a bias, as the
+            # release notes of 11.3 say.
+            config.set_flag(api.BuilderFlag.REFIT_IDENTICAL)
         if options.compat == "same-cc":
             if not hasattr(api.HardwareCompatibilityLevel, "SAME_COMPUTE_CAPABILITY"):
                 raise UsageError(
@@ -181,6 +187,12 @@ class _Session:
             if not config.set_timing_cache(self.timing_cache, False) and timing_cache:
                 self.timing_cache = config.create_timing_cache(b"")  # that one was of another GPU
                 config.set_timing_cache(self.timing_cache, False)
+
+    def build(self, gpu: Gpu | None) -> IHostMemory | None:
+        """The plan, built in the calling thread, whose current device may be another GPU."""
+        if gpu is not None:
+            choose_gpu(gpu)
+        return self.builder.build_serialized_network(self.network, self.config)
 
     def _choose_gpus(self, target: Target) -> None:
         known = self.library.api.ComputeCapability
