@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def require_fit(
     gpu: Gpu,
     onnx: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Refuse an engine that was built for something else than what is here.
+    """Refuse an engine without weights, or for something else than what is here.
 
     Args:
         path: of the engine.
@@ -53,6 +54,14 @@ def require_fit(
     Raises:
         ArtifactError: the parts that differ, and the command that builds it again.
     """
+    if metadata.options.get("strip_weights"):
+        whole = replace(metadata, options={**metadata.options, "strip_weights": False})
+        raise ArtifactError(
+            f"{path} was built with --strip-weights: without its weights it computes nothing of "
+            f"use. Refit it first with those of {metadata.onnx_name} (OnnxParserRefitter of "
+            "TensorRT) and describe the result with strip_weights false, or build it with its "
+            f"weights: {rebuild_command(whole, path)}"
+        )
     try:
         source = None if onnx is None else sha256_of(onnx)
     except OSError as error:

@@ -159,6 +159,15 @@ def test_an_engine_that_does_not_fit_says_what_differs_and_how_to_build_it(
     assert not fake_tensorrt.Runtime.opened
 
 
+def test_an_engine_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"--strip-weights.*Refit it first") as error:
+        open_runtime(engine_file(tmp_path, options={"strip_weights": True}))
+    _, _, command = str(error.value).partition("swinir-deploy build")
+    assert "small.onnx" in command
+    assert "--strip-weights" not in command
+    assert not fake_tensorrt.Runtime.opened
+
+
 def test_an_engine_of_another_model_is_refused(tmp_path: Path) -> None:
     onnx = tmp_path / "other.onnx"
     onnx.write_bytes(b"another model")
