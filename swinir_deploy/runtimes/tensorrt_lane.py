@@ -226,8 +226,10 @@ class _Context:
         unknown = native.infer_shapes()
         self._require(not unknown, f"tell the shape of {', '.join(unknown)}")
         if not self._engine.owns_activations:
+            needed = native.update_device_memory_size_for_shapes()
+            self._require(needed > 0, f"tell what memory an input of {list(shape)} takes")
             # At least one unit of alignment, so that there is an address to give.
-            self.activation_bytes = max(256, native.update_device_memory_size_for_shapes())
+            self.activation_bytes = max(256, needed)
             self._memory = None
         self._shape = shape
 

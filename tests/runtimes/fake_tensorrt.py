@@ -102,7 +102,7 @@ class IExecutionContext:
 
     def update_device_memory_size_for_shapes(self) -> int:
         assert self._shape is not None, "input shapes come first"
-        return self._needed()
+        return 0 if self._engine.fails == "memory" else self._needed()
 
     def set_device_memory(self, memory: int, size: int) -> None:
         assert not self._owns_memory

@@ -360,7 +360,11 @@ def test_rtx_is_left_to_capture_by_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("fails", "message"),
-    [("profile", "could not choose profile 1"), ("execute", r"could not run .*small\.engine")],
+    [
+        ("profile", "could not choose profile 1"),
+        ("memory", r"could not tell what memory an input of \[1, 3, 8, 8\] takes"),
+        ("execute", r"could not run .*small\.engine"),
+    ],
 )
 def test_a_refusal_of_the_library_is_an_error(tmp_path: Path, fails: str, message: str) -> None:
     path = engine_file(tmp_path, (TILE, WIDE), fails=fails)
