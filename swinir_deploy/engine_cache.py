@@ -8,6 +8,7 @@ past its limit, the entries that were not used for the longest time go.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import time
@@ -25,7 +26,7 @@ from swinir_deploy.engine_files import (
     sidecar_path,
     write_engine,
 )
-from swinir_deploy.errors import InputError, SwinIRDeployError, UsageError
+from swinir_deploy.errors import ArtifactError, InputError, SwinIRDeployError, UsageError
 from swinir_deploy.locking import file_lock
 
 __all__ = ["DEFAULT_LIMIT_GB", "LIMIT_VARIABLE", "CacheEntry", "EngineCache"]
@@ -37,6 +38,8 @@ DEFAULT_LIMIT_GB = 10.0
 
 _STALE_S = 24 * 3600.0
 """Age of a half-written file that no living process can still be writing."""
+
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 _log = logging.getLogger(__name__)
 
@@ -83,11 +86,21 @@ class EngineCache:
         path = self._path(key)
         try:
             read_engine_metadata(path, check_hash=True)
-        except SwinIRDeployError:
+        except (SwinIRDeployError, OSError):  # OSError: another process removes it meanwhile
             return None
         with contextlib.suppress(OSError):  # a cache that is read-only can still be used
             os.utime(path)
         return path
+
+    def load(self, key: str) -> tuple[bytes, EngineMetadata] | None:
+        """Plan and metadata with this key, marked as used now; None without a whole engine."""
+        path = self.get(key)
+        if path is None:
+            return None
+        try:
+            return path.read_bytes(), read_engine_metadata(path)
+        except (ArtifactError, OSError):  # removed by another process meanwhile
+            return None
 
     def put(self, key: str, plan: Any, metadata: EngineMetadata) -> None:
         """Keep an engine, and let others go where the limit asks for it.
@@ -107,18 +120,23 @@ class EngineCache:
     def lock(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the key for the time of the block, so that an engine is built once.
 
+        A cache that may only be read is used without a lock: nothing can be kept in it.
+
         Raises:
-            InputError: the folder cannot be made or written.
+            InputError: the folder cannot be made or used.
         """
         locks = self.folder / "locks"
-        try:
-            locks.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"Cannot use the engine cache {self.folder}: {error.strerror}. Set "
-                f"{CACHE_VARIABLE} to a folder that may be written to, or give --no-cache."
-            ) from error
-        with file_lock(locks / f"{key}.lock", on_wait):
+        with contextlib.ExitStack() as held:
+            try:
+                locks.mkdir(parents=True, exist_ok=True)
+                held.enter_context(file_lock(locks / f"{key}.lock", on_wait))
+            except OSError as error:
+                if error.errno not in _READ_ONLY or not self.folder.is_dir():
+                    raise InputError(
+                        f"Cannot use the engine cache {self.folder}: {error.strerror}. Set "
+                        f"{CACHE_VARIABLE} to a folder that may be written to, or give --no-cache."
+                    ) from error
+                _log.info("The engine cache %s may only be read.", self.folder)
             yield
 
     def entries(self) -> list[CacheEntry]:
@@ -127,11 +145,11 @@ class EngineCache:
         for path in self.folder.glob(f"*{ENGINE_SUFFIX}"):
             if path.name.startswith("."):
                 continue
-            try:
-                metadata = read_engine_metadata(path)
-            except SwinIRDeployError:
-                metadata = None
             with contextlib.suppress(OSError):  # removed by another process meanwhile
+                try:
+                    metadata = read_engine_metadata(path)
+                except SwinIRDeployError:
+                    metadata = None
                 status, sidecar = path.stat(), sidecar_path(path)
                 size = status.st_size + (sidecar.stat().st_size if sidecar.exists() else 0)
                 found.append(CacheEntry(path.stem, path, size, status.st_mtime, metadata))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import time
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 from test_engine_files import METADATA, PLAN
 
+from swinir_deploy import engine_cache, engine_files
 from swinir_deploy.engine_cache import LIMIT_VARIABLE, EngineCache
 from swinir_deploy.engine_files import sidecar_path
 from swinir_deploy.errors import InputError, UsageError
+from swinir_deploy.hashing import sha256_of
 
 KEYS = ["a" * 64, "b" * 64, "c" * 64]
 
@@ -49,6 +52,46 @@ def test_a_damaged_entry_is_no_hit(tmp_path: Path) -> None:
     assert cache.get(KEYS[0]) is None
     assert cache.get(KEYS[1]) is None
     assert {e.key: e.metadata is None for e in cache.entries()}[KEYS[1]]
+
+
+def test_an_engine_that_goes_while_it_is_read_is_no_hit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process shrinks the cache between any two steps of a read."""
+    cache = filled(tmp_path)
+    found = cache.load(KEYS[2])
+    assert found is not None
+    assert found[0] == PLAN
+    assert found[1].onnx_name == METADATA.onnx_name
+
+    def hash_of_what_is_gone(path: Path) -> str:
+        EngineCache._remove(path)
+        return sha256_of(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_files, "sha256_of", hash_of_what_is_gone)
+        assert cache.load(KEYS[0]) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "utime", lambda path: EngineCache._remove(path))
+        assert cache.load(KEYS[1]) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "utime", lambda path: sidecar_path(path).unlink())
+        assert cache.load(KEYS[2]) is None
+
+
+def test_an_engine_that_goes_while_all_are_listed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, is_file = filled(tmp_path), Path.is_file
+
+    def gone_after_the_look(path: Path) -> bool:
+        there = is_file(path)
+        if path.name == f"{KEYS[1]}.engine.json":
+            path.with_suffix("").unlink()
+        return there
+
+    monkeypatch.setattr(Path, "is_file", gone_after_the_look)
+    assert keys(cache) == [KEYS[2], KEYS[0]]
 
 
 def test_the_longest_unused_go_first(tmp_path: Path) -> None:
@@ -108,6 +151,25 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--no-cache"), cache.lock(KEYS[0]):
         pass
     cache.put(KEYS[0], PLAN, METADATA)  # says so in the log, and goes on
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_cache_that_may_only_be_read_gives_its_engines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    cache = filled(tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(engine_cache, "file_lock", refuse)
+    with cache.lock(KEYS[0]):
+        assert cache.load(KEYS[0]) is not None
+    with pytest.raises(RuntimeError, match="of the build"), cache.lock(KEYS[0]):
+        raise RuntimeError("of the build")
+    number = errno.ENOSPC
+    with pytest.raises(InputError, match="--no-cache"), cache.lock(KEYS[0]):
+        pass
 
 
 def build_once(folder: str, queue: multiprocessing.Queue[bool]) -> None:

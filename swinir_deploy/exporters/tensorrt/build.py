@@ -18,7 +18,6 @@ from swinir_deploy.engine_cache import EngineCache
 from swinir_deploy.engine_files import (
     ENGINE_SUFFIX,
     EngineMetadata,
-    read_engine_metadata,
     write_engine,
 )
 from swinir_deploy.errors import UsageError
@@ -124,10 +123,10 @@ def build_engine(
     log: Path | None = None
 
     with _locked(cache, key, on_wait):
-        found = cache.get(key) if cache is not None else None
+        found = cache.load(key) if cache is not None else None
         if found is not None:
-            kept = replace(read_engine_metadata(found), onnx_name=source.path.name)
-            metadata = write_engine(path, found.read_bytes(), kept)
+            plan, kept = found
+            metadata = write_engine(path, plan, replace(kept, onnx_name=source.path.name))
         else:
             messages: list[Message] = []
             timing_key = _timing_key(library, gpu) if gpu and cache else ""
