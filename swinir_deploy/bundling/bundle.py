@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -93,8 +94,8 @@ def make_bundle(
     Args:
         model: an exported ``.onnx`` file, or an ``.engine`` with its sidecar beside it.
         folder: to make; it must not exist, or be empty.
-        target: a name from :data:`TARGETS`; None is ``ort`` for ONNX, and for an engine the
-            library that built it.
+        target: a name from :data:`TARGETS`; None is ``ort`` for ONNX (``openvino`` for BF16 and
+            for a graph exported for it), and for an engine the library that built it.
 
     Raises:
         UsageError: no such target, or it does not open such a file.
@@ -103,15 +104,20 @@ def make_bundle(
         BackendUnavailableError: onnxruntime, which opens the ONNX file once, is not installed.
     """
     source, goal = Path(model), Path(folder)
+    if target is not None and target not in TARGETS:
+        raise UsageError(f"No target {target!r}; there are {', '.join(TARGETS)}.")
     metadata, built_for = _read(source)
     chosen = target or built_for
-    if chosen not in TARGETS:
-        raise UsageError(f"No target {chosen!r}; there are {', '.join(TARGETS)}.")
     fits = chosen == built_for or {chosen, built_for} <= {"ort", "openvino"}
     if not fits:
         raise UsageError(
             f"{source} is for {built_for}, not for {chosen}, which opens {TARGETS[chosen].suffix} "
             "files of its own. Export or build the model for that target first."
+        )
+    if chosen == "ort" and metadata.precision == "bf16":
+        raise UsageError(
+            f"{source} computes in BF16, for which ONNX Runtime has no kernels on a CPU. Take "
+            "--target openvino, or export it with --precision fp32 or fp16."
         )
     if goal.exists() and (not goal.is_dir() or any(goal.iterdir())):
         raise InputError(f"Cannot write {goal}: it is there and not empty. Give a new name.")
@@ -138,9 +144,27 @@ def _read(source: Path) -> tuple[ArtifactMetadata, str]:
             f"{source} is no .onnx and no .engine file. Export the model first: "
             "swinir-deploy export --help"
         )
+    metadata = _onnx_metadata(source)
+    prefers_openvino = metadata.target == "openvino" or metadata.precision == "bf16"
+    return metadata, "openvino" if prefers_openvino else "ort"
+
+
+def _onnx_metadata(source: Path) -> ArtifactMetadata:
+    """Opens the file once, if ONNX Runtime can: what is shipped should be whole."""
+    metadata = None
+    if source.is_file() and find_spec("onnx") is not None:
+        import onnx
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+        with suppress(DecodeError):
+            model = onnx.load(source, load_external_data=False)
+            props = {entry.key: entry.value for entry in model.metadata_props}
+            metadata = ArtifactMetadata.from_props(props, str(source))
+    if metadata is not None and metadata.precision == "bf16":
+        return metadata
     with open_runtime(source, "ort") as runtime:
         spec = runtime.spec
-    metadata = ArtifactMetadata(
+    return metadata or ArtifactMetadata(
         spec.io,
         spec.scale,
         spec.in_chans,
@@ -148,8 +172,8 @@ def _read(source: Path) -> tuple[ArtifactMetadata, str]:
         spec.precision,
         model_id=spec.model_id,
         source_sha256=spec.source_sha256,
+        target=spec.target,
     )
-    return metadata, "ort"
 
 
 def _fill(whole: Path, source: Path, metadata: ArtifactMetadata, target: str) -> tuple[str, ...]:
@@ -183,6 +207,11 @@ def _fill(whole: Path, source: Path, metadata: ArtifactMetadata, target: str) ->
     for template in sorted((_HERE / "templates").iterdir()):
         text = Template(template.read_text(encoding="utf-8")).substitute(facts)
         (whole / template.name).write_text(text, encoding="utf-8")
+    if source.suffix.lower() == ".onnx" and metadata.target == "tensorrt":
+        notes += (
+            f"{source.name} was exported for TensorRT and is slower elsewhere: export it with "
+            f"--for {target}, or build an engine of it and bundle that.",
+        )
     return notes
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import onnx
 import pytest
 from cli_runs import Program
 
@@ -53,6 +54,34 @@ def test_everything_is_there_and_the_checksums_are_right(swinir: Program, onnx_f
     assert "Apache License" in (folder / "LICENSES/libswinir.txt").read_text()
     assert document["target"] == "ort"
     assert not list(Path("deep").glob(".*")), "the temporary folder is gone"
+
+
+def relabelled(source: Path, path: Path, **changes: str) -> Path:
+    model = onnx.load(source)
+    props = {prop.key: prop.value for prop in model.metadata_props}
+    props |= {f"swinir_deploy.{name}": value for name, value in changes.items()}
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, props)
+    onnx.save(model, path)
+    return path
+
+
+def test_bf16_is_for_openvino(swinir: Program, onnx_file: Path, tmp_path: Path) -> None:
+    path = relabelled(onnx_file, tmp_path / "bf16.onnx", precision="bf16")
+    assert swinir("bundle", path, "-o", "a", "--json").document["target"] == "openvino"
+    run = swinir("bundle", path, "-o", "b", "--target", "ort", code=2)
+    assert "--target openvino" in run.stderr
+    assert not Path("b").exists()
+
+
+def test_a_graph_for_tensorrt_is_told_apart(
+    swinir: Program, onnx_file: Path, tmp_path: Path
+) -> None:
+    path = relabelled(onnx_file, tmp_path / "trt.onnx", target="tensorrt")
+    notes = swinir("bundle", path, "-o", "a", "--json").document["notes"]
+    assert any("exported for TensorRT" in note for note in notes)
+    path = relabelled(onnx_file, tmp_path / "ov.onnx", target="openvino")
+    assert swinir("bundle", path, "-o", "b", "--json").document["target"] == "openvino"
 
 
 @pytest.mark.parametrize("target", ["ort", "openvino"])
