@@ -356,8 +356,16 @@ def _gpu_mismatches(metadata: EngineMetadata, gpu: Gpu) -> list[str]:
     return []
 
 
-def rebuild_command(metadata: EngineMetadata, engine: str | os.PathLike[str]) -> str:
-    """The command line that builds the engine again, as it was asked for the last time."""
+def rebuild_command(
+    metadata: EngineMetadata, engine: str | os.PathLike[str], device: int = 0
+) -> str:
+    """The command line that builds the engine again, as it was asked for the last time.
+
+    Args:
+        metadata: of the engine.
+        engine: its path.
+        device: number of the GPU that it shall run on.
+    """
     words = ["swinir-deploy", "build", metadata.onnx_name, "--target", metadata.target]
     for profile in metadata.profiles:
         for name in ("min", "opt", "max"):
@@ -369,9 +377,14 @@ def rebuild_command(metadata: EngineMetadata, engine: str | os.PathLike[str]) ->
     if metadata.compat != "none":
         words += ["--compat", metadata.compat]
     if options.get("workspace_bytes"):
-        words += ["--workspace", f"{options['workspace_bytes'] // 2**20}MiB"]
+        kib = -(-options["workspace_bytes"] // 2**10)
+        words += ["--workspace", f"{kib}KiB" if kib % 2**10 else f"{kib // 2**10}MiB"]
     if options.get("opt_level") is not None:
         words += ["--opt-level", str(options["opt_level"])]
     if options.get("strip_weights"):
         words += ["--strip-weights"]
+    if metadata.model.target != "tensorrt":
+        words += ["--any-graph"]
+    if device and not metadata.architectures:
+        words += ["--device", str(device)]
     return shlex.join([*words, "-o", os.fspath(engine)])

@@ -267,6 +267,24 @@ def test_the_rebuild_command_says_everything_that_was_asked_for() -> None:
     assert words[-2:] == ["-o", "my folder/x4.engine"]
 
 
+@pytest.mark.parametrize(
+    ("size", "text"), [(1, "1KiB"), (2**19, "512KiB"), (2**20, "1MiB"), (2**20 + 1, "1025KiB")]
+)
+def test_the_rebuild_command_rounds_no_workspace_down(size: int, text: str) -> None:
+    metadata = replace(METADATA, options={"workspace_bytes": size})
+    assert f"--workspace {text} " in rebuild_command(metadata, "x4.engine")
+
+
+def test_the_rebuild_command_names_the_gpu_and_lets_other_graphs_in() -> None:
+    made_for_it = replace(METADATA, model=replace(MODEL, target="tensorrt"))
+    assert "--any-graph" not in rebuild_command(made_for_it, "x4.engine")
+    other = replace(METADATA, model=replace(MODEL, target="ort"))
+    assert "--any-graph" in shlex.split(rebuild_command(other, "x4.engine"))
+    assert "--device" not in rebuild_command(METADATA, "x4.engine")
+    assert "--device 2 " in rebuild_command(METADATA, "x4.engine", 2)
+    assert "--device" not in rebuild_command(AHEAD_OF_TIME, "x4.engine", 2)
+
+
 def test_the_rebuild_command_names_the_channels_second_for_images_too() -> None:
     profile = ShapeProfile((1, 64, 96, 3), (2, 64, 96, 3), (4, 64, 96, 3))
     image = replace(METADATA, model=replace(MODEL, io="image"), profiles=(profile,))

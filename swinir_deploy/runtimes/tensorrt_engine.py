@@ -19,13 +19,14 @@ from swinir_deploy.engine_files import (
 )
 from swinir_deploy.errors import (
     ArtifactError,
+    BackendUnavailableError,
     DeviceMemoryError,
     InferenceError,
     InputError,
     SwinIRDeployError,
 )
 from swinir_deploy.gpu import Gpu
-from swinir_deploy.hashing import sha256_of
+from swinir_deploy.hashing import sha256_of_onnx
 from swinir_deploy.tensorrt_api import IExecutionContext, IRuntimeCache, IRuntimeConfig
 from swinir_deploy.tensorrt_library import Library, Message
 
@@ -53,6 +54,7 @@ def require_fit(
 
     Raises:
         ArtifactError: the parts that differ, and the command that builds it again.
+        InputError: ``onnx`` cannot be read.
     """
     if metadata.options.get("strip_weights"):
         whole = replace(metadata, options={**metadata.options, "strip_weights": False})
@@ -60,20 +62,14 @@ def require_fit(
             f"{path} was built with --strip-weights: without its weights it computes nothing of "
             f"use. Refit it first with those of {metadata.onnx_name} (OnnxParserRefitter of "
             "TensorRT) and describe the result with strip_weights false, or build it with its "
-            f"weights: {rebuild_command(whole, path)}"
+            f"weights: {rebuild_command(whole, path, gpu.index)}"
         )
-    try:
-        source = None if onnx is None else sha256_of(onnx)
-    except OSError as error:
-        raise InputError(
-            f"Cannot read {os.fspath(onnx or '')}: {error.strerror or error}. Give the ONNX file "
-            "that the engine was built from."
-        ) from error
+    source = None if onnx is None else _sha256_of_model(Path(onnx))
     differing = mismatches(metadata, library, gpu, onnx_sha256=source)
     if differing:
         raise ArtifactError(
             f"{path} does not fit: {'; '.join(differing)}. Build it again: "
-            f"{rebuild_command(metadata, path)}"
+            f"{rebuild_command(metadata, path, gpu.index)}"
         )
 
 
@@ -113,6 +109,7 @@ class LoadedEngine:
         self.path = Path(path)
         self.library = library
         self.metadata = read_engine_metadata(path, check_hash=True)
+        self._rebuild = rebuild_command(self.metadata, self.path, gpu.index)
         require_fit(self.path, self.metadata, library, gpu, onnx)
         with self._failing("load it"):
             self._runtime = library.api.Runtime(library.logger)
@@ -172,7 +169,7 @@ class LoadedEngine:
             raise ArtifactError(
                 f"{self.path}: its sidecar says io={self.metadata.model.io!r}, one input and one "
                 f"output of {wanted}; the engine has {found}. Build it again: "
-                f"{rebuild_command(self.metadata, self.path)}"
+                f"{self._rebuild}"
             )
         return inputs[0], outputs[0]
 
@@ -186,7 +183,7 @@ class LoadedEngine:
         if tuple(found) != self.metadata.profiles:
             raise ArtifactError(
                 f"{self.path}: the engine takes other shapes than its sidecar says. Build it "
-                f"again: {rebuild_command(self.metadata, self.path)}"
+                f"again: {self._rebuild}"
             )
         return tuple(found)
 
@@ -212,7 +209,7 @@ class LoadedEngine:
             )
         return ArtifactError(
             f"{self.path}: {self.library} could not {what} ({said[:500]}). Build it again: "
-            f"{rebuild_command(self.metadata, self.path)}"
+            f"{self._rebuild}"
         )
 
     # -------------------------------------------------------------------- contexts of RTX
@@ -249,6 +246,26 @@ def runtime_cache_path(path: str | os.PathLike[str]) -> Path:
     """Where kernels that were compiled for an engine are kept: ``x4.engine.runtime-cache``."""
     engine = Path(path)
     return engine.with_name(engine.name + ".runtime-cache")
+
+
+def _sha256_of_model(path: Path) -> str:
+    try:
+        import onnx
+    except ImportError as error:
+        raise BackendUnavailableError(
+            "Comparing an engine with its ONNX file needs onnx, which cannot be imported "
+            f"({error}): pip install onnx"
+        ) from error
+    advice = "Give the ONNX file that the engine was built from"
+    try:
+        content = path.read_bytes()
+        return sha256_of_onnx(content, onnx.load_model_from_string(content), path.parent)
+    except OSError as error:
+        raise InputError(
+            f"Cannot read {error.filename or path}: {error.strerror or error}. {advice}."
+        ) from error
+    except Exception as error:  # protobuf's decoders share no public base
+        raise InputError(f"{path} is no ONNX model: {error}. {advice}.") from error
 
 
 class _RefusalError(Exception):

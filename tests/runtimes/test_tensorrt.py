@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import fake_gpu
 import fake_tensorrt
 import numpy as np
+import onnx
 import pytest
 from fake_gpu import FakeTensor
 
@@ -28,6 +30,7 @@ from swinir_deploy.errors import (
     UsageError,
 )
 from swinir_deploy.gpu import Gpu
+from swinir_deploy.imaging import Restorer
 from swinir_deploy.runtimes import backend_for
 from swinir_deploy.runtimes import cuda as cuda_module
 from swinir_deploy.runtimes import tensorrt as tensorrt_module
@@ -139,6 +142,31 @@ def test_the_spec_is_that_of_sidecar_and_profiles(tmp_path: Path) -> None:
     with open_runtime(engine_file(tmp_path, (TILE, WIDE))) as runtime:
         assert (runtime.spec.height, runtime.spec.width) == (None, None)
         assert runtime.spec.min_side_px == 8
+        assert runtime.spec.ranges == ((1, 4), (8, 64), (8, 64))
+
+
+def test_the_spec_s_ranges_go_together_and_run_takes_the_other_profiles_too(
+    tmp_path: Path,
+) -> None:
+    wide = ShapeProfile((1, 3, 16, 24), (1, 3, 16, 24), (2, 3, 64, 48))
+    with open_runtime(engine_file(tmp_path, (TILE, wide))) as runtime:
+        assert runtime.spec.ranges == ((1, 2), (16, 64), (24, 48))
+        assert runtime.run(picture(4, 3, 32, 32)).shape == (4, 3, 64, 64)
+        with pytest.raises(InputError, match=r"1\.\.4x3x32x32 .* or 1\.\.2x3x16\.\.64x24\.\.48"):
+            runtime.run(picture(4, 3, 64, 48))
+
+
+@pytest.mark.parametrize("io", ["tensor", "image"])
+@pytest.mark.parametrize("size", [(10, 9), (64, 70), (150, 40)])
+def test_pictures_of_any_size_go_through_an_engine_for_a_range(
+    tmp_path: Path, io: str, size: tuple[int, int]
+) -> None:
+    sizes = ((2, 16, 24), (2, 16, 24), (3, 64, 48))
+    shapes = [(n, 3, h, w) if io == "tensor" else (n, h, w, 3) for n, h, w in sizes]
+    levels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    with open_runtime(engine_file(tmp_path, (ShapeProfile(*shapes),), io=io)) as runtime:
+        restored = Restorer(runtime, overlap_px=8, batch=16).restore_array(levels)
+    np.testing.assert_array_equal(restored, levels.repeat(2, axis=0).repeat(2, axis=1))
 
 
 @pytest.mark.parametrize(
@@ -169,12 +197,35 @@ def test_an_engine_without_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_engine_of_another_model_is_refused(tmp_path: Path) -> None:
-    onnx = tmp_path / "other.onnx"
-    onnx.write_bytes(b"another model")
+    other = tmp_path / "other.onnx"
+    onnx.save(onnx.ModelProto(ir_version=10), other)
     with pytest.raises(ArtifactError, match="model: built from one with SHA-256 111111111111"):
-        open_runtime(engine_file(tmp_path), onnx=onnx)
+        open_runtime(engine_file(tmp_path), onnx=other)
+    other.write_bytes(b"no model")
+    with pytest.raises(InputError, match="is no ONNX model"):
+        open_runtime(engine_file(tmp_path), onnx=other)
     with pytest.raises(InputError, match=r"Cannot read .*missing\.onnx"):
         open_runtime(engine_file(tmp_path), onnx=tmp_path / "missing.onnx")
+
+
+def test_an_engine_of_a_model_with_external_weights_fits_it(tmp_path: Path) -> None:
+    model, weights = tmp_path / "small.onnx", tmp_path / "weights.bin"
+    weights.write_bytes(bytes(4))
+    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[1])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=weights.name)
+    graph = onnx.GraphProto(name="g", initializer=[tensor])
+    model.write_bytes(onnx.ModelProto(ir_version=10, graph=graph).SerializeToString())
+    parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (model, weights)]
+    both = hashlib.sha256("".join(parts).encode()).hexdigest()
+    path = engine_file(tmp_path, onnx_sha256=both)
+    open_runtime(path, onnx=model).close()
+    weights.write_bytes(b"\1" * 4)
+    with pytest.raises(ArtifactError, match="model: built from one"):
+        open_runtime(path, onnx=model)
+    weights.unlink()
+    with pytest.raises(InputError, match=r"Cannot read .*weights\.bin"):
+        open_runtime(path, onnx=model)
 
 
 @pytest.mark.parametrize(

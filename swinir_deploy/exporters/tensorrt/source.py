@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import onnx
 
 from swinir_deploy.artifact import ArtifactMetadata
 from swinir_deploy.errors import ArtifactError, InputError
-from swinir_deploy.hashing import sha256_of
+from swinir_deploy.hashing import sha256_of_onnx
 
 __all__ = ["SourceModel", "read_source"]
 
@@ -94,22 +93,11 @@ def read_source(path: str | os.PathLike[str]) -> SourceModel:
     if len(inputs) != 1:
         raise ArtifactError(f"{file} has {len(inputs)} inputs; a SwinIR has one. Export it again.")
     blocks = {found[0] for node in model.graph.node if (found := _BLOCK.search(node.name))}
-    digest = hashlib.sha256(hashlib.sha256(content).hexdigest().encode())
-    external = sorted(
-        {
-            entry.value
-            for tensor in model.graph.initializer
-            for entry in tensor.external_data
-            if entry.key == "location"
-        }
-    )
-    for location in external:
-        try:
-            digest.update(sha256_of(file.parent / location).encode())
-        except OSError as error:
-            raise InputError(
-                f"{file} keeps weights in {location}, which cannot be read: {error.strerror}. "
-                "Copy that file along."
-            ) from error
-    sha256 = digest.hexdigest() if external else hashlib.sha256(content).hexdigest()
+    try:
+        sha256 = sha256_of_onnx(content, model, file.parent)
+    except OSError as error:
+        raise InputError(
+            f"{file} keeps weights in {error.filename}, which cannot be read: {error.strerror}. "
+            "Copy that file along."
+        ) from error
     return SourceModel(file, content, sha256, metadata, inputs[0], len(blocks))
