@@ -203,8 +203,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def size_text(size_bytes: int) -> str:
     """Such as ``0.8 MB`` or ``12 KB`` (decimal units)."""
     if size_bytes < 100_000:
-        return f"{max(1, round(size_bytes / 1000))} KB"
-    return f"{size_bytes / 1e6:.1f} MB"
+        return f"{math.ceil(size_bytes / 1000)} KB"
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes < 1e9 else f"{size_bytes / 1e9:.1f} GB"
 
 
 def check_target_file(path: str | os.PathLike[str]) -> None:

@@ -96,13 +96,13 @@ class FileJob:
             raise PictureError(
                 f"Cannot read {source}: decoding it takes up to {size_of(need.decode)}; the limit "
                 f"for memory is {size_of(limit)}, and pictures are decoded whole. Give more "
-                "(max_memory), or cut the picture."
+                "(max_memory, --max-memory), or cut the picture."
             )
         if self._kind not in STREAMED:
             raise PictureError(
                 f"Cannot write {target}: restoring it takes up to {size_of(need.whole)}; the limit "
                 f"for memory is {size_of(limit)}, and {self._kind} cannot be written in strips. "
-                "Write a .png, .tif or .jpg instead, or give more (max_memory)."
+                "Write a .png, .tif or .jpg instead, or give more (max_memory, --max-memory)."
             )
         self._streams = True
         return min(need.streamed, limit)
@@ -185,7 +185,8 @@ class FileJob:
         except MemoryError as error:
             raise PictureError(
                 f"Cannot restore {self.source}: memory ran out while {name} it. Give a limit "
-                "(max_memory), so that the result is written in strips, or use smaller tiles."
+                "(max_memory, --max-memory), so that the result is written in strips, or use "
+                "smaller tiles."
             ) from error
         finally:
             self._elapsed_ms += (time.perf_counter() - started) * 1e3

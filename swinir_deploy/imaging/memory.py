@@ -94,7 +94,7 @@ def rows_within(limit_bytes: int, layout: PictureLayout, model: TiledModel) -> i
     raise UsageError(
         f"{layout.width}x{layout.height} pixels need {size_of(before + _work(layout, model, plan))}"
         f" with the lowest tiles and the result written in strips; the limit for memory is "
-        f"{size_of(limit_bytes)}. Give more (max_memory)."
+        f"{size_of(limit_bytes)}. Give more (max_memory, --max-memory)."
     )
 
 

@@ -86,7 +86,7 @@ class OnnxRuntime(Runtime):
                 raise BackendUnavailableError(
                     f"{self._path}: ONNX Runtime {onnxruntime.__version__} has no kernel for a "
                     f"node of it on {self._provider.short} ({first_line(error)}). A BF16 model "
-                    "needs a GPU or another back end; export it with --precision fp32 or fp16."
+                    "runs with --backend openvino, or on a GPU; else export it in fp32 or fp16."
                 ) from error
             raise ArtifactError(
                 f"{self._path}: ONNX Runtime {onnxruntime.__version__} cannot load it "

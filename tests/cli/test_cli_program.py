@@ -286,9 +286,11 @@ def test_plain_is_strict_json() -> None:
 def test_table_and_sizes() -> None:
     text = table(["NAME", "COUNT"], [["a", "1"], ["long", "1,000"]])
     assert text.splitlines() == ["NAME  COUNT", "a         1", "long  1,000"]
-    assert [size_text(n) for n in (1, 12_300, 812_345, 67_900_000)] == [
+    assert [size_text(n) for n in (0, 1, 12_300, 812_345, 67_900_000, 10**10)] == [
+        "0 KB",
         "1 KB",
-        "12 KB",
+        "13 KB",
         "0.8 MB",
         "67.9 MB",
+        "10.0 GB",
     ]
