@@ -100,8 +100,8 @@ class IBuilderConfig(Protocol):
     def add_optimization_profile(self, profile: IOptimizationProfile) -> int:
         """Its number, or -1."""
 
-    def create_timing_cache(self, serialized_timing_cache: Buffer) -> ITimingCache:
-        """From bytes, which may be empty."""
+    def create_timing_cache(self, serialized_timing_cache: Buffer) -> ITimingCache | None:
+        """From bytes, which may be empty; None if they are damaged."""
 
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
         """Whether the cache fits this machine."""

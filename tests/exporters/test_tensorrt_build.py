@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import hashlib
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -196,6 +198,25 @@ def test_errors_of_the_build_thread_come_back() -> None:
     with pytest.raises(ArtifactError, match="inside"):
         interruptible(fail, lambda: None)
     assert interruptible(lambda: 7, lambda: None) == 7
+
+
+def test_a_build_is_waited_for_however_often_ctrl_c_is_pressed() -> None:
+    """An impatient user must not release what the build still works on."""
+    stopped, ended = threading.Event(), []
+
+    def work() -> None:
+        time.sleep(0.3)  # until the main thread waits
+        _thread.interrupt_main()
+        assert stopped.wait(20)
+        for _ in range(2):
+            time.sleep(0.3)
+            _thread.interrupt_main()
+        time.sleep(0.3)
+        ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(work, stopped.set)
+    assert ended
 
 
 @pytest.mark.slow

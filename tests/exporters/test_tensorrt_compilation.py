@@ -157,3 +157,21 @@ def test_stripped_weights_are_those_that_come_back(machine: Machine) -> None:
     machine.flags.clear()
     compiled(machine)
     assert machine.flags == []
+
+
+@pytest.mark.parametrize(
+    ("given", "refused", "measured"),
+    [
+        (b"earlier", (), b"earlier and measured"),
+        (b"", (), b" and measured"),
+        (b"of another GPU", (b"of another GPU",), b" and measured"),
+        (b"damaged", (), b" and measured"),
+        (b"earlier", (b"earlier", b""), b""),
+        (b"", (b"",), b""),
+    ],
+)
+def test_a_timing_cache_that_is_refused_is_begun_anew(
+    machine: Machine, given: bytes, refused: tuple[bytes, ...], measured: bytes
+) -> None:
+    machine.refused = refused
+    assert compiled(machine, timing_cache=given).timing_cache == measured

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,13 +16,16 @@ from engine_models import write_model
 
 from swinir_deploy.catalog import load_catalog
 from swinir_deploy.engine_files import ShapeProfile
-from swinir_deploy.errors import InputError, UsageError
+from swinir_deploy.errors import CheckFailedError, InputError, UsageError
+from swinir_deploy.exporters.tensorrt import inspection
+from swinir_deploy.exporters.tensorrt.compilation import Compilation
 from swinir_deploy.exporters.tensorrt.inspection import (
     EngineInspection,
     inspect_model,
     read_inspection,
 )
 from swinir_deploy.exporters.tensorrt.profiles import ShapeRequest
+from swinir_deploy.tensorrt_library import Message
 
 pytest.importorskip("tensorrt_rtx")
 
@@ -74,6 +78,15 @@ def test_a_report_is_written_and_read_again(small: Path, tmp_path: Path) -> None
         path.write_text(text)
         with pytest.raises(InputError):
             read_inspection(path, "rtx:sm89")
+
+
+def test_a_log_without_kernels_is_no_empty_report(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = Compilation(SimpleNamespace(nbytes=1), 0.0, (Message("verbose", "nothing known"),))
+    monkeypatch.setattr(inspection, "compile_model", lambda *_, **__: silent)
+    with pytest.raises(CheckFailedError, match="no list of kernels"):
+        inspect_model(small, "rtx:sm89")
 
 
 @pytest.mark.parametrize("target", ["rtx", "tensorrt", "rtx:sm86,sm89"])

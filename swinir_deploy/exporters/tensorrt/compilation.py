@@ -183,10 +183,12 @@ class _Session:
                     f"{source.path}. Export it without --shape, or ask for the sides that it has."
                 )
         if target.flavour.has_timing_cache:
-            self.timing_cache = config.create_timing_cache(timing_cache)
-            if not config.set_timing_cache(self.timing_cache, False) and timing_cache:
-                self.timing_cache = config.create_timing_cache(b"")  # that one was of another GPU
-                config.set_timing_cache(self.timing_cache, False)
+            # What is damaged or of another GPU is refused, and a new one begins.
+            for content in dict.fromkeys((timing_cache, b"")):
+                cache = config.create_timing_cache(content)
+                if cache is not None and config.set_timing_cache(cache, False):
+                    self.timing_cache = cache
+                    break
 
     def build(self, gpu: Gpu | None) -> IHostMemory | None:
         """The plan, built in the calling thread, whose current device may be another GPU."""

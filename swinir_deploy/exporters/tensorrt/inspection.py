@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from swinir_deploy.engine_files import ShapeProfile
-from swinir_deploy.errors import InputError, UsageError
+from swinir_deploy.errors import CheckFailedError, InputError, UsageError
 from swinir_deploy.exporters.tensorrt.compilation import Compilation, compile_model
 from swinir_deploy.exporters.tensorrt.kernels import (
     Kernel,
@@ -148,7 +148,7 @@ def inspect_model(
         UsageError: a target without or with several GPUs, or impossible shapes.
         InputError: the model cannot be read.
         BackendUnavailableError: TensorRT for RTX is not installed.
-        CheckFailedError: the library could not build it.
+        CheckFailedError: the library could not build it, or listed no kernels.
     """
     chosen = Target.parse(target)
     if len(chosen.architectures) != 1:
@@ -171,6 +171,12 @@ def inspect_model(
 
     compilation = compile_for(profiles)
     kernels = parse_kernels(compilation.messages)
+    if not kernels:
+        raise CheckFailedError(
+            f"{library} compiled {source.path}, and its log has no list of kernels that this "
+            "version can read, so there is nothing to say about them. Update swinir-deploy, or "
+            "use an older version of the library."
+        )
     largest = _largest(kernels)
     if largest is None:  # sizes are dynamic: ask again for the largest shape alone
         biggest = max(profiles, key=lambda profile: _volume(profile.max)).max

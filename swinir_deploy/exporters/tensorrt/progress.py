@@ -110,10 +110,11 @@ def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Resul
 
     Args:
         work: gives the result, or raises.
-        stop: asks ``work`` to end soon; called once when Ctrl-C was pressed.
+        stop: asks ``work`` to end soon; called when Ctrl-C was pressed.
 
     Raises:
-        KeyboardInterrupt: after ``work`` has ended.
+        KeyboardInterrupt: after ``work`` has ended, however often Ctrl-C was pressed: what it
+            works on must not be released before.
     """
     results: list[Any] = []
     errors: list[BaseException] = []
@@ -126,13 +127,18 @@ def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Resul
 
     thread = threading.Thread(target=target, name="engine build", daemon=True)
     thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(_POLL_S)
-    except KeyboardInterrupt:
-        stop()
-        thread.join()
-        raise
+    interrupt: KeyboardInterrupt | None = None
+    while True:
+        try:
+            if interrupt is not None:
+                stop()
+            while thread.is_alive():
+                thread.join(_POLL_S)
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
     if errors:
         raise errors[0]
     return cast("Result", results[0])
