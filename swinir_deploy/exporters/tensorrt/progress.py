@@ -124,16 +124,19 @@ def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Resul
             results.append(work())
         except BaseException as error:
             errors.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=target, name="engine build", daemon=True)
-    thread.start()
+    # Before Python 3.13, an interrupted join() takes a thread that works for one that has ended.
+    ended = threading.Event()
+    threading.Thread(target=target, name="engine build", daemon=True).start()
     interrupt: KeyboardInterrupt | None = None
     while True:
         try:
             if interrupt is not None:
                 stop()
-            while thread.is_alive():
-                thread.join(_POLL_S)
+            while not ended.wait(_POLL_S):
+                pass
             break
         except KeyboardInterrupt as error:
             interrupt = error
