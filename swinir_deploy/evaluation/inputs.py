@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from swinir_deploy.artifact import ArtifactMetadata
 from swinir_deploy.comparison import sample_picture
+from swinir_deploy.errors import UsageError
 from swinir_deploy.imaging import read_picture
 from swinir_deploy.runtimes import RuntimeSpec
 
@@ -26,15 +27,19 @@ def parity_inputs(
     """Named inputs, NCHW float32 whose values are levels of 255, so that both io kinds see one.
 
     Args:
-        spec: whose fixed sides and smallest side the inputs keep to; others are left out.
-        shapes: heights and widths of synthetic pictures; None takes seven odd ones.
+        spec: whose ranges the inputs keep to; others are left out.
+        shapes: heights and widths of synthetic pictures; None takes seven odd ones, moved into
+            the ranges.
         pictures: files, taken whole; None takes a crop of the one that is shipped.
+
+    Raises:
+        UsageError: the model takes none of them.
     """
-    window, least = spec.window_size, spec.min_side_px
-    sizes: list[tuple[int, int, int]]
+    batches, heights, widths = spec.ranges
     if shapes is not None:
         sizes = [(1, height, width) for height, width in shapes]
     else:
+        window, least = spec.window_size, spec.window_size // 2 + 1
         sizes = [
             (1, least, least),
             (1, window, window),
@@ -44,13 +49,23 @@ def parity_inputs(
             (1, 5 * window - 1, 4 * window + 2),
             (1, 8 * window, 6 * window),
         ]
+        # Counted from the smallest that is taken, so that a range from 64 has odd sides too.
+        sizes = [
+            (
+                batch,
+                _within(height + heights[0] - least, heights),
+                _within(width + widths[0] - least, widths),
+            )
+            for batch, height, width in sizes
+        ]
     sizes = [
-        (spec.batch or batch, spec.height or height, spec.width or width)
+        (_within(batch, batches), spec.height or height, spec.width or width)
         for batch, height, width in sizes
     ]
     named = [
         ("synthetic", in_levels(sample_picture(batch, spec.in_chans, height, width)))
         for batch, height, width in dict.fromkeys(sizes)
+        if spec.takes(batch, height, width)
     ]
     if pictures is None:
         with as_file(files("swinir_deploy") / "demo" / "chelsea.png") as path:
@@ -58,15 +73,23 @@ def parity_inputs(
         named.append(("chelsea.png (crop)", crop))
     else:
         named += [(os.fspath(path), read_batch(path, spec.in_chans)) for path in pictures]
-    fixed = (spec.batch, spec.height, spec.width)
-    return [
+    taken = [
         (name, picture)
         for name, picture in named
-        if all(
-            want in (None, got)
-            for want, got in zip(fixed, (picture.shape[0], *picture.shape[2:]), strict=True)
-        )
+        if spec.takes(picture.shape[0], *picture.shape[2:])
     ]
+    if not taken:
+        raise UsageError(
+            f"{spec.model_id or 'The model'} takes {spec.describe_input()}, and no input is like "
+            "that. Give others with --shape or --picture."
+        )
+    return taken
+
+
+def _within(size: int, limits: tuple[int, int | None]) -> int:
+    """The nearest size that is taken."""
+    least, most = limits
+    return max(least, size if most is None else min(size, most))
 
 
 def read_batch(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]:

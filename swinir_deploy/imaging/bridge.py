@@ -97,14 +97,15 @@ class ModelBridge:
 
     def _run_batches(self, tiles: NDArray[Any]) -> NDArray[Any]:
         """Results [n, height, width, channels] for n tiles in the model's layout."""
-        size = self._spec.batch or len(tiles)
+        least, most = self._spec.ranges[0]
+        size = most or len(tiles)
         outputs = []
         for first in range(0, len(tiles), size):
             batch = tiles[first : first + size]
-            missing = size - len(batch)
-            if missing:
-                batch = np.concatenate([batch, batch[-1:].repeat(missing, axis=0)])
-            outputs.append(self._run(batch)[: size - missing])
+            count = len(batch)
+            if count < least:
+                batch = np.concatenate([batch, batch[-1:].repeat(least - count, axis=0)])
+            outputs.append(self._run(batch)[:count])
         joined = np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
         return joined.transpose(0, 2, 3, 1) if self._spec.io == "tensor" else joined
 

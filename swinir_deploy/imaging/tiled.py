@@ -13,7 +13,7 @@ from tqdm import tqdm
 from swinir_deploy.errors import DeviceMemoryError, UsageError
 from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
 from swinir_deploy.imaging.padding import padded_side, reflect_indices
-from swinir_deploy.imaging.tiling import Tile, TilePlan, blend_strips, plan_tiles
+from swinir_deploy.imaging.tiling import AxisPlan, Tile, TilePlan, blend_strips, plan_axis
 from swinir_deploy.runtimes.base import Runtime
 
 __all__ = [
@@ -81,7 +81,8 @@ class TiledModel:
         self.bridge = ModelBridge(runtime)
         self._tile = tile
         self._overlap_px = overlap_px
-        self._batch = self.spec.batch or batch
+        least, most = self.spec.ranges[0]
+        self._batch = max(least, min(batch, most or batch))
         self._progress = progress
         self._largest_tile: int | None = None
 
@@ -104,33 +105,35 @@ class TiledModel:
         Args:
             height: of the picture in pixels.
             width: of the picture in pixels.
-            most_rows: height of a tile in input pixels at most, rounded down to whole windows; a
-                runtime with a fixed height has its own.
+            most_rows: height of a tile in input pixels at most, rounded down to whole windows; the
+                heights that the runtime takes come first.
         """
-        spec = self.spec
-        window, least = spec.window_size, padded_side(1, spec.window_size, spec.min_side_px)
         tile = self._tile
         if tile is None:
             tile = 0 if height * width <= WHOLE_PICTURE_PX else DEFAULT_TILE_PX
         if self._largest_tile is not None:
             tile = min(tile or self._largest_tile, self._largest_tile)
-        sides, overlaps = [], []
-        for side, only, most in ((height, spec.height, most_rows), (width, spec.width, None)):
-            wanted = tile or padded_side(side, window)
-            if most is not None:
-                wanted = min(wanted, most)
-            used = only or max(least, wanted // window * window)
-            sides.append(used)
-            overlaps.append(max(0, min(self._overlap_px, used // 2, used - window)))
-        return plan_tiles(
-            height,
-            width,
-            (sides[0], sides[1]),
-            (overlaps[0], overlaps[1]),
-            window,
-            spec.min_side_px,
-            (spec.height is not None, spec.width is not None),
+        _, heights, widths = self.spec.ranges
+        return TilePlan(
+            self._plan_axis(height, tile, heights, most_rows),
+            self._plan_axis(width, tile, widths),
         )
+
+    def _plan_axis(
+        self, side: int, tile: int, limits: tuple[int, int | None], most_px: int | None = None
+    ) -> AxisPlan:
+        """Tiles along one side: of ``tile`` pixels (0: one tile), as far as the limits allow."""
+        window = self.spec.window_size
+        least, most = padded_side(1, window, limits[0]), limits[1]
+        if most is not None and most < least:
+            # No whole number of windows is within the limits: no other side is used.
+            used, is_fixed = most, True
+        else:
+            wanted = (tile or padded_side(side, window), most_px, most)
+            used = max(least, min(px for px in wanted if px is not None) // window * window)
+            is_fixed = False
+        overlap_px = max(0, min(self._overlap_px, used // 2, used - window))
+        return plan_axis(side, used, overlap_px, window, limits[0], is_fixed)
 
     def attempt(
         self,
@@ -170,10 +173,15 @@ class TiledModel:
             DeviceMemoryError: there is nothing left to make smaller.
         """
         spec = self.spec
-        if self._batch > 1 and spec.batch is None:
-            self._batch = 1
-            return "Memory ran out: tiles went through the model one at a time."
+        least = spec.ranges[0][0]
+        if self._batch > least:
+            self._batch = least
+            at_once = "one" if least == 1 else least
+            return f"Memory ran out: tiles went through the model {at_once} at a time."
         before = max(plan.rows.tile, plan.columns.tile)
+        if self._largest_tile is not None:
+            # A smallest height or width of the model may have kept that side above what was asked.
+            before = min(before, self._largest_tile)
         after = max(self.smallest_tile, before // 2 // spec.window_size * spec.window_size)
         if after >= before or spec.height is not None or spec.width is not None:
             raise DeviceMemoryError(

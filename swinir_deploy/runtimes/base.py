@@ -48,6 +48,13 @@ class RuntimeSpec:
         batch: the only batch size it takes, or None for any.
         height: the only input height it takes, or None for any.
         width: the only input width it takes, or None for any.
+        min_batch: smallest batch size.
+        max_batch: largest batch size, or None for any.
+        min_height: smallest input height, where it is above ``min_side_px``.
+        max_height: largest input height, or None for any.
+        min_width: smallest input width, where it is above ``min_side_px``.
+        max_width: largest input width, or None for any. All sizes within these ranges go
+            together; an engine with several profiles takes other shapes besides.
         task: ``sr``, ``denoise``, ``jpeg`` or empty.
         model_id: catalogue id or file name.
         source_sha256: of the checkpoint that the model came from; empty if unknown.
@@ -68,6 +75,12 @@ class RuntimeSpec:
     batch: int | None = None
     height: int | None = None
     width: int | None = None
+    min_batch: int = 1
+    max_batch: int | None = None
+    min_height: int = 1
+    max_height: int | None = None
+    min_width: int = 1
+    max_width: int | None = None
     task: str = ""
     model_id: str = ""
     source_sha256: str = ""
@@ -120,6 +133,25 @@ class RuntimeSpec:
         """Of input and output."""
         return np.dtype(np.float32 if self.io == "tensor" else np.uint8)
 
+    @property
+    def ranges(self) -> tuple[tuple[int, int | None], ...]:
+        """Smallest and largest (None: any) batch size, height and width; equal where fixed."""
+        low_height, low_width = (
+            max(self.min_side_px, low) for low in (self.min_height, self.min_width)
+        )
+        return (
+            (self.batch or self.min_batch, self.batch or self.max_batch),
+            (self.height or low_height, self.height or self.max_height),
+            (self.width or low_width, self.width or self.max_width),
+        )
+
+    def takes(self, batch: int, height: int, width: int) -> bool:
+        """Whether an input of this size is within :attr:`ranges`."""
+        return all(
+            low <= size and (high is None or size <= high)
+            for size, (low, high) in zip((batch, height, width), self.ranges, strict=True)
+        )
+
     def input_shape(self, batch: int, height: int, width: int) -> tuple[int, int, int, int]:
         """Shape of an input batch in this model's layout."""
         if self.io == "tensor":
@@ -139,8 +171,10 @@ class RuntimeSpec:
 
     def describe_input(self) -> str:
         """For messages, such as ``[batch, 3, height, width] float32 (RGB, 0..1)``."""
-        batch = self.batch or "batch"
-        height, width = self.height or "height", self.width or "width"
+        batch, height, width = (
+            name if high is None else f"{low}..{high}" if low < high else f"{high}"
+            for name, (low, high) in zip(("batch", "height", "width"), self.ranges, strict=True)
+        )
         dims = (
             [batch, self.in_chans, height, width]
             if self.io == "tensor"
@@ -203,6 +237,14 @@ class Runtime(abc.ABC):
     def _unload(self) -> None:
         """Release everything. Called once."""
 
+    def _check_range(self, shape: tuple[int, ...]) -> None:
+        """Raise InputError for a size outside the spec's ranges; for several ranges, override."""
+        if not self._spec.takes(*self._spec.batch_height_width(shape)):
+            raise InputError(
+                f"run() got shape {list(shape)}; this model takes {self._spec.describe_input()}. "
+                "swinir_deploy.Restorer cuts and pads pictures to such sizes."
+            )
+
     def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any] | None:
         """Shape and NumPy dtype of a DLPack tensor in GPU memory; None: only the host's is read."""
         return None
@@ -244,7 +286,7 @@ class Runtime(abc.ABC):
             output is not clamped.
 
         Raises:
-            InputError: wrong shape, dtype, or a side below ``spec.min_side_px``.
+            InputError: wrong dtype, or a shape that the model does not take (``spec.ranges``).
             DeviceMemoryError: memory ran out; smaller tiles or batches may fit.
             RuntimeClosedError: the runtime is closed.
         """
@@ -400,6 +442,7 @@ class Runtime(abc.ABC):
                 f"run() got {width}x{height} pixels; this model needs sides of at least "
                 f"{spec.min_side_px}. swinir_deploy.Restorer pads smaller pictures."
             )
+        self._check_range(shape)
 
 
 _GPU_DEVICE_TYPES = (2, 13)

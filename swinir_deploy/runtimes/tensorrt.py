@@ -18,7 +18,7 @@ from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
 from swinir_deploy.runtimes.cuda import CudaDevice, DeviceArray
 from swinir_deploy.runtimes.tensorrt_engine import LoadedEngine, runtime_cache_path
 from swinir_deploy.runtimes.tensorrt_lane import Lane
-from swinir_deploy.runtimes.tensorrt_profiles import choose_profile, fixed_sizes
+from swinir_deploy.runtimes.tensorrt_profiles import choose_profile, fixed_sizes, widest_profile
 from swinir_deploy.tensorrt_library import load_library
 
 __all__ = ["TensorRtRuntime"]
@@ -28,7 +28,8 @@ class TensorRtRuntime(Runtime):
     """An engine on an NVIDIA GPU; neither torch nor onnx is needed.
 
     :meth:`run` copies from and to host memory; :meth:`run_on_gpu` takes a tensor of torch or cupy
-    where it lies.
+    where it lies. Both take every shape that fits one of the engine's profiles; the ranges in
+    ``spec``, which pictures are cut and padded to, are those of the profile with the most shapes.
 
     Args:
         model: path of the engine; its ``.json`` sidecar must lie beside it.
@@ -105,10 +106,24 @@ class TensorRtRuntime(Runtime):
             fixed_sizes(profiles),
         )
         least = min(min(spec.batch_height_width(profile.min)[1:]) for profile in profiles)
-        return replace(spec, min_side_px=max(spec.min_side_px, least))
+        widest = widest_profile(profiles)
+        min_batch, min_height, min_width = spec.batch_height_width(widest.min)
+        max_batch, max_height, max_width = spec.batch_height_width(widest.max)
+        return replace(
+            spec,
+            min_side_px=max(spec.min_side_px, least),
+            min_batch=min_batch,
+            max_batch=max_batch,
+            min_height=min_height,
+            max_height=max_height,
+            min_width=min_width,
+            max_width=max_width,
+        )
+
+    def _check_range(self, shape: tuple[int, ...]) -> None:
+        choose_profile(self._engine.profiles, shape)
 
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
-        choose_profile(self._engine.profiles, batch.shape)
         with self._lane() as lane:
             return lane.run(batch, self._spec.output_shape(batch.shape))
 
@@ -118,7 +133,6 @@ class TensorRtRuntime(Runtime):
         return tuple(view.shape), view.dtype
 
     def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> DeviceArray:
-        choose_profile(self._engine.profiles, shape)
         with self._lane() as lane:
             return lane.run_on_gpu(tensor, self._spec.output_shape(shape))
 

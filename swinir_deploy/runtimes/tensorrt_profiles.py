@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from swinir_deploy.engine_files import ShapeProfile
 from swinir_deploy.errors import InputError
 
-__all__ = ["choose_profile", "describe_profiles", "fixed_sizes"]
+__all__ = ["choose_profile", "describe_profiles", "fixed_sizes", "widest_profile"]
 
 
 def choose_profile(profiles: Sequence[ShapeProfile], shape: tuple[int, ...]) -> int:
@@ -35,6 +35,20 @@ def choose_profile(profiles: Sequence[ShapeProfile], shape: tuple[int, ...]) -> 
         return profile.opt != shape, math.prod(profile.max), tuned_for, number
 
     return min(fitting, key=distance)
+
+
+def widest_profile(profiles: Sequence[ShapeProfile]) -> ShapeProfile:
+    """The profile that takes the most shapes; of those the one with the largest; else the first.
+
+    The sizes of one profile go together in any way. Those of several do not, so that a range
+    joined from them would promise shapes that the engine refuses.
+    """
+
+    def width(profile: ShapeProfile) -> tuple[int, int]:
+        sizes = (high - low + 1 for low, high in zip(profile.min, profile.max, strict=True))
+        return math.prod(sizes), math.prod(profile.max)
+
+    return max(profiles, key=width)
 
 
 def describe_profiles(profiles: Sequence[ShapeProfile]) -> str:

@@ -78,6 +78,20 @@ def test_fixed_sizes_are_kept_to(fixed: dict[str, int]) -> None:
     runtime.run(np.zeros((exact["batch"], 3, exact["height"], exact["width"]), np.float32))
 
 
+@pytest.mark.parametrize("spec", [TENSOR, replace(IMAGE, in_chans=3)], ids=lambda spec: spec.io)
+def test_ranges_are_kept_to(spec: RuntimeSpec) -> None:
+    ranged = replace(
+        spec, min_batch=2, max_batch=4, min_height=8, max_height=16, min_width=9, max_width=10
+    )
+    runtime = Nearest(ranged)
+    for taken in ((2, 8, 9), (4, 16, 10), (3, 8, 10)):
+        runtime.run(np.zeros(spec.input_shape(*taken), spec.dtype))
+    for refused in ((1, 8, 9), (5, 8, 9), (2, 7, 9), (2, 17, 9), (2, 8, 8), (2, 8, 11)):
+        with pytest.raises(InputError, match=r"\[2\.\.4, .*8\.\.16, 9\.\.10.*Restorer cuts"):
+            runtime.run(np.zeros(spec.input_shape(*refused), spec.dtype))
+    assert len(runtime.seen) == 3
+
+
 @pytest.mark.parametrize("thing", [None, "picture.png", [[1.0]], 3])
 def test_what_is_no_array_is_refused(thing: object) -> None:
     with pytest.raises(InputError, match="NumPy array or a DLPack"):

@@ -14,6 +14,7 @@ from swinir_deploy.runtimes.tensorrt_profiles import (
     choose_profile,
     describe_profiles,
     fixed_sizes,
+    widest_profile,
 )
 
 SMALL = ShapeProfile((1, 3, 64, 64), (1, 3, 128, 128), (1, 3, 256, 256))
@@ -65,6 +66,15 @@ def test_sizes_that_leave_no_choice() -> None:
     assert fixed_sizes((TILE, WIDE)) == (None, 3, None, None)
     other = ShapeProfile((1, 3, 128, 128), (1, 3, 128, 128), (1, 3, 128, 128))
     assert fixed_sizes((other, TILE)) == (None, 3, None, None)
+
+
+def test_the_widest_profile_takes_the_most_shapes() -> None:
+    assert widest_profile((SMALL, WIDE, TILE)) == WIDE
+    assert widest_profile((TILE, SMALL)) == SMALL
+    # One shape each: the larger.
+    one = ShapeProfile((1, 3, 64, 64), (1, 3, 64, 64), (1, 3, 64, 64))
+    four = ShapeProfile((4, 3, 64, 64), (4, 3, 64, 64), (4, 3, 64, 64))
+    assert widest_profile((one, four)) == widest_profile((four, one)) == four
 
 
 @st.composite
