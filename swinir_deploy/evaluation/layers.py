@@ -20,7 +20,12 @@ from numpy.typing import NDArray
 from swinir_deploy.artifact import ArtifactMetadata
 from swinir_deploy.errors import ArtifactError, UsageError
 from swinir_deploy.evaluation.inputs import layer_input
-from swinir_deploy.evaluation.marked import MarkedModel, OptimizationLevel, run_marked
+from swinir_deploy.evaluation.marked import (
+    MarkedModel,
+    OptimizationLevel,
+    effective_settings,
+    run_marked,
+)
 from swinir_deploy.extras import require
 
 if TYPE_CHECKING:
@@ -146,7 +151,7 @@ def compare_layers(
         model: an ONNX file, the candidate.
         against: the reference: an ONNX file; or the network that ``model`` came from, which is
             exported once more in FP32; None is ``model`` itself, which only makes sense with
-            another provider or optimisation level.
+            another provider or, in FP32, another optimisation level.
         provider: ONNX Runtime's execution provider for the candidate, as in
             :class:`~swinir_deploy.runtimes.onnxruntime.OnnxRuntime`; the reference runs on the
             CPU.
@@ -160,9 +165,10 @@ def compare_layers(
             equal.
 
     Raises:
-        BackendUnavailableError: Polygraphy, onnx or the provider is missing.
+        BackendUnavailableError: Polygraphy, onnx or the provider is missing, or it cannot start.
         ArtifactError: a file that is damaged or that this package did not make.
-        UsageError: two files that no picture fits both, or one file on one back end.
+        UsageError: two files that no picture fits both, or one file that would run alike on both
+            sides.
     """
     require("layers", "Comparing layers")
     for level in (optimization, against_optimization):
@@ -313,15 +319,28 @@ def _require_difference(
     candidate: MarkedModel,
     reference: MarkedModel,
     provider: str | None,
-    optimization: str,
-    against_optimization: str,
+    optimization: OptimizationLevel,
+    against_optimization: OptimizationLevel,
 ) -> None:
-    same_file = candidate.path.resolve() == reference.path.resolve()
-    if same_file and provider is None and optimization == against_optimization:
-        raise UsageError(
-            f"{candidate.path} would be compared with itself. Name another file with --against, or "
-            "another --provider or --optimization."
-        )
+    own, level = effective_settings(candidate, provider, optimization)
+    other, other_level = effective_settings(reference, None, against_optimization)
+    if (candidate.path.resolve(), own.name, level) != (
+        reference.path.resolve(),
+        other.name,
+        other_level,
+    ):
+        return
+    precision = candidate.metadata.precision
+    next_step = (
+        "Give another file with --against, or another --provider or --optimization."
+        if precision == "fp32"
+        else f"A CPU runs {precision} without optimisations, whatever --optimization says. Give "
+        "the FP32 file with --against, or another --provider."
+    )
+    raise UsageError(
+        f"{candidate.path} would be compared with itself: both sides on {own.name}, optimisation "
+        f"level {level!r}. {next_step}"
+    )
 
 
 def _require_same_kind(candidate: MarkedModel, reference: MarkedModel) -> None:

@@ -13,12 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.artifact import ArtifactMetadata
-from swinir_deploy.errors import ArtifactError, InferenceError
+from swinir_deploy.errors import ArtifactError, InferenceError, SwinIRDeployError
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["MarkedModel", "OptimizationLevel", "quiet_polygraphy", "run_marked"]
+    from swinir_deploy.runtimes.providers import Provider
+
+__all__ = [
+    "MarkedModel",
+    "OptimizationLevel",
+    "effective_settings",
+    "quiet_polygraphy",
+    "run_marked",
+]
 
 OptimizationLevel = Literal["none", "basic", "extended", "all"]
 """ONNX Runtime's graph optimisations. Marked tensors must exist, so few fusions are left."""
@@ -84,6 +92,24 @@ class MarkedModel:
         return cls(Path(path), model, metadata, tensors, positions, op_types)
 
 
+def effective_settings(
+    marked: MarkedModel, provider: str | None, optimization: OptimizationLevel
+) -> tuple[Provider, OptimizationLevel]:
+    """What a model really runs on, and at which optimisation level.
+
+    ONNX Runtime's CPU provider has no half-precision arithmetic. There, a half-precision model
+    computes in FP32 and every result is rounded, without graph optimisations.
+
+    Raises:
+        BackendUnavailableError: this onnxruntime lacks the provider.
+    """
+    from swinir_deploy.runtimes.providers import find_provider
+
+    chosen = find_provider(provider or "cpu")
+    rounds = marked.metadata.precision != "fp32" and chosen.short == "cpu"
+    return chosen, "none" if rounds else optimization
+
+
 def run_marked(
     marked: MarkedModel,
     batch: NDArray[Any],
@@ -93,41 +119,43 @@ def run_marked(
 ) -> dict[str, NDArray[Any]]:
     """Run a model once on ONNX Runtime and give every tensor by its node's name.
 
-    ONNX Runtime's CPU provider has no half-precision arithmetic. There, a half-precision model
-    computes in FP32 and every result is rounded, without graph optimisations.
+    It runs as :func:`effective_settings` says.
 
     Raises:
-        BackendUnavailableError: this onnxruntime lacks the provider.
+        BackendUnavailableError: this onnxruntime lacks the provider, or it cannot start.
         InferenceError: ONNX Runtime failed.
     """
     import onnxruntime
     from polygraphy.backend.onnx import BytesFromOnnx, ModifyOutputs
-    from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
+    from polygraphy.backend.onnxrt import OnnxrtRunner
     from polygraphy.comparator import Comparator
 
     from swinir_deploy.exporters.rounding import round_every_result
-    from swinir_deploy.runtimes.providers import find_provider
+    from swinir_deploy.runtimes.providers import create_session
 
-    name = find_provider(provider).name if provider else "CPUExecutionProvider"
+    chosen, level = effective_settings(marked, provider, optimization)
     model = marked.model
-    if marked.metadata.precision != "fp32" and name == "CPUExecutionProvider":
-        model, optimization = round_every_result(model), "none"
+    if marked.metadata.precision != "fp32" and chosen.short == "cpu":
+        model = round_every_result(model)
     model, visible = _visible(model, marked.tensors)
-    level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[optimization])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[level])
     with quiet_polygraphy():
-        outputs = ModifyOutputs(model, outputs=list(visible))
-        session = SessionFromOnnx(
-            BytesFromOnnx(outputs), providers=[name], graph_optimization_level=level
-        )
         try:
+            # Not Polygraphy's own session: ONNX Runtime would replace a provider by the CPU.
+            content = BytesFromOnnx(ModifyOutputs(model, outputs=list(visible)))()
+            session = create_session(content, chosen, options=options)
             results = Comparator.run(
                 [OnnxrtRunner(session, name="runner")],
                 data_loader=[{marked.model.graph.input[0].name: batch}],
             )
+        except SwinIRDeployError:
+            raise
         except Exception as error:  # Polygraphy and ONNX Runtime raise many kinds
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise InferenceError(
-                f"{marked.path} with all its tensors as outputs fails on {name}: {lines[0]}."
+                f"{marked.path} with all its tensors as outputs fails on {chosen.name}: {lines[0]}."
             ) from error
     values = results["runner"][0]
     return {marked.tensors[visible[name]]: np.asarray(values[name]) for name in visible}

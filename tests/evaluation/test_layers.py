@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -21,6 +22,7 @@ from swinir_deploy.comparison import compare, sample_picture
 from swinir_deploy.errors import ArtifactError, BackendUnavailableError, UsageError
 from swinir_deploy.evaluation.layers import compare_layers
 from swinir_deploy.network import SwinIR, SwinIRConfig
+from swinir_deploy.runtimes import providers
 
 pytest.importorskip("polygraphy", reason="polygraphy is not installed")
 
@@ -185,7 +187,7 @@ def test_the_report_is_plain(fp32: Path) -> None:
 # ----------------------------------------------------------------- a residual stream that is scaled
 
 
-def by_hand(folder: Path, name: str, log2: int, bias: float = 0.0) -> Path:
+def by_hand(folder: Path, name: str, log2: int, bias: float = 0.0, precision: Any = "fp32") -> Path:
     """x -> 3x + bias in the stream, scaled by 2**-log2 there -> back: three nodes."""
     values = {
         "a.gain": np.float32(3 * 2.0**-log2),
@@ -212,6 +214,7 @@ def by_hand(folder: Path, name: str, log2: int, bias: float = 0.0) -> Path:
         source_sha256="0" * 64,
         shape="Nx1xHxW",
         residual_scale_log2=log2,
+        precision=precision,
     )
     helper.set_model_props(model, metadata.to_props())
     path = folder / f"{name}.onnx"
@@ -243,6 +246,42 @@ def test_a_difference_inside_a_rescaled_stream_is_found(tmp_path: Path) -> None:
 def test_a_model_beside_itself_is_refused(fp32: Path) -> None:
     with pytest.raises(UsageError, match="compared with itself"):
         compare_layers(fp32, optimization="none")
+    with pytest.raises(UsageError, match="--optimization"):
+        compare_layers(fp32, fp32, provider="CPUExecutionProvider", optimization="none")
+
+
+@pytest.mark.parametrize("provider", [None, "cpu"])
+@pytest.mark.parametrize("optimization", ["basic", "all"])
+def test_half_precision_beside_itself_is_refused(
+    tmp_path: Path, provider: str | None, optimization: Any
+) -> None:
+    """A CPU computes it without optimisations on both sides: nothing could ever differ."""
+    path = by_hand(tmp_path, "half", 0, precision="fp16")
+    with pytest.raises(UsageError, match=r"compared with itself.* fp16 .*--against"):
+        compare_layers(path, provider=provider, optimization=optimization)
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [("cuda", "CUDAExecutionProvider"), ("tensorrt", "TensorrtExecutionProvider")],
+)
+def test_a_provider_that_steps_back_to_the_cpu_is_exit_code_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str, name: str
+) -> None:
+    """As ONNX Runtime does without a driver: what was asked for is left out, with a log line."""
+    real = onnxruntime.InferenceSession
+
+    def on_cpu(*args: Any, **extra: Any) -> Any:
+        return real(*args, **{**extra, "providers": ["CPUExecutionProvider"]})
+
+    names = [name, "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_cpu)
+    monkeypatch.setattr(providers, "_preload_cuda_libraries", lambda: None)
+    path = by_hand(tmp_path, "plain", 0)
+    with pytest.raises(BackendUnavailableError, match=f"{name}.* could not start") as error:
+        compare_layers(path, provider=provider)
+    assert error.value.exit_code == 3
 
 
 def test_files_of_different_checkpoints_or_kinds_are_refused(
