@@ -75,6 +75,14 @@ def test_without_torch_only_full_precision_is_measured(monkeypatch: pytest.Monke
     assert peak > 1
 
 
+def test_half_precision_has_no_peak_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(*_: object) -> None:
+        raise AssertionError("a product in FP16 takes seconds")
+
+    monkeypatch.setattr(machine, "_torch_product", measured)
+    assert gemm_peak_gflops("fp16") is None
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_peak_of_memory_is_this_processs() -> None:
     """320 MB more than without them, whatever the process that started it holds."""
