@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -193,13 +194,18 @@ class OpenVinoRuntime(Runtime):
             for index in range(len(batch)):
                 # One's own oldest request before another thread's: no two wait for each other.
                 request = self._borrow(wait=not running) or finish()
-                request.start_async([batch[index : index + 1]], share_inputs=True)
+                try:
+                    request.start_async([batch[index : index + 1]], share_inputs=True)
+                except BaseException:
+                    self._requests.put(request)
+                    raise
                 running.append((index, request))
             while running:
                 self._requests.put(finish())
         finally:
-            for _, request in running:
-                request.wait()
+            for _, request in running:  # only after an error, which is the one to tell
+                with contextlib.suppress(RuntimeError):
+                    request.wait()
                 self._requests.put(request)
         return result
 
@@ -208,11 +214,11 @@ class OpenVinoRuntime(Runtime):
         try:
             return self._requests.get_nowait()
         except queue.Empty:
-            with self._counting:
-                is_new = self._request_count < max(1, self._most_requests)
-                self._request_count += is_new
-            if is_new:
-                return self._compiled.create_infer_request()
+            with self._counting:  # also while it is made: nobody may wait for one that fails
+                if self._request_count < max(1, self._most_requests):
+                    request = self._compiled.create_infer_request()
+                    self._request_count += 1
+                    return request
             return self._requests.get() if wait else None
 
     def _unload(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from swinir_deploy.comparison import sample_picture
 from swinir_deploy.errors import (
     BackendUnavailableError,
     DeviceMemoryError,
+    InferenceError,
     SwinIRDeployWarning,
     UsageError,
 )
@@ -136,3 +139,71 @@ def test_memory_that_runs_out_has_its_own_error(
         monkeypatch.setattr(runtime, "_borrow", Exhausted)
         with pytest.raises(DeviceMemoryError, match="smaller tiles"):
             runtime.run(sample_picture(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("method", ["create_infer_request", "start_async"])
+def test_a_failure_leaves_no_run_waiting(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """With one request in all, a run after one that lost it would wait for ever."""
+    owner: Any = (
+        openvino.CompiledModel if method == "create_infer_request" else openvino.InferRequest
+    )
+    real, failures = getattr(owner, method), ["Exception from x.cpp:1:\nno more"]
+
+    def flaky(*args: Any, **extra: Any) -> Any:
+        if failures:
+            raise RuntimeError(failures.pop())
+        return real(*args, **extra)
+
+    pictures = sample_picture(3, 3, 8, 16)
+    with open_runtime(models["tensor"], "openvino") as runtime:
+        wanted = runtime.run(pictures)
+    monkeypatch.setattr(owner, method, flaky)
+    runtime = open_runtime(models["tensor"], "openvino", throughput=True, threads=2)
+    runtime._most_requests = 1  # type: ignore[attr-defined]
+    with pytest.raises(InferenceError, match="no more"):
+        runtime.run(pictures)
+    found = _within_a_minute(lambda: runtime.run(pictures))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    runtime.close()
+
+
+def test_an_error_on_the_way_gives_every_request_back(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second picture fails to start while the first is computed, and that one fails too."""
+    requests = openvino.InferRequest
+    real_start, real_wait, calls = requests.start_async, requests.wait, []
+
+    def start(*args: Any, **extra: Any) -> Any:
+        calls.append("start")
+        if len(calls) == 2:
+            raise RuntimeError("the second picture")
+        return real_start(*args, **extra)
+
+    def wait(request: Any) -> Any:
+        real_wait(request)
+        if len(calls) == 2:
+            raise RuntimeError("the first picture")
+
+    monkeypatch.setattr(requests, "start_async", start)
+    monkeypatch.setattr(requests, "wait", wait)
+    pictures = sample_picture(4, 3, 8, 16)
+    runtime = open_runtime(models["tensor"], "openvino", throughput=True, threads=2)
+    runtime._most_requests = 2  # type: ignore[attr-defined]
+    with pytest.raises(InferenceError, match="the second picture"):
+        runtime.run(pictures)
+    assert _within_a_minute(lambda: runtime.run(pictures)).shape == (4, 3, 16, 32)
+    assert runtime._requests.qsize() == 2  # type: ignore[attr-defined]
+    runtime.close()
+
+
+def _within_a_minute(job: Callable[[], Any]) -> Any:
+    """In a thread that the tests outlive: a deadlock fails, and does not hang."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(job()), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert results, "the run neither ended nor failed"
+    return results[0]
