@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ from swinir_deploy.evaluation.machine import (
 from swinir_deploy.evaluation.timing import interleave, latency, ratio
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.flops import count_flops
-from swinir_deploy.runtimes import Runtime, open_runtime
+from swinir_deploy.runtimes import Runtime, backend_for, open_runtime
 
 __all__ = ["BenchmarkReport", "BenchmarkRow", "Contender", "benchmark"]
 
@@ -69,7 +71,8 @@ def benchmark(
         batch: pictures in a run.
         runs: rounds for each shape; None runs for ``duration_s``, and three rounds at least.
         duration_s: for each shape, all contenders together.
-        threads: given to every back end; None leaves it to them.
+        threads: given to every back end that has this option, as those on GPUs have not; None
+            leaves it to them.
         progress: called with a line for each shape.
 
     Raises:
@@ -81,12 +84,9 @@ def benchmark(
     if batch < 1 or (runs is not None and runs < 1) or duration_s <= 0:
         raise UsageError("batch and runs must be at least 1, and the duration above 0.")
     rows: list[BenchmarkRow] = []
-    extra = {} if threads is None else {"threads": threads}
     with ExitStack() as stack:
         runtimes = [
-            stack.enter_context(
-                open_runtime(c.model, c.backend, c.device, **{**extra, **c.options})
-            )
+            stack.enter_context(open_runtime(c.model, c.backend, c.device, **_options(c, threads)))
             for c in contenders
         ]
         labels = _labels(contenders, runtimes)
@@ -112,6 +112,19 @@ def benchmark(
         gemm_peak_gflops=peaks,
         peak_rss_mb=peak_rss_mb(),
     )
+
+
+def _options(contender: Contender, threads: int | None) -> dict[str, Any]:
+    """The contender's own, and ``threads`` where its back end takes them."""
+    if threads is None:
+        return contender.options
+    backend = backend_for(contender.model, contender.backend)
+    if backend.missing():
+        return contender.options  # open_runtime() says what to install
+    module, _, name = backend.factory.partition(":")
+    factory = getattr(importlib.import_module(module), name)
+    known = "threads" in inspect.signature(factory).parameters
+    return {"threads": threads, **contender.options} if known else contender.options
 
 
 def _input(runtime: Runtime, batch: int, height: int, width: int) -> NDArray[Any]:

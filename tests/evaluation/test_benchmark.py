@@ -15,9 +15,19 @@ from numpy.typing import NDArray
 from swinir_deploy.errors import UsageError
 from swinir_deploy.evaluation import benchmark as module
 from swinir_deploy.evaluation.benchmark import Contender, benchmark
-from swinir_deploy.runtimes import Runtime, RuntimeSpec
+from swinir_deploy.runtimes import BACKENDS, Backend, Runtime, RuntimeSpec
 
 CALLS: list[str] = []
+CONFIG = {
+    "upscale": 2,
+    "in_chans": 3,
+    "window_size": 2,
+    "img_range": 1.0,
+    "depths": [1],
+    "embed_dim": 4,
+    "num_heads": [1],
+    "upsampler": "pixelshuffledirect",
+}
 
 
 class Sleeper(Runtime):
@@ -127,16 +137,6 @@ def test_operations_are_the_networks_and_the_peak_is_the_machines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One 3x3 convolution from 3 to 4 channels and so on: counted by hand for one window."""
-    config = {
-        "upscale": 2,
-        "in_chans": 3,
-        "window_size": 2,
-        "img_range": 1.0,
-        "depths": [1],
-        "embed_dim": 4,
-        "num_heads": [1],
-        "upsampler": "pixelshuffledirect",
-    }
     for_a_pixel = (
         9 * 3 * 4  # conv_first
         + 3 * 4 * 4 + 2 * 4 * 4 + 4 * 4  # qkv, two products with four keys, proj
@@ -145,12 +145,47 @@ def test_operations_are_the_networks_and_the_peak_is_the_machines(
         + 9 * 4 * 3 * 4  # upsample
     )  # fmt: skip
     plain = Sleeper._load
-    monkeypatch.setattr(Sleeper, "_load", lambda self: replace(plain(self), config=config))
+    monkeypatch.setattr(Sleeper, "_load", lambda self: replace(plain(self), config=CONFIG))
     monkeypatch.setattr(module, "gemm_peak_gflops", lambda precision, threads: 2.0)
     row = benchmark([Contender("5", "a")], shapes=[(3, 4)], runs=3, batch=2).rows[0]
     padded = 4 * 4
     assert row.gflops == pytest.approx(2 * 2 * padded * for_a_pixel / (row.p50_ms * 1e6))
     assert row.peak_share == pytest.approx(row.gflops / 2.0)
+
+
+def test_fp16_on_a_cpu_has_no_share_of_a_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    half, plain = {"config": CONFIG, "precision": "fp16"}, Sleeper._load
+    monkeypatch.setattr(Sleeper, "_load", lambda self: replace(plain(self), **half))
+    report = benchmark([Contender("1", "a")], runs=1)
+    assert report.rows[0].gflops is not None
+    assert report.rows[0].peak_share is None
+    assert report.gemm_peak_gflops == {}
+
+
+def test_threads_are_given_to_those_that_take_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the signatures of the real back ends; an engine's file is not looked for."""
+    given: dict[str, Any] = {}
+
+    def opened(model: str, backend: str, device: str | None, **options: Any) -> Sleeper:
+        given[model] = options
+        return Sleeper(backend, 1, "tensor")
+
+    monkeypatch.setattr(module, "open_runtime", opened)
+    monkeypatch.setattr(module, "backend_for", lambda model, backend: BACKENDS[backend])
+    monkeypatch.setattr(Backend, "missing", lambda self: None)
+    contenders = [
+        Contender("a.onnx", "ort", options={"provider": "cpu"}),
+        Contender("b.onnx", "ort", options={"threads": 1}),
+        Contender("c.engine", "trt", options={"contexts": 1}),
+        Contender("d.engine", "trt-rtx"),
+    ]
+    assert benchmark(contenders, runs=1, threads=2).threads == 2
+    assert given == {
+        "a.onnx": {"provider": "cpu", "threads": 2},
+        "b.onnx": {"threads": 1},
+        "c.engine": {"contexts": 1},
+        "d.engine": {},
+    }
 
 
 def test_without_a_configuration_there_are_no_operations() -> None:
