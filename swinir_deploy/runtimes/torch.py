@@ -15,10 +15,11 @@ from swinir_deploy.calibration.preparation import prepare_precision
 from swinir_deploy.errors import (
     BackendUnavailableError,
     InferenceError,
+    InputError,
     UsageError,
 )
 from swinir_deploy.loading import LoadedModel, load_model
-from swinir_deploy.network.precision import DTYPES, deployed_network
+from swinir_deploy.network.precision import DTYPES, PrecisionPlan, deployed_network
 from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
 
@@ -77,7 +78,9 @@ class TorchRuntime(Runtime):
             else load_model(self._model, img_range=self._img_range, offline=self._offline)
         )
         config = loaded.config
-        network = self._typed(loaded).to(self._device).eval()
+        network, plan = self._typed(loaded)
+        network = network.to(self._device).eval()
+        self._home = next(network.parameters()).device  # "cuda" alone has no number
         # Sizes are symbols from the first trace on: a picture of another size compiles nothing.
         self._network = torch.compile(network, dynamic=True) if self._compile else network
         side = config.img_size if config.ape else None
@@ -95,14 +98,15 @@ class TorchRuntime(Runtime):
             task=loaded.task,
             model_id=loaded.model_id,
             source_sha256=loaded.source_sha256,
+            residual_scale_log2=plan.residual_scale_log2,
             config=config.to_dict(),
         )
 
-    def _typed(self, loaded: LoadedModel) -> SwinIR:
+    def _typed(self, loaded: LoadedModel) -> tuple[SwinIR, PrecisionPlan]:
         if self._precision == "fp32":
-            return loaded.network
+            return loaded.network, PrecisionPlan("fp32")
         plan = prepare_precision(loaded, self._precision).plan
-        return deployed_network(loaded.network, plan=plan)
+        return deployed_network(loaded.network, plan=plan), plan
 
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         if not batch.flags.writeable:
@@ -113,6 +117,15 @@ class TorchRuntime(Runtime):
         if self._device.type != "cuda":
             return None
         view = from_dlpack(tensor)
+        if view.device != self._home:
+            raise InputError(
+                f"The tensor is on {view.device}, the network on {self._home}. Move one of them."
+            )
+        if not view.is_contiguous():
+            raise InputError(
+                f"The tensor of shape {list(view.shape)} has strides {list(view.stride())}; it "
+                "must be contiguous. Call contiguous() on it first."
+            )
         return tuple(view.shape), view.dtype
 
     def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> torch.Tensor:
