@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LAYER_LIMITS", "LayerRow", "LayersReport", "compare_layers"]
 
-LAYER_LIMITS: dict[str, float] = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 1.5e-1}
+LAYER_LIMITS: dict[str, float] = {"fp32": 1e-4, "fp16": 4e-2, "bf16": 2.5e-1}
 """Precision -> largest difference of an intermediate tensor, relative to its largest value.
 
 Wider than the limits on pictures: a single value of an intermediate tensor may be off by many
@@ -161,8 +161,8 @@ def compare_layers(
         shape: height and width of what is taken or made; None is a small odd size that needs
             padding.
         limit: largest difference relative to the tensor's largest value; None takes
-            :data:`LAYER_LIMITS` of the coarser precision. Whole numbers and truth values must be
-            equal.
+            :data:`LAYER_LIMITS` of the coarser precision. Bytes, which are pictures, may differ
+            by a level; other whole numbers and truth values must be equal.
 
     Raises:
         BackendUnavailableError: Polygraphy, onnx or the provider is missing, or it cannot start.
@@ -194,9 +194,7 @@ def compare_layers(
     left = {node: _scaled(found[node], scales[node]) for node in paired}
     right = {node: _comparable(wanted[node]) for node in paired}
     peaks = {node: _peak(right[node]) for node in paired}
-    limits = {
-        node: kept if np.issubdtype(wanted[node].dtype, np.floating) else 0.0 for node in paired
-    }
+    limits = {node: _limit(wanted[node].dtype, kept, peaks[node]) for node in paired}
     verdicts = _judge(left, right, {n: limits[n] * (peaks[n] or 1.0) for n in paired})
     rows = tuple(
         LayerRow(
@@ -213,6 +211,13 @@ def compare_layers(
         for node in paired
     )
     return LayersReport(str(candidate.path), str(reference.path), batch.shape, rows, unpaired)
+
+
+def _limit(dtype: np.dtype[Any], kept: float, peak: float) -> float:
+    """Relative to ``peak``, as :attr:`LayerRow.limit`."""
+    if np.issubdtype(dtype, np.floating):
+        return kept
+    return 1.0 / (peak or 1.0) if dtype == np.uint8 else 0.0
 
 
 def _reference(

@@ -37,7 +37,8 @@ class OpenVinoRuntime(Runtime):
     """An ONNX model compiled by OpenVINO for one device.
 
     The precision of the arithmetic is always asked for, since OpenVINO would otherwise choose BF16
-    by itself on a CPU that has it; ``spec.precision`` says what the device answered.
+    by itself on a CPU that has it; ``spec.precision`` says what the device answered, or what the
+    file holds where that is coarser.
 
     Args:
         model: path of a file that ``swinir-deploy export`` wrote.
@@ -120,7 +121,7 @@ class OpenVinoRuntime(Runtime):
             "openvino",
             self._device.lower(),
             [dim.get_length() if dim.is_static else None for dim in model.input(0).partial_shape],
-            _PRECISIONS.get(answered),
+            _coarser(metadata.precision, _PRECISIONS.get(answered, "fp32")),
         )
 
     def _properties(self) -> dict[str, Any]:
@@ -223,6 +224,12 @@ class OpenVinoRuntime(Runtime):
 
     def _unload(self) -> None:
         del self._requests, self._compiled
+
+
+def _coarser(file: Precision, arithmetic: Precision) -> Precision:
+    """Half-precision weights stay so in FP32 arithmetic: what decides is the coarser of the two."""
+    order: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
+    return max(file, arithmetic, key=order.index)
 
 
 def _require_device(core: openvino.Core, device: str) -> None:

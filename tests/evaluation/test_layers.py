@@ -20,6 +20,7 @@ from swinir_deploy.artifact import ArtifactMetadata
 from swinir_deploy.checkpoint import save_checkpoint
 from swinir_deploy.comparison import compare, sample_picture
 from swinir_deploy.errors import ArtifactError, BackendUnavailableError, UsageError
+from swinir_deploy.evaluation import layers
 from swinir_deploy.evaluation.layers import compare_layers
 from swinir_deploy.network import SwinIR, SwinIRConfig
 from swinir_deploy.runtimes import providers
@@ -327,3 +328,13 @@ def test_parity_figures_are_those_of_polygraphy(noise: float) -> None:
     assert ours.max_abs == pytest.approx(plain.max_absdiff, rel=1e-5)
     assert ours.mean_abs == pytest.approx(plain.mean_absdiff, rel=1e-4)
     assert ours.psnr_db == pytest.approx(PsnrCompareFunc()(*sides)["y"].psnr, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "peak", "wanted"),
+    [("float16", 3.0, 0.02), ("uint8", 255.0, 1 / 255), ("uint8", 0.0, 1.0), ("int64", 9.0, 0.0)],
+)
+def test_pictures_may_differ_by_a_level_and_other_numbers_not(
+    dtype: str, peak: float, wanted: float
+) -> None:
+    assert layers._limit(np.dtype(dtype), 0.02, peak) == pytest.approx(wanted)

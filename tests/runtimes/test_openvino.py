@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import openvino
 import pytest
 from torch import nn
@@ -207,3 +208,17 @@ def _within_a_minute(job: Callable[[], Any]) -> Any:
     thread.join(60)
     assert results, "the run neither ended nor failed"
     return results[0]
+
+
+@pytest.mark.parametrize("stored", ["fp16", "bf16"])
+def test_half_weights_stay_half_in_full_arithmetic(
+    models: dict[str, Path], tmp_path: Path, stored: str
+) -> None:
+    """What ``verify`` expects of a file goes by its weights, too."""
+    model = onnx.load(models["tensor"])
+    props = {prop.key: prop.value for prop in model.metadata_props}
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, props | {"swinir_deploy.precision": stored})
+    onnx.save(model, tmp_path / "half.onnx")
+    with open_runtime(tmp_path / "half.onnx", "openvino") as runtime:
+        assert runtime.spec.precision == stored
