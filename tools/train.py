@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,6 +31,7 @@ from training_tasks import TASKS, Task, start_fresh, start_from, unit_range
 
 from swinir_deploy.evaluation.protocol import Sample, pad_by_mirror, to_bytes
 from swinir_deploy.evaluation.testsets import find_reduced, list_pictures
+from swinir_deploy.imaging import read_picture
 from swinir_deploy.network import SwinIR, SwinIRConfig
 
 WEIGHTS = Path(__file__).parents[1] / "swinir_deploy" / "weights"
@@ -74,16 +74,9 @@ def load_test_set(folder: Path, reduced: Path | None, task: Task) -> list[Sample
     for path in list_pictures(folder)[0]:
         small = None
         if reduced:
-            small = load_pixels(find_reduced(reduced, path, scale))
-        samples.append(task.protocol.sample(load_pixels(path), small))
+            small = read_picture(find_reduced(reduced, path, scale)).pixels
+        samples.append(task.protocol.sample(read_picture(path).pixels, small))
     return samples
-
-
-def load_pixels(path: Path) -> Pixels:
-    """[H, W, 1 or 3] uint8."""
-    with Image.open(path) as opened:
-        pixels = np.asarray(opened if opened.mode == "L" else opened.convert("RGB"))
-    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def split(

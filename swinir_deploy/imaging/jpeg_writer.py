@@ -9,18 +9,19 @@ from __future__ import annotations
 import mmap
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from swinir_deploy.imaging.row_writer import RowWriter
+
 __all__ = ["JpegWriter"]
 
 
-class JpegWriter:
-    """Writes a JPEG from rows; a context manager.
+class JpegWriter(RowWriter):
+    """Writes a JPEG from rows.
 
     The disk must have room for the picture as it is in memory: 4 bytes a pixel, 1 for gray.
     """
@@ -44,47 +45,33 @@ class JpegWriter:
             folder: where the file without a name goes.
             options: of Pillow's JPEG encoder.
         """
+        super().__init__(height, width, channels, np.uint8)
         self._handle = handle
-        self._shape = (height, width, channels)
         self._options = options
-        self._rows = 0
         # Gone when it is closed, and when the process is killed.
         self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
 
-    def write_rows(self, rows: NDArray[np.uint8]) -> None:
-        """Append [n, width, channels] rows."""
-        if rows.shape[1:] != self._shape[1:] or rows.dtype != np.uint8:
-            raise ValueError(f"rows of {rows.shape} {rows.dtype} do not fit {self._shape} uint8")
+    def _append(self, rows: NDArray[Any]) -> None:
         if rows.shape[2] == 3:  # four bytes a pixel, as Pillow has them in memory
             rows = np.pad(rows, ((0, 0), (0, 0), (0, 1)))
         self._spool.write(np.ascontiguousarray(rows).data)
         self._rows += rows.shape[0]
 
-    def __enter__(self) -> JpegWriter:
-        return self
+    def _end(self) -> None:
+        height, width, channels = self._shape
+        self._spool.flush()
+        mode = "L" if channels == 1 else "RGBX"
+        with mmap.mmap(self._spool.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            pixels = np.frombuffer(mapped, np.uint8)
+            image = Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
+            target = cast("IO[bytes]", _ForgettingFile(self._handle, mapped))
+            try:
+                image.save(target, "JPEG", **self._options)
+            finally:
+                del image, pixels  # they hold on to the mapped memory
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._spool:
-            if kind is not None:
-                return
-            height, width, channels = self._shape
-            if self._rows != height:
-                raise ValueError(f"{self._rows} rows were written, {height} were announced")
-            self._spool.flush()
-            mode = "L" if channels == 1 else "RGBX"
-            with mmap.mmap(self._spool.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                pixels = np.frombuffer(mapped, np.uint8)
-                image = Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
-                target = cast("IO[bytes]", _ForgettingFile(self._handle, mapped))
-                try:
-                    image.save(target, "JPEG", **self._options)
-                finally:
-                    del image, pixels  # they hold on to the mapped memory
+    def _release(self) -> None:
+        self._spool.close()
 
 
 class _ForgettingFile:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from swinir_deploy.imaging.row_writer import RowWriter
 
 __all__ = ["SIGNATURE", "PngWriter", "paeth"]
 
@@ -22,11 +23,8 @@ _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _ROWS_AT_ONCE = 16
 
 
-class PngWriter:
-    """Writes a PNG row by row; a context manager.
-
-    Leaving the ``with`` block without an exception ends the file.
-    """
+class PngWriter(RowWriter):
+    """Writes a PNG row by row."""
 
     def __init__(
         self,
@@ -49,10 +47,8 @@ class PngWriter:
             icc_profile: colour profile.
             dpi: dots per inch, horizontal and vertical.
         """
+        super().__init__(height, width, channels, dtype)
         self._handle = handle
-        self._shape = (height, width, channels)
-        self._dtype = np.dtype(dtype)
-        self._rows = 0
         self._last = np.zeros((1, width, channels * self._dtype.itemsize), np.uint8)
         self._deflate = zlib.compressobj(6)
         handle.write(SIGNATURE)
@@ -64,12 +60,7 @@ class PngWriter:
             per_metre = [max(0, min(round(d / 0.0254), 2**31 - 1)) for d in dpi]
             self._chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
 
-    def write_rows(self, rows: NDArray[Any]) -> None:
-        """Append [n, width, channels] rows."""
-        if rows.shape[1:] != self._shape[1:] or rows.dtype != self._dtype:
-            raise ValueError(
-                f"rows of {rows.shape} {rows.dtype} do not fit {self._shape} {self._dtype}"
-            )
+    def _append(self, rows: NDArray[Any]) -> None:
         for first in range(0, rows.shape[0], _ROWS_AT_ONCE):
             part = np.ascontiguousarray(
                 rows[first : first + _ROWS_AT_ONCE], self._dtype.newbyteorder(">")
@@ -79,19 +70,7 @@ class PngWriter:
             self._last = samples[-1:].copy()
             self._rows += part.shape[0]
 
-    def __enter__(self) -> PngWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            return
-        if self._rows != self._shape[0]:
-            raise ValueError(f"{self._rows} rows were written; the header says {self._shape[0]}")
+    def _end(self) -> None:
         self._idat(self._deflate.flush())
         self._chunk(b"IEND", b"")
 

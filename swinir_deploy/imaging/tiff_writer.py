@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.errors import PictureError
+from swinir_deploy.imaging.row_writer import RowWriter
 
 __all__ = ["LONG", "SHORT", "Field", "TiffWriter", "write_directory"]
 
@@ -26,11 +26,8 @@ _STRIP_ROWS = 64
 _MOST_BYTES = 2**32 - 2**26
 
 
-class TiffWriter:
-    """Writes a little-endian TIFF, deflated with the horizontal predictor; a context manager.
-
-    Leaving the ``with`` block without an exception ends the file.
-    """
+class TiffWriter(RowWriter):
+    """Writes a little-endian TIFF, deflated with the horizontal predictor."""
 
     def __init__(
         self,
@@ -53,27 +50,16 @@ class TiffWriter:
             icc_profile: colour profile.
             dpi: dots per inch, horizontal and vertical.
         """
+        super().__init__(height, width, channels, dtype)
         self._handle = handle
-        self._shape = (height, width, channels)
-        self._dtype = np.dtype(dtype)
         self._icc_profile = icc_profile
         self._dpi = dpi
-        self._rows = 0
         self._waiting: list[NDArray[Any]] = []
         self._offsets: list[int] = []
         self._sizes: list[int] = []
         handle.write(b"II*\0\0\0\0\0")
 
-    def write_rows(self, rows: NDArray[Any]) -> None:
-        """Append [n, width, channels] rows.
-
-        Raises:
-            PictureError: the file would pass 4 GB, which is the most that the format holds.
-        """
-        if rows.shape[1:] != self._shape[1:] or rows.dtype != self._dtype:
-            raise ValueError(
-                f"rows of {rows.shape} {rows.dtype} do not fit {self._shape} {self._dtype}"
-            )
+    def _append(self, rows: NDArray[Any]) -> None:
         first = 0
         while first < rows.shape[0]:
             # Strips end where the format wants them, whatever pieces the rows come in.
@@ -84,19 +70,7 @@ class TiffWriter:
             if self._rows % _STRIP_ROWS == 0:
                 self._write_strip()
 
-    def __enter__(self) -> TiffWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            return
-        if self._rows != self._shape[0]:
-            raise ValueError(f"{self._rows} rows were written; the header says {self._shape[0]}")
+    def _end(self) -> None:
         if self._waiting:
             self._write_strip()
         write_directory(self._handle, self._fields())
