@@ -14,13 +14,26 @@ from typing import Any, Literal, get_args
 
 from swinir_deploy.errors import ArtifactError
 
-__all__ = ["METADATA_PREFIX", "SCHEMA_VERSION", "ArtifactMetadata", "IoLayout", "Precision"]
+__all__ = [
+    "METADATA_PREFIX",
+    "SCHEMA_VERSION",
+    "ArtifactMetadata",
+    "IoLayout",
+    "Precision",
+    "coarsest",
+]
 
 SCHEMA_VERSION = 1
 METADATA_PREFIX = "swinir_deploy."
 
 IoLayout = Literal["tensor", "image"]
 Precision = Literal["fp32", "fp16", "bf16"]
+"""From the finest to the coarsest."""
+
+
+def coarsest(*precisions: Precision) -> Precision:
+    """What decides how near results can be where several precisions are at work."""
+    return max(precisions, key=get_args(Precision).index)
 
 
 @dataclass(frozen=True)

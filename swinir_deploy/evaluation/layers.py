@@ -12,12 +12,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swinir_deploy.artifact import ArtifactMetadata
+from swinir_deploy.artifact import coarsest
 from swinir_deploy.errors import ArtifactError, UsageError
 from swinir_deploy.evaluation.inputs import layer_input
 from swinir_deploy.evaluation.marked import (
@@ -186,9 +186,8 @@ def compare_layers(
     wanted = run_marked(reference, batch, provider=None, optimization=against_optimization)
 
     shift = candidate.metadata.residual_scale_log2 - reference.metadata.residual_scale_log2
-    kept = (
-        LAYER_LIMITS[_coarser(candidate.metadata, reference.metadata)] if limit is None else limit
-    )
+    precision = coarsest(candidate.metadata.precision, reference.metadata.precision)
+    kept = LAYER_LIMITS[precision] if limit is None else limit
     paired, unpaired = _pairs(candidate, found, wanted)
     scales = {node: _scale(found[node], wanted[node], shift) for node in paired}
     left = {node: _scaled(found[node], scales[node]) for node in paired}
@@ -314,10 +313,6 @@ def _comparable(values: Array) -> Array:
 def _peak(values: Array) -> float:
     magnitudes = np.abs(values[np.isfinite(values)].astype(np.float64))
     return float(magnitudes.max(initial=0.0))
-
-
-def _coarser(*metadata: ArtifactMetadata) -> Literal["fp32", "fp16", "bf16"]:
-    return max((each.precision for each in metadata), key=list(LAYER_LIMITS).index)
 
 
 def _require_difference(

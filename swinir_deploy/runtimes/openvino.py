@@ -15,7 +15,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from swinir_deploy.artifact import METADATA_PREFIX, ArtifactMetadata, Precision
+from swinir_deploy.artifact import METADATA_PREFIX, ArtifactMetadata, Precision, coarsest
 from swinir_deploy.download import cache_folder
 from swinir_deploy.errors import (
     ArtifactError,
@@ -121,7 +121,8 @@ class OpenVinoRuntime(Runtime):
             "openvino",
             self._device.lower(),
             [dim.get_length() if dim.is_static else None for dim in model.input(0).partial_shape],
-            _coarser(metadata.precision, _PRECISIONS.get(answered, "fp32")),
+            # Half-precision weights stay so in FP32 arithmetic.
+            coarsest(metadata.precision, _PRECISIONS.get(answered, "fp32")),
         )
 
     def _properties(self) -> dict[str, Any]:
@@ -224,12 +225,6 @@ class OpenVinoRuntime(Runtime):
 
     def _unload(self) -> None:
         del self._requests, self._compiled
-
-
-def _coarser(file: Precision, arithmetic: Precision) -> Precision:
-    """Half-precision weights stay so in FP32 arithmetic: what decides is the coarser of the two."""
-    order: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
-    return max(file, arithmetic, key=order.index)
 
 
 def _require_device(core: openvino.Core, device: str) -> None:
