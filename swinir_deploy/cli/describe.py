@@ -11,7 +11,7 @@ from typing import Any
 
 from swinir_deploy.artifact import ArtifactMetadata
 from swinir_deploy.cli.output import size_text
-from swinir_deploy.errors import ArtifactError
+from swinir_deploy.onnx_files import damaged_onnx, find_metadata, load_onnx
 
 __all__ = ["OnnxFile", "Port", "describe_checkpoint", "read_onnx"]
 
@@ -126,16 +126,7 @@ def describe_checkpoint(checkpoint: Any) -> tuple[dict[str, Any], str]:
 
 
 def _read_with_onnx(source: Path) -> OnnxFile:
-    import onnx
-
-    try:
-        model = onnx.load(os.fspath(source), load_external_data=False)
-    except OSError as error:
-        raise ArtifactError(f"Cannot read {source}: {error.strerror or error}.") from error
-    except Exception as error:  # protobuf's errors share no public base
-        raise _damaged(source, error) from error
-    if not model.graph.node:
-        raise _damaged(source, "it holds no graph")
+    model = load_onnx(source, weights=False)
     weights = {tensor.name for tensor in model.graph.initializer}
     opsets = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     return OnnxFile(
@@ -146,7 +137,7 @@ def _read_with_onnx(source: Path) -> OnnxFile:
         nodes=len(model.graph.node),
         inputs=tuple(_port(value) for value in model.graph.input if value.name not in weights),
         outputs=tuple(_port(value) for value in model.graph.output),
-        metadata=_own({prop.key: prop.value for prop in model.metadata_props}, source),
+        metadata=find_metadata(model, source),
     )
 
 
@@ -161,9 +152,9 @@ def _read_with_runtime(source: Path) -> OnnxFile:
             os.fspath(source), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's exceptions share no public base
-        raise _damaged(source, error) from error
+        raise damaged_onnx(source, error) from error
     meta = session.get_modelmeta()
-    own = _own(meta.custom_metadata_map, source)
+    own = ArtifactMetadata.find(meta.custom_metadata_map, str(source))
 
     def port(value: Any) -> Port:
         kind = value.type.removeprefix("tensor(").removesuffix(")")
@@ -192,21 +183,6 @@ def _port(value: Any) -> Port:
         for dim in tensor.shape.dim
     )
     return Port(value.name, {"float": "float32", "double": "float64"}.get(dtype, dtype), shape)
-
-
-def _own(props: Mapping[str, str], source: Path) -> ArtifactMetadata | None:
-    """This package's metadata; None where there are none at all."""
-    if not any(key.startswith("swinir_deploy.") for key in props):
-        return None
-    return ArtifactMetadata.from_props(props, str(source))
-
-
-def _damaged(source: Path, reason: object) -> ArtifactError:
-    words = " ".join(str(reason).split())[:200].rstrip(".")
-    return ArtifactError(
-        f"{source} is damaged or no ONNX file ({words}). Export the model again, or copy the "
-        "whole file."
-    )
 
 
 def precision_text(meta: ArtifactMetadata) -> str:

@@ -202,7 +202,7 @@ def test_an_engine_of_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="model: built from one with SHA-256 111111111111"):
         open_runtime(engine_file(tmp_path), onnx=other)
     other.write_bytes(b"no model")
-    with pytest.raises(InputError, match="is no ONNX model"):
+    with pytest.raises(InputError, match="damaged or no ONNX file"):
         open_runtime(engine_file(tmp_path), onnx=other)
     with pytest.raises(InputError, match=r"Cannot read .*missing\.onnx"):
         open_runtime(engine_file(tmp_path), onnx=tmp_path / "missing.onnx")
