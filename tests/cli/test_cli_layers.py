@@ -41,7 +41,7 @@ def test_the_checkpoint_is_the_reference_if_no_file_is_named(
     swinir: Program, damaged: Path, checkpoint: Path
 ) -> None:
     run = swinir("verify", damaged, "-m", checkpoint, "--layers", code=1)
-    assert f"small in fp32 part at {DAMAGED}/Gemm" in run.stderr
+    assert f"small in fp32 on ort cpu, fp32 part at {DAMAGED}/Gemm" in run.stderr
 
 
 def test_files_that_agree_pass(swinir: Program, onnx_file: Path, picture: Path) -> None:
@@ -56,7 +56,13 @@ def test_files_that_agree_pass(swinir: Program, onnx_file: Path, picture: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--layers", "--backend", "ort"], "--backend cannot be used with --layers"),
+        (["--layers", "--device", "cpu", "-m", "tiny-sr-x4"], "'ort' has no device to choose"),
+        (["--layers", "--backend", "torche"], "No back end 'torche'"),
+        (
+            ["--layers", "--backend", "openvino", "--optimization", "all"],
+            "'openvino' has no optimization to choose",
+        ),
+        (["--precision", "bf16", "-m", "tiny-sr-x4"], "'ort' has no option precision"),
         (["--layers", "--min-psnr", "50"], "--min-psnr cannot be used with --layers"),
         (["--layers", "--against", "x.onnx", "-m", "y"], "--model cannot be used with --against"),
         (["--against", "x.onnx"], "--against cannot be used without --layers"),

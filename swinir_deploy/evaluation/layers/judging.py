@@ -26,14 +26,14 @@ def judge(
         candidate: one side.
         reference: the other one.
         limit: largest difference relative to the tensor's largest value. Bytes, which are
-            pictures, may differ by a level; other whole numbers and truth values must be equal.
+            pictures, may differ by a level more; other whole numbers must be equal.
 
     Returns:
         A row for each tensor of both, in the order of the graph, and the candidate's nodes whose
         tensor the reference lacks.
     """
     shift = candidate.residual_scale_log2 - reference.residual_scale_log2
-    found, wanted, unpaired = _pairs(graph, candidate.values, reference.values)
+    found, wanted, unpaired = _pairs(graph, candidate, reference.values)
     scales = {node: _scale(found[node], wanted[node], shift) for node in found}
     left = {node: _scaled(found[node], scales[node]) for node in found}
     right = {node: _comparable(wanted[node]) for node in found}
@@ -61,7 +61,8 @@ def _limit(dtype: np.dtype[Any], kept: float, peak: float) -> float:
     """Relative to ``peak``, as :attr:`LayerRow.limit`."""
     if np.issubdtype(dtype, np.floating):
         return kept
-    return 1.0 / (peak or 1.0) if dtype == np.uint8 else 0.0
+    # A picture in bytes was rounded on top of what came before it: by half a level on each side.
+    return kept + 1.0 / (peak or 1.0) if dtype == np.uint8 else 0.0
 
 
 def _verdicts(
@@ -96,20 +97,19 @@ def _verdicts(
 
 
 def _pairs(
-    graph: MarkedModel, found: Mapping[str, Array], wanted: Mapping[str, Array]
+    graph: MarkedModel, candidate: Tensors, wanted: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array], tuple[str, ...]]:
-    """Tensors of both in the graph's order, and the nodes that only the first has.
-
-    A module's output may stand in the graph without the reshape that closes the module: as many
-    values in another shape are taken to be the same tensor if there is a module's path to go by.
-    """
+    """Tensors of both in the graph's order, and the nodes that only the candidate has."""
+    found = candidate.values
     left: dict[str, Array] = {}
     right: dict[str, Array] = {}
     unpaired = []
     for node in sorted(found, key=graph.positions.__getitem__):
         values, other = found[node], wanted.get(node)
-        if other is not None and values.size == other.size and values.size:
-            left[node], right[node] = values.reshape(other.shape), other
+        if other is not None and candidate.of_modules and values.size == other.size:
+            values = values.reshape(other.shape)
+        if other is not None and values.shape == other.shape and values.size:
+            left[node], right[node] = values, other
         else:
             unpaired.append(node)
     return left, right, tuple(unpaired)

@@ -29,12 +29,15 @@ class Tensors:
         ran_on: back end, device and precision, such as ``openvino cpu, bf16``.
         precision: the coarsest at work: of the weights or of the arithmetic.
         residual_scale_log2: k of the stream's factor 2**-k.
+        of_modules: these are outputs of PyTorch modules. In the graph, they may stand in the shape
+            that they had before the module's last reshape.
     """
 
     values: dict[str, NDArray[Any]]
     ran_on: str
     precision: Precision
     residual_scale_log2: int
+    of_modules: bool = False
 
 
 @dataclass(frozen=True)

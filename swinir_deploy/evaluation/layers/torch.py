@@ -7,7 +7,7 @@ output belongs to the last of its nodes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,6 +83,7 @@ def run_on_torch(
         ran_on=f"torch {place}, {wanted}",
         precision=wanted,
         residual_scale_log2=plan.residual_scale_log2,
+        of_modules=True,
     )
 
 
@@ -122,4 +123,4 @@ def _picture(batch: NDArray[Any], metadata: ArtifactMetadata) -> torch.Tensor:
     if metadata.io == "image":
         values = batch.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
         batch = np.ascontiguousarray(values)
-    return cast("torch.Tensor", torch.from_numpy(batch.copy()))
+    return torch.from_numpy(batch.copy())
