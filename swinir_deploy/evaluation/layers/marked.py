@@ -17,7 +17,7 @@ from swinir_deploy.onnx_files import load_onnx, metadata_of
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["MarkedModel", "Tensors", "mark", "quiet_polygraphy"]
+__all__ = ["MarkedModel", "Tensors", "mark", "quiet_polygraphy", "visible_tensors"]
 
 
 @dataclass(frozen=True)
@@ -90,29 +90,44 @@ class MarkedModel:
         return name
 
 
-def mark(
-    marked: MarkedModel, model: onnx.ModelProto | None = None, *, floating_only: bool = False
-) -> tuple[bytes, dict[str, str]]:
+def mark(marked: MarkedModel, model: onnx.ModelProto | None = None) -> tuple[bytes, dict[str, str]]:
     """The model with every tensor of :attr:`MarkedModel.tensors` as an output, by Polygraphy.
+
+    Args:
+        marked: the model.
+        model: a graph with the same tensors that takes its place; None is the model's own.
+
+    Returns:
+        The file's bytes, and output's name -> the name under which its node is known.
+    """
+    from polygraphy.backend.onnx import BytesFromOnnx, ModifyOutputs
+
+    typed, visible = visible_tensors(marked, model)
+    with quiet_polygraphy():
+        content: bytes = BytesFromOnnx(ModifyOutputs(typed, outputs=list(visible)))()
+    return content, visible
+
+
+def visible_tensors(
+    marked: MarkedModel, model: onnx.ModelProto | None = None, *, floating_only: bool = False
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """A copy with types, and the tensors to look at: name in the copy -> name of the node.
 
     NumPy knows no BF16: such tensors are looked at behind a cast to FP32.
 
     Args:
         marked: the model.
-        model: a graph with the same tensors that takes its place; None is the model's own.
-        floating_only: leave whole numbers and truth values out: they are the sizes and masks,
-            which a compiler computes elsewhere.
-
-    Returns:
-        The file's bytes, and output's name -> the name under which its node is known.
+        model: as in :func:`mark`.
+        floating_only: leave whole numbers and truth values inside the graph out: they are sizes
+            and masks.
     """
     import onnx
-    from polygraphy.backend.onnx import BytesFromOnnx, ModifyOutputs
 
     typed = onnx.shape_inference.infer_shapes(marked.model if model is None else model)
     values = [*typed.graph.value_info, *typed.graph.output]
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     floating = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    interface = {value.name for value in typed.graph.output}
     visible: dict[str, str] = {}
     for node in list(typed.graph.node):
         for tensor in node.output:
@@ -125,12 +140,10 @@ def mark(
                     "Cast", [tensor], [name], name=name, to=onnx.TensorProto.FLOAT
                 )
                 typed.graph.node.append(cast)
-            elif floating_only and types.get(tensor) not in floating:
+            elif floating_only and not (tensor in interface or types.get(tensor) in floating):
                 continue
             visible[name] = marked.tensors[tensor]
-    with quiet_polygraphy():
-        content: bytes = BytesFromOnnx(ModifyOutputs(typed, outputs=list(visible)))()
-    return content, visible
+    return typed, visible
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.errors import BackendUnavailableError, CheckFailedError, UsageError
-from swinir_deploy.evaluation.layers.marked import MarkedModel, Tensors, mark
+from swinir_deploy.evaluation.layers.marked import MarkedModel, Tensors, visible_tensors
 from swinir_deploy.gpu import Gpu, choose_gpu, find_gpu
 from swinir_deploy.runtimes import BACKENDS
 from swinir_deploy.tensorrt_library import FLAVOURS, FlavourName, load_library
@@ -97,8 +97,8 @@ def marked_network(marked: MarkedModel) -> tuple[tuple[Any, ...], dict[str, str]
     from polygraphy.backend.trt import ModifyNetworkOutputs, NetworkFromOnnxBytes
     from polygraphy.backend.trt.util import get_all_tensors
 
-    content, visible = mark(marked, floating_only=True)
-    parsed = NetworkFromOnnxBytes(content, strongly_typed=True)()
+    typed, visible = visible_tensors(marked, floating_only=True)
+    parsed = NetworkFromOnnxBytes(typed.SerializeToString(), strongly_typed=True)()
     known = get_all_tensors(parsed[1])  # what the parser has folded is not there any more
     kept = {name: node for name, node in visible.items() if name in known}
     return ModifyNetworkOutputs(parsed, outputs=list(kept))(), kept
@@ -163,7 +163,8 @@ def _failing(marked: MarkedModel, library: str) -> Iterator[None]:
         with G_LOGGER.verbosity(G_LOGGER.ERROR), redirect_stdout(log), redirect_stderr(log):
             yield
     except Exception as error:  # Polygraphy's and the library's share no base
-        said = " ".join((log.getvalue() or str(error)).split())[:500].rstrip(".")
+        lines = [line for line in log.getvalue().splitlines() if not line.startswith("[W]")]
+        said = " ".join(" ".join(lines or [str(error)]).split())[:500].rstrip(".")
         raise CheckFailedError(
             f"{library} could not build or run {marked.path} with its tensors as outputs ({said}). "
             "Compare the outputs alone: build an engine, and run 'swinir-deploy verify' on it."
