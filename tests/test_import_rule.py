@@ -26,7 +26,7 @@ LAYERS = [
     {"network"},
     {"engine_files"},
     {"gpu", "tensorrt_library"},
-    {"onnx_files"},
+    {"json_files", "onnx_files"},
     {"artifact", "atomic", "comparison", "extras", "hashing", "locking", "tensorrt_api"},
     {"errors"},
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +13,15 @@ from swinir_deploy.artifact import ArtifactMetadata
 from swinir_deploy.cli.output import size_text
 from swinir_deploy.onnx_files import damaged_onnx, find_metadata, load_onnx
 
-__all__ = ["OnnxFile", "Port", "describe_checkpoint", "read_onnx"]
+__all__ = [
+    "OnnxFile",
+    "Port",
+    "describe_checkpoint",
+    "describe_model",
+    "listing",
+    "precision_text",
+    "read_onnx",
+]
 
 
 @dataclass(frozen=True)
@@ -64,20 +72,24 @@ class OnnxFile:
         ]
         if meta is None:
             rows.append(("made by", "not by swinir-deploy: it has none of its metadata"))
-            return _listing(str(self.path), rows)
-        channels = "gray" if meta.in_chans == 1 else "RGB"
-        rows += [
-            ("model", meta.model_id or "unknown"),
-            ("task", f"{meta.task or 'unknown'} x{meta.scale}, {channels}"),
-            ("io", "NCHW float32, 0..1" if meta.io == "tensor" else "NHWC uint8, 0..255"),
-            ("window", f"{meta.window_size} px"),
-            ("precision", precision_text(meta)),
-            ("made for", f"{meta.target}, shape {meta.shape}"),
-            ("sha256", f"{meta.source_sha256} (of the checkpoint)"),
-            ("parity", _parity(meta.parity)),
-            ("tools", ", ".join(f"{name} {version}" for name, version in meta.tools.items())),
-        ]
-        return _listing(str(self.path), rows)
+            return listing(str(self.path), rows)
+        return listing(str(self.path), [*rows, *describe_model(meta)])
+
+
+def describe_model(meta: ArtifactMetadata) -> list[tuple[str, str]]:
+    """What an exported file carries about its model: names and texts."""
+    channels = "gray" if meta.in_chans == 1 else "RGB"
+    return [
+        ("model", meta.model_id or "unknown"),
+        ("task", f"{meta.task or 'unknown'} x{meta.scale}, {channels}"),
+        ("io", "NCHW float32, 0..1" if meta.io == "tensor" else "NHWC uint8, 0..255"),
+        ("window", f"{meta.window_size} px"),
+        ("precision", precision_text(meta)),
+        ("made for", f"{meta.target}, shape {meta.shape}"),
+        ("sha256", f"{meta.source_sha256} (of the checkpoint)"),
+        ("parity", _parity(meta.parity)),
+        ("tools", ", ".join(f"{name} {version}" for name, version in meta.tools.items())),
+    ]
 
 
 def read_onnx(path: str | os.PathLike[str]) -> OnnxFile:
@@ -122,7 +134,7 @@ def describe_checkpoint(checkpoint: Any) -> tuple[dict[str, Any], str]:
         (name, f"{text} (from: {checkpoint.img_range_source})" if name == "img_range" else text)
         for name, text in rows
     ]
-    return document, _listing(str(checkpoint.path), rows)
+    return document, listing(str(checkpoint.path), rows)
 
 
 def _read_with_onnx(source: Path) -> OnnxFile:
@@ -207,7 +219,7 @@ def _parity(parity: Mapping[str, Any]) -> str:
     unit = f" ({parity['unit']})" if "unit" in parity else ""
     return (
         f"differs by at most {parity['max_abs']:.1e}{unit} from {parity.get('reference', '?')}, "
-        f"by {parity.get('backend', '?')} at {shapes} shapes"
+        f"by {parity.get('backend', '?')} at {shapes} shape{'' if shapes == 1 else 's'}"
     )
 
 
@@ -217,6 +229,7 @@ def _value(value: Any) -> str:
     return repr(value) if isinstance(value, str) else str(value)
 
 
-def _listing(title: str, rows: list[tuple[str, str]]) -> str:
+def listing(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """A title, and a line for each name and its text."""
     width = max(len(name) for name, _ in rows)
     return "\n".join([title, *(f"  {name.ljust(width)}  {text}" for name, text in rows)])

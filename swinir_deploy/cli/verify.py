@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -228,10 +227,10 @@ def _source(selection: Selection) -> str:
     """The id in the file's metadata, if the catalogue has it."""
     from swinir_deploy.catalog import load_catalog
     from swinir_deploy.cli.describe import read_onnx
-    from swinir_deploy.engine_files import ENGINE_SUFFIX, read_engine_metadata
+    from swinir_deploy.engine_files import read_engine_metadata
 
     path = selection.name
-    if Path(path).suffix.lower() == ENGINE_SUFFIX:
+    if selection.is_engine:
         metadata: ArtifactMetadata | None = read_engine_metadata(path).model
     else:
         metadata = read_onnx(path).metadata if selection.is_onnx else None
