@@ -29,7 +29,7 @@ Examples:
 def command(
     out: Output, model: str, key: str | None, img_range: float | None, output: str | None
 ) -> None:
-    """Say what a checkpoint, an ONNX file, an engine or a model of the catalogue is.
+    """Say what a checkpoint, an exported file, an engine or a model is.
 
     Checkpoint: hyper-parameters as read from its tensors, hash, number of parameters. ONNX file:
     inputs, outputs, opset, nodes, metadata. Engine: library, GPUs, shapes, options, as its

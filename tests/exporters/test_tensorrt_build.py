@@ -70,6 +70,19 @@ def test_an_engine_and_its_sidecar(model: Path, tmp_path: Path) -> None:
     assert left - {log_path(output).name} == {"x.engine", "x.engine.json"}
 
 
+def test_two_tile_profiles_in_one_engine(model: Path, tmp_path: Path) -> None:
+    shapes = ShapeRequest(tile_px=(16, 32), batch=(1, 2, 2))
+    report = build_engine(model, "rtx:sm89", tmp_path / "a.engine", shapes=shapes, progress=False)
+    sides = [(profile.min[2:], profile.max[2:]) for profile in report.metadata.profiles]
+    assert sides == [((16, 16), (16, 16)), ((32, 32), (32, 32))]
+    one = build_engine(
+        *(model, "rtx:sm89", tmp_path / "b.engine"),
+        shapes=ShapeRequest(tile_px=16, batch=(1, 2, 2)),
+        progress=False,
+    )
+    assert report.key != one.key
+
+
 def test_the_second_build_comes_from_the_cache(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
