@@ -93,10 +93,12 @@ def test_the_second_build_comes_from_the_cache(
     monkeypatch.setattr(build_module, "compile_model", None)  # would fail when called
     copy = tmp_path / "renamed.onnx"
     copy.write_bytes(model.read_bytes())
+    log_path(tmp_path / "b.engine").write_text("of an engine that lay there before")
     again = build_engine(
         copy, "rtx:sm89", tmp_path / "b.engine", shapes=TILE, cache=cache, progress=False
     )
     assert again.from_cache
+    assert not log_path(tmp_path / "b.engine").exists()
     assert again.metadata.onnx_name == "renamed.onnx"
     assert (tmp_path / "b.engine").read_bytes() == (tmp_path / "a.engine").read_bytes()
     assert read_engine_metadata(tmp_path / "b.engine") == again.metadata

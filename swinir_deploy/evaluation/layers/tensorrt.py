@@ -22,6 +22,7 @@ from swinir_deploy.errors import BackendUnavailableError, CheckFailedError, Usag
 from swinir_deploy.evaluation.layers.marked import MarkedModel, Tensors, visible_tensors
 from swinir_deploy.gpu import Gpu, choose_gpu, find_gpu
 from swinir_deploy.runtimes import BACKENDS
+from swinir_deploy.tensorrt_api import IBuilderConfig
 from swinir_deploy.tensorrt_library import FLAVOURS, FlavourName, load_library
 
 __all__ = ["gpu_for", "marked_network", "run_on_tensorrt", "select_flavour"]
@@ -118,7 +119,7 @@ def _config(
         created = CreateConfigRTX(profiles=profiles, **(target or {"use_gpu": True}))
     flag = load_library(flavour).api.BuilderFlag
 
-    def without_tf32(_builder: Any, _network: Any, config: Any) -> None:
+    def without_tf32(_builder: Any, _network: Any, config: IBuilderConfig) -> None:
         config.clear_flag(flag.TF32)
 
     configured: Callable[..., Any] = PostprocessConfig(created, without_tf32)

@@ -33,7 +33,7 @@ __all__ = ["Activation", "EngineInspection", "inspect_model", "read_inspection"]
 
 _LARGEST = 10
 _REPORT = "a report of 'swinir-deploy inspect --json'"
-_ADVICE = "Give such a report, or an ONNX file."
+_ADVICE = "Give a report of 'swinir-deploy inspect --json', or an ONNX file."
 
 
 @dataclass(frozen=True)
