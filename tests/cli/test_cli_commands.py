@@ -255,6 +255,20 @@ def test_verify_refuses_another_source(swinir: Program, onnx_file: Path) -> None
     assert "--model" in run.stderr
 
 
+def test_verify_in_the_precision_that_openvino_is_asked_for(
+    swinir: Program, onnx_file: Path, checkpoint: Path
+) -> None:
+    pytest.importorskip("openvino")
+    options = ("-m", checkpoint, "--backend", "openvino", "--shape", "9x10", "--json")
+    assert swinir("verify", onnx_file, *options).document["spec"]["precision"] == "fp32"
+    asked = swinir("verify", onnx_file, *options, "--precision", "bf16").document
+    wanted = {"fp32": "difference", "bf16": "PSNR"}[asked["spec"]["precision"]]
+    kept = {"difference": "max_abs", "PSNR": "min_psnr_db"}[wanted]
+    assert asked["limit"][kept] is not None
+    run = swinir("verify", onnx_file, "-m", checkpoint, "--precision", "bf16", code=2)
+    assert "'ort' has no option precision" in run.stderr
+
+
 def test_bench(swinir: Program, onnx_file: Path, checkpoint: Path) -> None:
     options = ["--against", checkpoint, "--shape", "8x8", "--shape", "9x12", "--runs", 3]
     run = swinir("bench", "--model", onnx_file, *options, "-o", "bench.json", "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import torch
 from small_models import CONFIG, with_weight
 
 from swinir_deploy import export_onnx, load_model
+from swinir_deploy.checkpoint import save_checkpoint
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.evaluation.layers import compare_layers
 from swinir_deploy.gpu import find_gpu
@@ -169,6 +171,35 @@ def test_the_recipe_of_the_file_is_the_networks(small_checkpoint: Path, tmp_path
     assert report.passed
     assert not report.unpaired
     assert any(row.node.endswith("attn.query/Gemm") for row in report.rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"upsampler": "pixelshuffle", "upscale": 3, "in_chans": 3},
+        {"upsampler": "nearest+conv", "upscale": 4, "in_chans": 3, "resi_connection": "3conv"},
+        {"upsampler": "", "upscale": 1, "depths": (3,), "num_heads": (2,)},
+        {"patch_norm": False, "window_size": 7, "img_range": 255.0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("target", ["any", "tensorrt"])
+def test_modules_and_nodes_belong_together_in_every_configuration(
+    tmp_path: Path, changes: dict[str, Any], target: str
+) -> None:
+    config = replace(CONFIG, **changes)
+    torch.manual_seed(3)
+    network = SwinIR(config)
+    path = save_checkpoint(tmp_path / "a.safetensors", network.state_dict(), config, "a")
+    export_onnx(path, tmp_path / "a.onnx", target=target)
+    report = compare_layers(tmp_path / "a.onnx", backend="torch", network=load_model(path))
+    assert report.passed, report.first
+    assert not report.unpaired
+    convolutions = {
+        name for name, module in network.named_modules() if isinstance(module, torch.nn.Conv2d)
+    }
+    assert convolutions <= {module_of(row.node) for row in report.rows}
 
 
 @pytest.mark.slow
@@ -334,6 +365,29 @@ def test_polygraphy_serves_one_library_in_a_process(chosen: str, other: str) -> 
     assert "UsageError: Polygraphy serves one library in a process" in done.stderr
 
 
+def test_the_cuda_runtime_is_shown_to_polygraphy(monkeypatch: pytest.MonkeyPatch) -> None:
+    pathfinder = pytest.importorskip("cuda.pathfinder")
+    from swinir_deploy.evaluation.layers.tensorrt import _load_cuda_runtime
+
+    def absent(_name: str) -> None:
+        raise RuntimeError("no libcudart")
+
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/somewhere")
+    with monkeypatch.context() as patched:
+        patched.setattr(pathfinder, "load_nvidia_dynamic_lib", absent)
+        with pytest.raises(BackendUnavailableError, match=r"no libcudart\)\. Install it"):
+            _load_cuda_runtime()
+    try:
+        pathfinder.load_nvidia_dynamic_lib("cudart")
+    except Exception as error:
+        pytest.skip(f"no CUDA runtime library here: {error}")
+    _load_cuda_runtime()
+    from polygraphy import cuda
+
+    assert cuda.wrapper().handle
+    assert os.environ["LD_LIBRARY_PATH"] == "/somewhere"
+
+
 class FakeRunner:
     """In place of Polygraphy's TrtRunner: the marked graph, computed by ONNX Runtime."""
 
@@ -378,7 +432,7 @@ def fake_engines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(Backend, "missing", lambda _: None)
     monkeypatch.setattr(module, "find_gpu", lambda index: Gpu(index, "Fake", "8.9", 1))
     monkeypatch.setattr(module, "choose_gpu", lambda gpu: chosen.append(gpu.name))
-    monkeypatch.setattr(module, "_show_cuda_runtime", lambda: None)
+    monkeypatch.setattr(module, "_load_cuda_runtime", lambda: None)
     monkeypatch.setattr(module, "load_library", lambda flavour: flavour)
     monkeypatch.setattr(module, "_config", lambda *_: None)
     monkeypatch.setattr(trt, "NetworkFromOnnxBytes", network)

@@ -19,7 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.errors import BackendUnavailableError, CheckFailedError, UsageError
-from swinir_deploy.evaluation.layers.marked import MarkedModel, Tensors, visible_tensors
+from swinir_deploy.evaluation.layers.marked import (
+    MarkedModel,
+    Tensors,
+    quiet_polygraphy,
+    visible_tensors,
+)
 from swinir_deploy.gpu import Gpu, choose_gpu, find_gpu
 from swinir_deploy.runtimes import BACKENDS
 from swinir_deploy.tensorrt_api import IBuilderConfig
@@ -28,6 +33,7 @@ from swinir_deploy.tensorrt_library import FLAVOURS, FlavourName, load_library
 __all__ = ["gpu_for", "marked_network", "run_on_tensorrt", "select_flavour"]
 
 _SWITCH = "POLYGRAPHY_USE_TENSORRT_RTX"
+_SEARCH_PATH = "LD_LIBRARY_PATH"
 
 
 def run_on_tensorrt(
@@ -54,7 +60,7 @@ def run_on_tensorrt(
     library = load_library(flavour)
     select_flavour(flavour)
     choose_gpu(gpu)
-    _show_cuda_runtime()
+    _load_cuda_runtime()
     from polygraphy.backend.trt import EngineFromNetwork, TrtRunner
 
     with _failing(marked, str(library)):
@@ -139,19 +145,28 @@ def gpu_for(device: str | None) -> Gpu:
     return find_gpu(int(index or 0))
 
 
-def _show_cuda_runtime() -> None:
+def _load_cuda_runtime() -> None:
     """Polygraphy looks for libcudart in few places, and not where pip puts that of CUDA 13."""
+    from polygraphy import cuda as polygraphy_cuda
+
+    before = os.environ.get(_SEARCH_PATH)
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib
 
-        found = load_nvidia_dynamic_lib("cudart").abs_path
-    except Exception as error:  # its own kinds: not found, cannot be loaded
+        found = Path(load_nvidia_dynamic_lib("cudart").abs_path).parent
+        os.environ[_SEARCH_PATH] = os.pathsep.join([str(found), before or ""])
+        with quiet_polygraphy():
+            polygraphy_cuda.wrapper()  # loads it once for the process
+    except Exception as error:  # not found, or cannot be loaded: their kinds share no base
         raise BackendUnavailableError(
-            f"Polygraphy runs engines by the CUDA runtime library, which is not here ({error}). "
-            "Install it: pip install nvidia-cuda-runtime"
+            "Polygraphy runs engines by the CUDA runtime library libcudart, which cannot be loaded "
+            f"({' '.join(str(error).split())[:200]}). Install it: pip install nvidia-cuda-runtime"
         ) from error
-    folders = [str(Path(found).parent), os.environ.get("LD_LIBRARY_PATH", "")]
-    os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, folders))
+    finally:
+        if before is None:
+            os.environ.pop(_SEARCH_PATH, None)
+        else:
+            os.environ[_SEARCH_PATH] = before
 
 
 @contextmanager
