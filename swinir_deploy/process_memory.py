@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["available_bytes", "forget_peak", "peak_resident_bytes", "resident_bytes"]
+__all__ = [
+    "available_bytes",
+    "forget_peak",
+    "highest_resident_bytes",
+    "peak_resident_bytes",
+    "resident_bytes",
+]
 
 _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
+_forgotten_bytes = 0
 
 
 def resident_bytes() -> int | None:
@@ -27,8 +34,16 @@ def peak_resident_bytes() -> int | None:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on a Mac
 
 
+def highest_resident_bytes() -> int | None:
+    """The most physical memory held since the start, whatever was forgotten."""
+    peak = peak_resident_bytes()
+    return None if peak is None else max(peak, _forgotten_bytes)
+
+
 def forget_peak() -> bool:
     """Let the peak begin anew with what is held now; whether that was possible (Linux only)."""
+    global _forgotten_bytes
+    _forgotten_bytes = max(_forgotten_bytes, peak_resident_bytes() or 0)
     try:
         (_PROC / "self/clear_refs").write_text("5")
     except OSError:

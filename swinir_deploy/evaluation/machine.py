@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from swinir_deploy import __version__
-from swinir_deploy.process_memory import peak_resident_bytes
+from swinir_deploy.process_memory import highest_resident_bytes
 
 __all__ = ["describe_machine", "gemm_peak_gflops", "package_versions", "peak_rss_mb"]
 
@@ -101,7 +101,7 @@ def gemm_peak_gflops(precision: str = "fp32", threads: int | None = None) -> flo
 
 def peak_rss_mb() -> float | None:
     """The most memory that this process ever held, in 10^6 bytes; None where nobody counts."""
-    peak = peak_resident_bytes()
+    peak = highest_resident_bytes()
     return None if peak is None else peak / 1e6
 
 
