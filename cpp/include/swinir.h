@@ -102,6 +102,14 @@ typedef struct swinir_model_options {
 SWINIR_API swinir_status swinir_model_open(const char* path, const swinir_model_options* options,
                                            swinir_model** model);
 
+/* The same from memory: the bytes of an ONNX file, with sidecar NULL; or those of an engine, with
+ * the text of its sidecar, which ends with a zero. Nothing of it is kept. An ONNX model whose
+ * weights lie in a file of their own needs swinir_model_open. */
+SWINIR_API swinir_status swinir_model_open_memory(const void* data, size_t size,
+                                                  const char* sidecar,
+                                                  const swinir_model_options* options,
+                                                  swinir_model** model);
+
 /* NULL does nothing. Sessions keep what they need: models and sessions may go in any order. */
 SWINIR_API void swinir_model_close(swinir_model* model);
 

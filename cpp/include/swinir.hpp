@@ -70,23 +70,18 @@ struct ModelOptions {
 class Model {
  public:
   explicit Model(const std::string& path, ModelOptions options = {})
-      : state_(std::make_shared<State>(std::move(options.log))) {
-    const auto or_null = [](const std::string& text) {
-      return text.empty() ? nullptr : text.c_str();
-    };
-    swinir_model_options plain = SWINIR_MODEL_OPTIONS_INIT;
-    plain.backend = or_null(options.backend);
-    plain.device = or_null(options.device);
-    plain.library = or_null(options.library);
-    plain.plugin_dir = or_null(options.plugin_dir);
-    plain.threads = options.threads;
-    plain.log_level = options.log_level;
-    plain.precision = options.precision;
-    if (state_->log) {
-      plain.log = forward_log;
-      plain.log_data = state_.get();
-    }
-    check(swinir_model_open(path.c_str(), &plain, &state_->handle));
+      : Model(std::move(options), [&](const swinir_model_options& plain, swinir_model** handle) {
+          return swinir_model_open(path.c_str(), &plain, handle);
+        }) {}
+
+  // From the bytes of an ONNX file, or of an engine with the text of its sidecar; see
+  // swinir_model_open_memory.
+  static Model from_memory(const void* data, std::size_t size, ModelOptions options = {},
+                           const std::string& sidecar = {}) {
+    return Model(std::move(options), [&](const swinir_model_options& plain, swinir_model** handle) {
+      return swinir_model_open_memory(data, size, sidecar.empty() ? nullptr : sidecar.c_str(),
+                                      &plain, handle);
+    });
   }
 
   // Its strings live as long as the model.
@@ -115,6 +110,26 @@ class Model {
     std::function<void(std::int32_t, const char*)> log;
     swinir_model* handle = nullptr;
   };
+
+  template <typename Open>
+  Model(ModelOptions options, Open open) : state_(std::make_shared<State>(std::move(options.log))) {
+    const auto or_null = [](const std::string& text) {
+      return text.empty() ? nullptr : text.c_str();
+    };
+    swinir_model_options plain = SWINIR_MODEL_OPTIONS_INIT;
+    plain.backend = or_null(options.backend);
+    plain.device = or_null(options.device);
+    plain.library = or_null(options.library);
+    plain.plugin_dir = or_null(options.plugin_dir);
+    plain.threads = options.threads;
+    plain.log_level = options.log_level;
+    plain.precision = options.precision;
+    if (state_->log) {
+      plain.log = forward_log;
+      plain.log_data = state_.get();
+    }
+    check(open(plain, &state_->handle));
+  }
 
   static void forward_log(void* state, std::int32_t level, const char* message) noexcept {
     try {

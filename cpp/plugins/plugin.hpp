@@ -1,15 +1,23 @@
-// What the plug-ins share: failing with a message, and finding the library that they run on.
+// What the plug-ins share: failing with a message, finding the library that they run on, and the
+// table of functions that libswinir calls.
 #pragma once
 
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <initializer_list>
+#include <iterator>
+#include <memory>
 #include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "backend.h"
 
@@ -55,6 +63,39 @@ swinir_status guarded(swinir_backend_message* message, Action action) noexcept {
   }
 }
 
+// Whether a library's message says that memory has run out: none has a code for it that could be
+// relied on. The phrases of swinir_deploy/runtimes/memory_errors.py.
+inline bool is_out_of_memory(const std::string& reason) {
+  static constexpr std::string_view kPhrases[] = {
+      "alloc_failed",
+      "bad allocation",
+      "bad_alloc",
+      "bfcarena",  // ONNX Runtime's allocator, which names itself when it has nothing left
+      "can't allocate memory",
+      "cannot allocate memory",
+      "cl_out_of",  // OpenCL's codes, as OpenVINO passes them on
+      "failed to allocate",
+      "not enough memory",
+      "out of memory",
+      "out_of_memory",
+      "outofmemory",
+      "unable to allocate"};
+  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+  return std::any_of(std::begin(kPhrases), std::end(kPhrases), [&](std::string_view phrase) {
+    return std::search(reason.begin(), reason.end(), phrase.begin(), phrase.end(), same) !=
+           reason.end();
+  });
+}
+
+// `status`, or SWINIR_OUT_OF_MEMORY where that is what the message says.
+inline swinir_status status_of(const std::string& reason, swinir_status status) {
+  return is_out_of_memory(reason) ? SWINIR_OUT_OF_MEMORY : status;
+}
+
+// Owns an object of a C library.
+template <typename Object>
+using Owned = std::unique_ptr<Object, void (*)(Object*)>;
+
 // A shared object that stays loaded: its threads and thread-local data outlive any model.
 class Library {
  public:
@@ -95,5 +136,48 @@ class Library {
   void* handle_ = nullptr;
   std::string name_;
 };
+
+// The functions that libswinir calls, over two classes of the plug-in:
+//
+//   Model(const swinir_backend_options&)     opens; throws Failure
+//   describe(swinir_backend_graph&)
+//   Session(Model&)                          throws Failure
+//   run(input, input_shape, output, output_shape)
+//   bytes() const                            held for the session; 0: unknown
+template <typename Model, typename Session>
+struct Functions {
+  static swinir_status model_open(const swinir_backend_options* options, Model** model,
+                                  swinir_backend_graph* graph, swinir_backend_message* message) {
+    return guarded(message, [=] {
+      auto opened = std::make_unique<Model>(*options);
+      opened->describe(*graph);
+      *model = opened.release();
+    });
+  }
+
+  static void model_close(Model* model) { delete model; }
+
+  static swinir_status session_open(Model* model, Session** session,
+                                    swinir_backend_message* message) {
+    return guarded(message, [=] { *session = new Session(*model); });
+  }
+
+  static void session_close(Session* session) { delete session; }
+
+  static swinir_status session_run(Session* session, const void* input,
+                                   const std::int64_t input_shape[4], void* output,
+                                   const std::int64_t output_shape[4],
+                                   swinir_backend_message* message) {
+    return guarded(message, [=] { session->run(input, input_shape, output, output_shape); });
+  }
+
+  static std::uint64_t session_bytes(const Session* session) { return session->bytes(); }
+};
+
+constexpr swinir_backend backend_table(const char* name) {
+  using F = Functions<swinir_backend_model, swinir_backend_session>;
+  return {SWINIR_BACKEND_ABI, name,           F::model_open,   F::model_close, F::session_open,
+          F::session_close,   F::session_run, F::session_bytes};
+}
 
 }  // namespace swinir_plugin

@@ -80,6 +80,14 @@ class Use {
   std::atomic_flag& busy_;
 };
 
+swinir_model* open_model(const swinir::core::ModelSource& source,
+                         const swinir_model_options* options) {
+  const auto complete = swinir::core::read_options(options, "swinir_model_options");
+  auto opened = std::make_unique<swinir_model>();
+  opened->model = std::make_shared<const swinir::core::Model>(source, complete);
+  return opened.release();
+}
+
 constexpr const char* kStatusNames[] = {"SWINIR_OK",
                                         "SWINIR_INVALID_ARGUMENT",
                                         "SWINIR_INVALID_PICTURE",
@@ -117,10 +125,17 @@ swinir_status swinir_model_open(const char* path, const swinir_model_options* op
     require_pointers(model);
     *model = nullptr;
     require_pointers(path);
-    const auto complete = swinir::core::read_options(options, "swinir_model_options");
-    auto opened = std::make_unique<swinir_model>();
-    opened->model = std::make_shared<const swinir::core::Model>(path, complete);
-    *model = opened.release();
+    *model = open_model({path}, options);
+  });
+}
+
+swinir_status swinir_model_open_memory(const void* data, size_t size, const char* sidecar,
+                                       const swinir_model_options* options, swinir_model** model) {
+  return guarded([=] {
+    require_pointers(model);
+    *model = nullptr;
+    require_pointers(data);
+    *model = open_model({"the model in memory", data, size, sidecar}, options);
   });
 }
 

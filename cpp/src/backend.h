@@ -11,7 +11,7 @@
 
 #include "swinir.h"
 
-#define SWINIR_BACKEND_ABI 1
+#define SWINIR_BACKEND_ABI 2
 #define SWINIR_BACKEND_ENTRY "swinir_backend_entry"
 
 #ifdef __cplusplus
@@ -28,7 +28,9 @@ typedef struct swinir_backend_message {
 
 /* What the user asked for. Pointers are valid during the call, log and log_data longer. */
 typedef struct swinir_backend_options {
-  const char* path;        /* of the file with the model */
+  const char* path;        /* of the file with the model; with `data`, what messages call it */
+  const void* data;        /* the model itself, valid during the call; NULL: read the file */
+  size_t size;             /* bytes of data */
   const char* library;     /* path of the back end's library, or NULL */
   const char* device;      /* or NULL */
   int32_t threads;         /* or 0 */

@@ -1,6 +1,7 @@
-// A file that is read from front to back.
+// A file, or bytes in memory, read from front to back.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -14,6 +15,9 @@ class InputFile {
   // Throws Failure(SWINIR_INVALID_MODEL), with `remedy`, where there is no such file, or it cannot
   // be read.
   InputFile(const std::string& path, const char* remedy);
+
+  // The bytes must live as long as this. Throws std::bad_alloc.
+  InputFile(const void* data, std::size_t size);
 
   std::uint64_t left() const { return size_ - position_; }
   bool at_end() const { return left() == 0; }

@@ -60,6 +60,7 @@ class Reader {
         return string(found.string);
       case 't':
         found.kind = JsonValue::Kind::boolean;
+        found.boolean = true;
         return word("true");
       case 'f':
         found.kind = JsonValue::Kind::boolean;

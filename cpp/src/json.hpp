@@ -16,6 +16,7 @@ struct JsonValue {
   enum class Kind { null, boolean, integer, number, string, array, object };
 
   Kind kind = Kind::null;
+  bool boolean = false;      // of a boolean
   std::int64_t integer = 0;  // of an integer
   std::string string;        // of a string: UTF-8; of an array or object: its JSON
 };

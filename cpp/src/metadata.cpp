@@ -90,9 +90,9 @@ void check_schema(const Members& members, const std::string& path, const char* w
        "; this version of libswinir reads 1 to ", newest, ". Update libswinir, or ", remedy, ".");
 }
 
-Members members_of_onnx(const std::string& path) {
+Members members_of_onnx(InputFile& file, const std::string& path) {
   Members members;
-  for (const auto& [key, value] : read_onnx_properties(path)) {
+  for (const auto& [key, value] : read_onnx_properties(file, path)) {
     if (key.compare(0, kPrefix.size(), kPrefix) != 0) continue;
     const std::string name = key.substr(kPrefix.size());
     if (std::find(std::begin(kTexts), std::end(kTexts), name) != std::end(kTexts)) {
@@ -113,15 +113,19 @@ Members members_of_onnx(const std::string& path) {
 
 constexpr const char* kBuildAgain = "build the engine again with 'swinir-deploy build'";
 
-// The members of the sidecar `path`.
-Members read_sidecar(const std::string& path) {
+std::string sidecar_text(const std::string& path) {
   InputFile file(path, "An engine needs the sidecar that 'swinir-deploy build' wrote beside it.");
   std::string bytes;
   if (file.left() > kLargestSidecar || !file.read(file.left(), bytes)) {
     fail(SWINIR_INVALID_MODEL, path, ": ", file.left(), " bytes; a sidecar has at most ",
          kLargestSidecar, ". Copy it again, or ", kBuildAgain, ".");
   }
-  auto members = parse_json_object(bytes);
+  return bytes;
+}
+
+// The members of a sidecar, which messages call `path`.
+Members sidecar_members(std::string_view sidecar, const std::string& path) {
+  auto members = parse_json_object(sidecar);
   if (!members || members->count("model") == 0) {
     fail(SWINIR_INVALID_MODEL, path, ": not the description of an engine. Copy it again, or ",
          kBuildAgain, ".");
@@ -130,12 +134,27 @@ Members read_sidecar(const std::string& path) {
   return std::move(*members);
 }
 
-void check_plan(const std::string& path, std::int64_t wanted) {
-  const InputFile plan(path, "Build an engine first: swinir-deploy build --help");
-  if (plan.left() == static_cast<std::uint64_t>(wanted)) return;
-  fail(SWINIR_INVALID_MODEL, path, ": ", plan.left(),
-       " bytes, but the sidecar beside it describes ", "a plan of ", wanted,
-       ". Copy both files again, or ", kBuildAgain, ".");
+std::uint64_t size_of_plan(const std::string& path) {
+  return InputFile(path, "Build an engine first: swinir-deploy build --help").left();
+}
+
+void check_plan(const std::string& path, std::uint64_t found, std::int64_t wanted) {
+  if (found == static_cast<std::uint64_t>(wanted)) return;
+  fail(SWINIR_INVALID_MODEL, path, ": ", found, " bytes, but its sidecar describes a plan of ",
+       wanted, ". Copy both again, or ", kBuildAgain, ".");
+}
+
+// Without its weights an engine would compute nonsense, and TensorRT would not say so.
+void check_weights(const std::string& path, const Members& engine) {
+  const auto options = engine.find("options");
+  if (options == engine.end()) return;
+  const Members members = parse_json_object(options->second.string).value_or(Members());
+  const auto stripped = members.find("strip_weights");
+  if (stripped == members.end() || !stripped->second.boolean) return;
+  fail(SWINIR_INVALID_MODEL, path,
+       ": built with --strip-weights, so it has no weights to compute with. Refit it and describe "
+       "the result with strip_weights false, or ",
+       kBuildAgain, " without that option.");
 }
 
 // What the members say; a model's description is the same in ONNX files and in sidecars.
@@ -175,12 +194,20 @@ bool is_onnx_path(const std::string& path) {
 
 }  // namespace
 
-Metadata read_metadata(const std::string& path) {
-  if (is_onnx_path(path)) return checked_model(members_of_onnx(path), path, "ort");
-  const std::string sidecar = path + ".json";
-  const Members engine = read_sidecar(sidecar);
+Metadata read_metadata(const ModelSource& source) {
+  const bool is_file = source.data == nullptr;
+  const std::string& path = source.name;
+  if (is_file ? is_onnx_path(path) : source.sidecar == nullptr) {
+    InputFile model = is_file ? InputFile(path, "Export a model first: swinir-deploy export --help")
+                              : InputFile(source.data, source.size);
+    return checked_model(members_of_onnx(model, path), path, "ort");
+  }
+  const std::string sidecar = is_file ? path + ".json" : "the sidecar of " + path;
+  const Members engine = sidecar_members(is_file ? sidecar_text(sidecar) : source.sidecar, sidecar);
   const Checked checked(engine, sidecar);
-  check_plan(path, checked.number("plan_bytes", 1, std::numeric_limits<std::int64_t>::max()));
+  const auto plan_bytes = checked.number("plan_bytes", 1, std::numeric_limits<std::int64_t>::max());
+  check_plan(path, is_file ? size_of_plan(path) : source.size, plan_bytes);
+  check_weights(path, engine);
   const bool rtx =
       checked.choice("flavour", checked.string("flavour"), {{"tensorrt", 0}, {"rtx", 1}}) == 1;
   const auto model = parse_json_object(engine.at("model").string);

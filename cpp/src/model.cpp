@@ -30,9 +30,9 @@ void check_backend(const swinir_backend& backend, swinir_status status,
   throw Failure(status, reason);
 }
 
-Model::Model(const std::string& path, const swinir_model_options& options)
-    : path_(path),
-      metadata_(read_metadata(path)),
+Model::Model(const ModelSource& source, const swinir_model_options& options)
+    : name_(source.name),
+      metadata_(read_metadata(source)),
       backend_(&load_backend(options.backend != nullptr ? options.backend : metadata_.backend,
                              or_empty(options.plugin_dir))) {
   if (options.threads < 0) {
@@ -47,7 +47,9 @@ Model::Model(const std::string& path, const swinir_model_options& options)
          "; it must be SWINIR_FP32, SWINIR_FP16, SWINIR_BF16 or 0.");
   }
   swinir_backend_options asked = {};
-  asked.path = path.c_str();
+  asked.path = source.name.c_str();
+  asked.data = source.data;
+  asked.size = source.size;
   asked.library = options.library;
   asked.device = options.device;
   asked.threads = options.threads;
@@ -133,7 +135,7 @@ void Model::check_graph() const {
                     graph_.output_type == type && graph_.input_rank == 4 &&
                     graph_.shape[is_tensor() ? 1 : 3] == metadata_.channels;
   if (!fits) {
-    fail(SWINIR_INVALID_MODEL, path_, ": its metadata promises one input and one output of ",
+    fail(SWINIR_INVALID_MODEL, name_, ": its metadata promises one input and one output of ",
          is_tensor() ? "float32" : "uint8", " with ", metadata_.channels,
          " channels, but the graph has others. The file was changed after its export; export it "
          "again.");

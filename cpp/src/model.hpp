@@ -16,7 +16,7 @@ using Shape = std::array<std::int64_t, 4>;
 class Model {
  public:
   // `options` is complete (every field of this version). Throws Failure.
-  Model(const std::string& path, const swinir_model_options& options);
+  Model(const ModelSource& source, const swinir_model_options& options);
   ~Model();
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
@@ -52,7 +52,7 @@ class Model {
   void check_precision(std::int32_t asked) const;
   std::string describe_input() const;
 
-  std::string path_;
+  std::string name_;  // of the file, or of what messages call the bytes
   Metadata metadata_;
   const swinir_backend* backend_;
   swinir_backend_model* handle_ = nullptr;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "failure.hpp"
-#include "file.hpp"
 
 namespace swinir::core {
 namespace {
@@ -92,12 +91,11 @@ std::map<std::string, std::string> parse_model(InputFile& file) {
 
 }  // namespace
 
-std::map<std::string, std::string> read_onnx_properties(const std::string& path) {
-  InputFile file(path, "Export a model first: swinir-deploy export --help");
+std::map<std::string, std::string> read_onnx_properties(InputFile& file, const std::string& name) {
   try {
     return parse_model(file);
   } catch (const Damaged&) {
-    fail(SWINIR_INVALID_MODEL, path,
+    fail(SWINIR_INVALID_MODEL, name,
          ": no ONNX model, or a damaged one. Export it again with 'swinir-deploy export'.");
   }
 }

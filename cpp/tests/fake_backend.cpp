@@ -1,9 +1,10 @@
 // A back end for tests: repeats pixels, and misbehaves when asked to.
 //
 // The file's name says what the graph is like, such as x.tensor.-1x3x-1x64.onnx or
-// x.image.4x3x8x16.onnx (batch, channels, height, width; -1: any). The option
-// `device` says how to behave: "memory:N" (none for sides above N pixels, or for batches), "nan",
-// "fails", "unknown-status", "throws", "no-device", "two-inputs", "min-side", "log".
+// x.image.4x3x8x16.onnx (batch, channels, height, width; -1: any); of a model in memory the option
+// `library` says it. The option `device` says how to behave: "memory:N" (none for sides above N
+// pixels, or for batches), "nan", "fails", "unknown-status", "throws", "no-device", "two-inputs",
+// "min-side", "log".
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -14,16 +15,6 @@
 #include "plugin.hpp"
 
 using swinir_plugin::fail;
-using swinir_plugin::guarded;
-
-struct swinir_backend_model {
-  std::string behaviour;
-  bool is_image;
-};
-
-struct swinir_backend_session {
-  const swinir_backend_model& model;
-};
 
 namespace {
 
@@ -49,34 +40,6 @@ bool parse_name(const char* path, swinir_backend_graph& graph, bool& is_image) {
   return true;
 }
 
-swinir_status model_open(const swinir_backend_options* options, swinir_backend_model** model,
-                         swinir_backend_graph* graph, swinir_backend_message* message) {
-  return guarded(message, [=] {
-    const std::string behaviour = options->device != nullptr ? options->device : "";
-    bool is_image = false;
-    if (!parse_name(options->path, *graph, is_image)) {
-      fail(SWINIR_INVALID_MODEL, options->path, ": not a name for the fake back end");
-    }
-    if (behaviour == "no-device") fail(SWINIR_DEVICE_UNAVAILABLE, "There is no such device.");
-    if (behaviour == "two-inputs") graph->inputs = 2;
-    if (behaviour == "min-side") graph->min_side = kMinSide;
-    if (behaviour == "log") options->log(options->log_data, SWINIR_LOG_WARNING, "opened");
-    std::strcpy(graph->library_version, "7.8.9");
-    std::strcpy(graph->device, "fake");
-    *model = new swinir_backend_model{behaviour, is_image};
-  });
-}
-
-void model_close(swinir_backend_model* model) { delete model; }
-
-swinir_status session_open(swinir_backend_model* model, swinir_backend_session** session,
-                           swinir_backend_message*) {
-  *session = new swinir_backend_session{*model};
-  return SWINIR_OK;
-}
-
-void session_close(swinir_backend_session* session) { delete session; }
-
 // out[y, x] = in[y / scale, x / scale], for dense [outer, height, width, inner].
 template <typename Sample>
 void enlarge(const Sample* in, Sample* out, const std::int64_t (&from)[4], std::int64_t scale) {
@@ -90,15 +53,40 @@ void enlarge(const Sample* in, Sample* out, const std::int64_t (&from)[4], std::
   }
 }
 
-swinir_status session_run(swinir_backend_session* session, const void* input,
-                          const std::int64_t in[4], void* output, const std::int64_t out[4],
-                          swinir_backend_message* message) {
-  const std::string& behaviour = session->model.behaviour;
-  if (behaviour == "unknown-status") return 99;
-  return guarded(message, [=] {
-    const bool is_image = session->model.is_image;
+}  // namespace
+
+struct swinir_backend_model {
+  explicit swinir_backend_model(const swinir_backend_options& options)
+      : behaviour(options.device != nullptr ? options.device : "") {
+    const char* name = options.data != nullptr ? options.library : options.path;
+    if (name == nullptr || !parse_name(name, parsed, is_image)) {
+      fail(SWINIR_INVALID_MODEL, options.path, ": not a name for the fake back end");
+    }
+    if (behaviour == "no-device") fail(SWINIR_DEVICE_UNAVAILABLE, "There is no such device.");
+    if (behaviour == "two-inputs") parsed.inputs = 2;
+    if (behaviour == "min-side") parsed.min_side = kMinSide;
+    if (behaviour == "log") options.log(options.log_data, SWINIR_LOG_WARNING, "opened");
+    std::strcpy(parsed.library_version, "7.8.9");
+    std::strcpy(parsed.device, "fake");
+  }
+
+  void describe(swinir_backend_graph& graph) const { graph = parsed; }
+
+  std::string behaviour;
+  bool is_image = false;
+  swinir_backend_graph parsed = {};
+};
+
+struct swinir_backend_session {
+  explicit swinir_backend_session(const swinir_backend_model& opened) : model(opened) {}
+
+  void run(const void* input, const std::int64_t in[4], void* output,
+           const std::int64_t out[4]) const {
+    const std::string& behaviour = model.behaviour;
+    const bool is_image = model.is_image;
     const std::int64_t height = in[is_image ? 1 : 2], width = in[is_image ? 2 : 3];
     const std::int64_t scale = out[is_image ? 1 : 2] / height;
+    if (behaviour == "unknown-status") fail(99, "Nobody knows.");
     if (behaviour == "min-side" && std::min(height, width) < kMinSide) {
       fail(SWINIR_INTERNAL, "The side is ", std::min(height, width), ".");
     }
@@ -116,18 +104,20 @@ swinir_status session_run(swinir_backend_session* session, const void* input,
       enlarge(static_cast<const float*>(input), values, {in[0] * in[1], height, width, 1}, scale);
       if (behaviour == "nan") values[0] = std::numeric_limits<float>::quiet_NaN();
     }
-  });
-}
+  }
 
-std::uint64_t session_bytes(const swinir_backend_session*) { return 4242; }
+  std::uint64_t bytes() const { return 4242; }
 
-#ifndef FAKE_ABI
-#define FAKE_ABI SWINIR_BACKEND_ABI
+  const swinir_backend_model& model;
+};
+
+extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() {
+  static constexpr swinir_backend kBackend = [] {
+    swinir_backend table = swinir_plugin::backend_table("fake");
+#ifdef FAKE_ABI
+    table.abi = FAKE_ABI;
 #endif
-
-constexpr swinir_backend kBackend = {FAKE_ABI,     "fake",        model_open,  model_close,
-                                     session_open, session_close, session_run, session_bytes};
-
-}  // namespace
-
-extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() { return &kBackend; }
+    return table;
+  }();
+  return &kBackend;
+}

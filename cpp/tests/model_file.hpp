@@ -48,6 +48,13 @@ inline std::string onnx_bytes(const Properties& properties) {
   return bytes;
 }
 
+// What `build` writes beside a plan of six bytes: a gray JPEG model with windows of 7.
+constexpr const char* kUsualPlan = "a plan";
+constexpr const char* kUsualSidecar = R"({"model": {"io": "image", "scale": 4, "in_chans": 1,
+  "window_size": 7, "precision": "fp16", "task": "jpeg", "schema_version": 1}, "flavour": "rtx",
+  "profiles": [{"min": [1, 1]}], "options": {"compat": "none", "strip_weights": false},
+  "plan_bytes": 6, "schema_version": 1})";
+
 // A folder that goes when the test ends.
 class Folder {
  public:

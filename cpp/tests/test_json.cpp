@@ -17,6 +17,8 @@ void values() {
   CHECK(parse_json("1.5e-3")->kind == JsonValue::Kind::number);
   CHECK(parse_json("1E5")->kind == JsonValue::Kind::number);
   CHECK(parse_json("true")->kind == JsonValue::Kind::boolean);
+  CHECK(parse_json("true")->boolean);
+  CHECK(!parse_json("false")->boolean);
   CHECK(parse_json("null")->kind == JsonValue::Kind::null);
   CHECK(parse_json("[1, [], {\"a\": [2]}]")->kind == JsonValue::Kind::array);
   CHECK(parse_json(R"("a\"\\\/\b\f\n\r\tz")")->string == "a\"\\/\b\f\n\r\tz");

@@ -68,6 +68,26 @@ void refusals(const std::string& path) {
   CHECK_STATUS(open(path, options, model), SWINIR_DEVICE_UNAVAILABLE);
 }
 
+std::vector<std::uint8_t> restored(const Model& model) {
+  std::vector<std::uint8_t> in = noise(21 * 15 * 3), out(42 * 30 * 3);
+  const swinir_picture input = picture(in.data(), 21, 15), output = picture(out.data(), 42, 30);
+  CHECK_STATUS(swinir_session_restore(session_of(model).get(), &input, &output), SWINIR_OK);
+  return out;
+}
+
+void from_memory(const std::string& path) {
+  const swinir_model_options options = ort_options();
+  Model from_file;
+  CHECK_STATUS(open(path, options, from_file), SWINIR_OK);
+  std::string bytes = read(path);
+  swinir_model* raw = nullptr;
+  CHECK_STATUS(swinir_model_open_memory(bytes.data(), bytes.size(), nullptr, &options, &raw),
+               SWINIR_OK);
+  const Model model(raw);
+  bytes.assign(bytes.size(), '?');  // nothing of it is kept
+  CHECK(restored(model) == restored(from_file));
+}
+
 void ignore(void*, std::int32_t, const char*) {}
 
 // Opening and running must end with a status.
@@ -136,6 +156,7 @@ int main(int, char** arguments) {
   const std::string path = std::string(arguments[2]) + "/tensor.onnx";
   info(path);
   tensor_in_tensor_out(path);
+  from_memory(path);
   refusals(path);
   logs(path);
   damaged_files(path);

@@ -281,7 +281,30 @@ void callbacks() {
   const Session session = session_of(model, &options);
   reentry.session = session.get();
   CHECK_STATUS(restore(session, Buffers()), SWINIR_OK);
-  CHECK_EQUAL(reentry.status, SWINIR_BUSY);
+  CHECK_STATUS(reentry.status, SWINIR_BUSY);
+}
+
+// A mistake of the caller that corrupts nothing: every call is either whole or refused.
+void one_session_in_many_threads() {
+  const Session session = session_of(fake_model());
+  std::atomic<int> done{0};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 100; ++i) {
+        const Buffers buffers;
+        const swinir_status status = restore(session, buffers);
+        if (status == SWINIR_BUSY) continue;
+        CHECK_STATUS(status, SWINIR_OK);
+        for (std::size_t x = 0; x < 40 * 3; ++x) {
+          CHECK_EQUAL(buffers.out[x], buffers.in[x / 6 * 3 + x % 3]);
+        }
+        ++done;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(done > 0);
 }
 
 void messages_belong_to_threads() {
@@ -297,6 +320,37 @@ void order_of_closing() {
   CHECK_STATUS(restore(session, Buffers()), SWINIR_OK);
 }
 
+void from_memory() {
+  const std::string bytes = onnx_bytes(usual_properties());
+  swinir_model_options options = fake_options();
+  options.library = "x.tensor.-1x3x-1x-1.onnx";
+  swinir_model* raw = nullptr;
+  const auto opened = [&](const void* data, std::size_t size, const char* sidecar) {
+    return swinir_model_open_memory(data, size, sidecar, &options, &raw);
+  };
+  {
+    std::string copy = bytes;
+    CHECK_STATUS(opened(copy.data(), copy.size(), nullptr), SWINIR_OK);
+    copy.assign(copy.size(), '?');  // nothing of it is kept
+  }
+  const Model model(raw);
+  CHECK_STATUS(restore(session_of(model), Buffers()), SWINIR_OK);
+  CHECK_STATUS(opened(kUsualPlan, 6, kUsualSidecar), SWINIR_INVALID_MODEL);  // wants bytes
+  options.library = "x.image.-1x1x-1x-1.engine";
+  CHECK_STATUS(opened(kUsualPlan, 6, kUsualSidecar), SWINIR_OK);
+  swinir_model_close(raw);
+
+  CHECK_STATUS(opened(nullptr, 6, nullptr), SWINIR_INVALID_ARGUMENT);
+  CHECK(raw == nullptr);
+  CHECK_STATUS(swinir_model_open_memory(bytes.data(), bytes.size(), nullptr, &options, nullptr),
+               SWINIR_INVALID_ARGUMENT);
+  CHECK_STATUS(opened(bytes.data(), 0, nullptr), SWINIR_INVALID_MODEL);
+  CHECK_STATUS(opened(bytes.data(), bytes.size() - 1, nullptr), SWINIR_INVALID_MODEL);
+  says("the model in memory");
+  CHECK_STATUS(opened(kUsualPlan, 5, kUsualSidecar), SWINIR_INVALID_MODEL);
+  says("5 bytes");
+}
+
 }  // namespace
 
 int main() {
@@ -308,6 +362,10 @@ int main() {
   backends();
   computing();
   callbacks();
+  one_session_in_many_threads();
   messages_belong_to_threads();
   order_of_closing();
+  from_memory();
+  // Each of them was met on the way.
+  CHECK_EQUAL(met_statuses.load(), (std::uint64_t{2} << SWINIR_INTERNAL) - 1);
 }

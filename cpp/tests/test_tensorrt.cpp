@@ -36,6 +36,11 @@ int main() {
   expect(path, SWINIR_TEST_SAME_INFER, "gpu", SWINIR_INVALID_ARGUMENT, "cuda or cuda:N");
   expect(path, SWINIR_TEST_SAME_INFER, "cuda:", SWINIR_INVALID_ARGUMENT, "cuda or cuda:N");
   expect(path, SWINIR_TEST_SAME_INFER, "cuda:1x", SWINIR_INVALID_ARGUMENT, "cuda or cuda:N");
+  // Without its weights an engine is refused before any library is looked for.
+  const std::string stripped = folder.file("y.engine", "a plan");
+  std::string sidecar = kSidecar;
+  folder.file("y.engine.json", sidecar.insert(1, R"("options": {"strip_weights": true}, )"));
+  expect(stripped, "/nowhere/libnvinfer.so.10", nullptr, SWINIR_INVALID_MODEL, "--strip-weights");
   // No machine has so many GPUs; on one without a driver, that is what is said.
   expect(path, SWINIR_TEST_SAME_INFER, "cuda:99", SWINIR_DEVICE_UNAVAILABLE, "GPU");
 }

@@ -43,6 +43,17 @@ void restores(const Folder& folder) {
   for (const std::uint8_t value : out) CHECK_EQUAL(value, 50);
   CHECK_EQUAL(moved.memory().backend_bytes, 4242U);
 
+  const std::string bytes = onnx_bytes(usual_properties());
+  swinir::ModelOptions options;
+  options.backend = "fake";
+  options.plugin_dir = SWINIR_TEST_PLUGIN_DIR;
+  options.library = "x.tensor.-1x3x-1x-1.onnx";  // the fake back end's word for what is in memory
+  const auto in_memory = swinir::Model::from_memory(bytes.data(), bytes.size(), options);
+  CHECK_EQUAL(std::string(in_memory.info().model_id), "test-model");
+  options.library = "x.image.-1x1x-1x-1.engine";
+  const auto engine = swinir::Model::from_memory(kUsualPlan, 6, options, kUsualSidecar);
+  CHECK_EQUAL(engine.info().scale, 4);
+
   const swinir::Model model = fake(folder);
   CHECK_EQUAL(model.info().scale, 2);
   const auto shape = model.output_shape({1, 3, 5, 7});

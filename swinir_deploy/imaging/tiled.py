@@ -98,6 +98,9 @@ class TiledModel:
         self._largest_tile: int | None = None
         self.memory_limit_bytes: int | None = None
         self.choice: TileChoice | None = None
+        # An engine with several profiles has others; batches are put together for one range.
+        every = [self.spec.ranges, *self.spec.other_ranges]
+        self._sides = [sides for batches, *sides in every if batches == self.spec.ranges[0]]
 
     def _batch_within(self, batch: int) -> int:
         least, most = self.spec.ranges[0]
@@ -126,6 +129,9 @@ class TiledModel:
     def plan(self, height: int, width: int, most_rows: int | None = None) -> TilePlan:
         """Tiles for a picture, as asked for and as memory has allowed so far.
 
+        Where the runtime has several ranges of sides, the one whose tiles are nearest to what was
+        asked for; else the one that computes the fewest pixels, of these in the fewest tiles.
+
         Args:
             height: of the picture in pixels.
             width: of the picture in pixels.
@@ -139,11 +145,22 @@ class TiledModel:
             tile = 0 if height * width <= WHOLE_PICTURE_PX else DEFAULT_TILE_PX
         if self._largest_tile is not None:
             tile = min(tile or self._largest_tile, self._largest_tile)
-        _, heights, widths = self.spec.ranges
-        return TilePlan(
-            self._plan_axis(height, tile, heights, most_rows),
-            self._plan_axis(width, tile, widths),
-        )
+        plans = [
+            TilePlan(
+                self._plan_axis(height, tile, heights, most_rows),
+                self._plan_axis(width, tile, widths),
+            )
+            for heights, widths in self._sides
+        ]
+        asked = tile if self._tile or self._largest_tile is not None else 0
+
+        def cost(plan: TilePlan) -> tuple[int, int, int]:
+            """How far from the tile that was asked for, then how many pixels are computed."""
+            tiles = (plan.rows.tile, plan.columns.tile)
+            far = sum(abs(used - asked) for used in tiles) if asked else 0
+            return far, len(plan.tiles) * tiles[0] * tiles[1], len(plan.tiles)
+
+        return plans[0] if len(plans) == 1 else min(plans, key=cost)
 
     def _choose(self, height: int, width: int) -> None:
         """Try tiles; all further pictures get the same, so that order does not matter."""

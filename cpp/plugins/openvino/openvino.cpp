@@ -11,8 +11,9 @@
 #include "plugin.hpp"
 
 using swinir_plugin::fail;
-using swinir_plugin::guarded;
 using swinir_plugin::Library;
+using swinir_plugin::Owned;
+using swinir_plugin::status_of;
 
 namespace {
 
@@ -36,6 +37,7 @@ struct Api {
   SWINIR_OPENVINO_FUNCTION(ov_core_get_available_devices);
   SWINIR_OPENVINO_FUNCTION(ov_available_devices_free);
   SWINIR_OPENVINO_FUNCTION(ov_core_read_model);
+  SWINIR_OPENVINO_FUNCTION(ov_core_read_model_from_memory_buffer);
   SWINIR_OPENVINO_FUNCTION(ov_core_compile_model);
   SWINIR_OPENVINO_FUNCTION(ov_model_free);
   SWINIR_OPENVINO_FUNCTION(ov_model_inputs_size);
@@ -72,16 +74,6 @@ std::string checked_version(const Library& library) {
   return version;
 }
 
-bool contains(const std::string& text, const char* part) {
-  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
-  const std::string wanted = part;
-  return std::search(text.begin(), text.end(), wanted.begin(), wanted.end(), same) != text.end();
-}
-
-// Owns an object of OpenVINO.
-template <typename Object>
-using Owned = std::unique_ptr<Object, void (*)(Object*)>;
-
 // Throws what a status says.
 class Check {
  public:
@@ -97,10 +89,7 @@ class Check {
     while (!reason.empty() && std::isspace(static_cast<unsigned char>(reason.back()))) {
       reason.pop_back();
     }
-    const bool no_memory = contains(reason, "bad_alloc") || contains(reason, "out of memory") ||
-                           contains(reason, "not enough memory");
-    fail(no_memory ? SWINIR_OUT_OF_MEMORY : status_, what_, " (",
-         reason.substr(reason.rfind('\n') + 1), ").");
+    fail(status_of(reason, status_), what_, " (", reason.substr(reason.rfind('\n') + 1), ").");
   }
 
  private:
@@ -145,7 +134,10 @@ struct swinir_backend_model {
     const std::string with = std::string(asked.path) + ": OpenVINO " + version;
     ov_model_t* raw_model = nullptr;
     Check(api, SWINIR_INVALID_MODEL, with + " cannot read it")(
-        api.ov_core_read_model(core.get(), asked.path, nullptr, &raw_model));
+        asked.data != nullptr
+            ? api.ov_core_read_model_from_memory_buffer(
+                  core.get(), static_cast<const char*>(asked.data), asked.size, nullptr, &raw_model)
+            : api.ov_core_read_model(core.get(), asked.path, nullptr, &raw_model));
     model.reset(raw_model);
     compile(asked, with);
   }
@@ -198,7 +190,7 @@ struct swinir_backend_model {
     api.ov_free(answered);
   }
 
-  void describe(swinir_backend_graph& graph) const {
+  void describe(swinir_backend_graph& graph) {
     const Check check(api, SWINIR_INVALID_MODEL, "OpenVINO does not describe the model");
     std::size_t inputs = 0, outputs = 0;
     check(api.ov_model_inputs_size(model.get(), &inputs));
@@ -217,6 +209,7 @@ struct swinir_backend_model {
     ov_element_type_e type;
     check(api.ov_port_get_element_type(input.get(), &type));
     graph.input_type = type_of(type);
+    is_float = graph.input_type == SWINIR_FLOAT32;
     check(api.ov_port_get_element_type(output.get(), &type));
     graph.output_type = type_of(type);
     ov_partial_shape_t shape = {};
@@ -250,6 +243,19 @@ struct swinir_backend_session {
     request.reset(raw);
   }
 
+  void run(const void* input, const std::int64_t input_shape[4], void* output,
+           const std::int64_t output_shape[4]) const {
+    const Check check(model.api, SWINIR_INFERENCE_FAILED, "OpenVINO failed");
+    const auto from = tensor_over(input, input_shape, check);
+    const auto to = tensor_over(output, output_shape, check);
+    check(model.api.ov_infer_request_set_input_tensor(request.get(), from.get()));
+    check(model.api.ov_infer_request_set_output_tensor(request.get(), to.get()));
+    check(model.api.ov_infer_request_infer(request.get()));
+  }
+
+  // OpenVINO does not say.
+  std::uint64_t bytes() const { return 0; }
+
   // A tensor over memory that is not its own; OpenVINO does not write to an input.
   Owned<ov_tensor_t> tensor_over(const void* data, const std::int64_t shape[4],
                                  const Check& check) const {
@@ -265,48 +271,7 @@ struct swinir_backend_session {
   Owned<ov_infer_request_t> request;
 };
 
-namespace {
-
-swinir_status model_open(const swinir_backend_options* options, swinir_backend_model** model,
-                         swinir_backend_graph* graph, swinir_backend_message* message) {
-  return guarded(message, [=] {
-    auto opened = std::make_unique<swinir_backend_model>(*options);
-    opened->describe(*graph);
-    opened->is_float = graph->input_type == SWINIR_FLOAT32;
-    *model = opened.release();
-  });
+extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() {
+  static constexpr swinir_backend kBackend = swinir_plugin::backend_table("openvino");
+  return &kBackend;
 }
-
-void model_close(swinir_backend_model* model) { delete model; }
-
-swinir_status session_open(swinir_backend_model* model, swinir_backend_session** session,
-                           swinir_backend_message* message) {
-  return guarded(message, [=] { *session = new swinir_backend_session(*model); });
-}
-
-void session_close(swinir_backend_session* session) { delete session; }
-
-swinir_status session_run(swinir_backend_session* session, const void* input,
-                          const std::int64_t input_shape[4], void* output,
-                          const std::int64_t output_shape[4], swinir_backend_message* message) {
-  return guarded(message, [=] {
-    const Api& api = session->model.api;
-    const Check check(api, SWINIR_INFERENCE_FAILED, "OpenVINO failed");
-    ov_infer_request_t* request = session->request.get();
-    const auto from = session->tensor_over(input, input_shape, check);
-    const auto to = session->tensor_over(output, output_shape, check);
-    check(api.ov_infer_request_set_input_tensor(request, from.get()));
-    check(api.ov_infer_request_set_output_tensor(request, to.get()));
-    check(api.ov_infer_request_infer(request));
-  });
-}
-
-// OpenVINO does not say.
-std::uint64_t session_bytes(const swinir_backend_session*) { return 0; }
-
-constexpr swinir_backend kBackend = {SWINIR_BACKEND_ABI, "openvino",    model_open,  model_close,
-                                     session_open,       session_close, session_run, session_bytes};
-
-}  // namespace
-
-extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() { return &kBackend; }

@@ -1,8 +1,6 @@
 // ONNX Runtime through its C API, found at run time: nothing is linked.
 #include <onnxruntime_c_api.h>
 
-#include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -12,8 +10,9 @@
 #include "plugin.hpp"
 
 using swinir_plugin::fail;
-using swinir_plugin::guarded;
 using swinir_plugin::Library;
+using swinir_plugin::Owned;
+using swinir_plugin::status_of;
 
 namespace {
 
@@ -74,20 +73,6 @@ const OrtApi& api_of(const Library& library, std::string& version) {
   return *api;
 }
 
-bool is_out_of_memory(const std::string& reason) {
-  std::string lower = reason;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  for (const char* mark : {"failed to allocate memory", "bad_alloc", "out of memory", "bfcarena"}) {
-    if (lower.find(mark) != std::string::npos) return true;
-  }
-  return false;
-}
-
-// Owns an object of ONNX Runtime.
-template <typename Object>
-using Owned = std::unique_ptr<Object, void (*)(Object*)>;
-
 // Throws what a status says; releases it.
 class Check {
  public:
@@ -98,8 +83,7 @@ class Check {
     if (failed == nullptr) return;
     const Owned<OrtStatus> owner(failed, api_.ReleaseStatus);
     const std::string reason = api_.GetErrorMessage(failed);
-    fail(is_out_of_memory(reason) ? SWINIR_OUT_OF_MEMORY : status_, what_, " (",
-         reason.substr(0, reason.find('\n')), ").");
+    fail(status_of(reason, status_), what_, " (", reason.substr(0, reason.find('\n')), ").");
   }
 
  private:
@@ -176,11 +160,14 @@ struct swinir_backend_model {
     OrtSession* raw_session = nullptr;
     const Check loads(api, SWINIR_INVALID_MODEL,
                       std::string(asked.path) + ": ONNX Runtime " + version + " cannot load it");
-    loads(api.CreateSession(environment.get(), asked.path, raw_options, &raw_session));
+    loads(asked.data != nullptr
+              ? api.CreateSessionFromArray(environment.get(), asked.data, asked.size, raw_options,
+                                           &raw_session)
+              : api.CreateSession(environment.get(), asked.path, raw_options, &raw_session));
     session.reset(raw_session);
   }
 
-  // Fills in `graph`, and the names of the first input and output.
+  // Fills in `graph`, and what a session needs to know of the first input and output.
   void describe(swinir_backend_graph& graph) {
     const Check check(api, SWINIR_INVALID_MODEL, "ONNX Runtime does not describe the model");
     std::size_t inputs = 0, outputs = 0;
@@ -198,6 +185,8 @@ struct swinir_backend_model {
     const Owned<OrtTypeInfo> output(raw, api.ReleaseTypeInfo);
     graph.input_type = element_type(input.get(), check);
     graph.output_type = element_type(output.get(), check);
+    element = graph.input_type == SWINIR_FLOAT32 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+                                                 : ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
     read_shape(input.get(), graph, check);
     read_names(check);
   }
@@ -249,67 +238,41 @@ struct swinir_backend_model {
 
 // OrtSession::Run may be called by several threads at once, so nothing more is needed.
 struct swinir_backend_session {
-  swinir_backend_model& model;
-};
+  explicit swinir_backend_session(const swinir_backend_model& opened) : model(opened) {}
 
-namespace {
-
-swinir_status model_open(const swinir_backend_options* options, swinir_backend_model** model,
-                         swinir_backend_graph* graph, swinir_backend_message* message) {
-  return guarded(message, [=] {
-    auto opened = std::make_unique<swinir_backend_model>(*options);
-    opened->describe(*graph);
-    opened->element = graph->input_type == SWINIR_FLOAT32 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
-                                                          : ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
-    *model = opened.release();
-  });
-}
-
-void model_close(swinir_backend_model* model) { delete model; }
-
-swinir_status session_open(swinir_backend_model* model, swinir_backend_session** session,
-                           swinir_backend_message* message) {
-  return guarded(message, [=] { *session = new swinir_backend_session{*model}; });
-}
-
-void session_close(swinir_backend_session* session) { delete session; }
-
-// A tensor over memory that is not its own; ONNX Runtime does not write to an input.
-Owned<OrtValue> tensor_over(const swinir_backend_model& model, const void* data,
-                            const std::int64_t shape[4], const Check& check) {
-  std::size_t bytes = model.element == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? sizeof(float) : 1;
-  for (int axis = 0; axis < 4; ++axis) bytes *= static_cast<std::size_t>(shape[axis]);
-  OrtValue* value = nullptr;
-  check(model.api.CreateTensorWithDataAsOrtValue(model.memory.get(), const_cast<void*>(data), bytes,
-                                                 shape, 4, model.element, &value));
-  return {value, model.api.ReleaseValue};
-}
-
-swinir_status session_run(swinir_backend_session* session, const void* input,
-                          const std::int64_t input_shape[4], void* output,
-                          const std::int64_t output_shape[4], swinir_backend_message* message) {
-  return guarded(message, [=] {
-    const swinir_backend_model& model = session->model;
+  void run(const void* input, const std::int64_t input_shape[4], void* output,
+           const std::int64_t output_shape[4]) const {
     std::string what = "ONNX Runtime failed on an input of [";
     for (int axis = 0; axis < 4; ++axis) {
       what += (axis > 0 ? ", " : "") + std::to_string(input_shape[axis]);
     }
     const Check check(model.api, SWINIR_INFERENCE_FAILED, what + "]");
-    const auto from = tensor_over(model, input, input_shape, check);
-    const auto to = tensor_over(model, output, output_shape, check);
+    const auto from = tensor_over(input, input_shape, check);
+    const auto to = tensor_over(output, output_shape, check);
     const char *inputs[] = {model.input_name.c_str()}, *outputs[] = {model.output_name.c_str()};
     const OrtValue* given[] = {from.get()};
     OrtValue* wanted[] = {to.get()};
     check(model.api.Run(model.session.get(), nullptr, inputs, given, 1, outputs, 1, wanted));
-  });
+  }
+
+  // ONNX Runtime's arena belongs to the model, not to a session.
+  std::uint64_t bytes() const { return 0; }
+
+  // A tensor over memory that is not its own; ONNX Runtime does not write to an input.
+  Owned<OrtValue> tensor_over(const void* data, const std::int64_t shape[4],
+                              const Check& check) const {
+    std::size_t bytes = model.element == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? sizeof(float) : 1;
+    for (int axis = 0; axis < 4; ++axis) bytes *= static_cast<std::size_t>(shape[axis]);
+    OrtValue* value = nullptr;
+    check(model.api.CreateTensorWithDataAsOrtValue(model.memory.get(), const_cast<void*>(data),
+                                                   bytes, shape, 4, model.element, &value));
+    return {value, model.api.ReleaseValue};
+  }
+
+  const swinir_backend_model& model;
+};
+
+extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() {
+  static constexpr swinir_backend kBackend = swinir_plugin::backend_table("ort");
+  return &kBackend;
 }
-
-// ONNX Runtime's arena belongs to the model, not to a session.
-std::uint64_t session_bytes(const swinir_backend_session*) { return 0; }
-
-constexpr swinir_backend kBackend = {SWINIR_BACKEND_ABI, "ort",         model_open,  model_close,
-                                     session_open,       session_close, session_run, session_bytes};
-
-}  // namespace
-
-extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() { return &kBackend; }

@@ -23,7 +23,6 @@ using swinir_plugin::Cuda;
 using swinir_plugin::CurrentDevice;
 using swinir_plugin::DeviceBuffer;
 using swinir_plugin::fail;
-using swinir_plugin::guarded;
 using swinir_plugin::Library;
 using swinir_plugin::Profile;
 using swinir_plugin::Shape;
@@ -98,10 +97,21 @@ Shape shape_of(const nvinfer1::Dims& dims) {
   return shape;
 }
 
+Shape shape_of(const std::int64_t sides[4]) {
+  Shape shape{};
+  std::copy_n(sides, shape.size(), shape.begin());
+  return shape;
+}
+
 std::int32_t type_of(nvinfer1::DataType type) {
   return type == nvinfer1::DataType::kFLOAT   ? SWINIR_FLOAT32
          : type == nvinfer1::DataType::kUINT8 ? SWINIR_UINT8
                                               : 0;
+}
+
+std::vector<char> read(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 std::size_t bytes_of(const Shape& shape, std::size_t sample) {
@@ -124,9 +134,9 @@ struct swinir_backend_model {
     auto* create = library.function<void*(void*, std::int32_t)>("createInferRuntime_INTERNAL");
     runtime.reset(static_cast<nvinfer1::IRuntime*>(create(&logger, NV_TENSORRT_VERSION)));
     if (!runtime) fail(SWINIR_DEVICE_UNAVAILABLE, kName, " ", version, " does not start.");
-    std::ifstream file(asked.path, std::ios::binary);
-    const std::vector<char> plan{std::istreambuf_iterator<char>(file), {}};
-    engine.reset(runtime->deserializeCudaEngine(plan.data(), plan.size()));
+    const std::vector<char> file = asked.data != nullptr ? std::vector<char>() : read(asked.path);
+    engine.reset(asked.data != nullptr ? runtime->deserializeCudaEngine(asked.data, asked.size)
+                                       : runtime->deserializeCudaEngine(file.data(), file.size()));
     if (!engine) {
       fail(SWINIR_INVALID_MODEL, asked.path, ": ", kName, " ", version,
            " cannot load it on this GPU; the log says why. An engine runs with the version and on "
@@ -205,8 +215,10 @@ struct swinir_backend_session {
   swinir_backend_session(const swinir_backend_session&) = delete;
   swinir_backend_session& operator=(const swinir_backend_session&) = delete;
 
-  void run(const void* from, const Shape& shape, void* to, const Shape& wanted) {
+  void run(const void* from, const std::int64_t input_shape[4], void* to,
+           const std::int64_t output_shape[4]) {
     const Cuda& cuda = model.cuda;
+    const Shape shape = shape_of(input_shape), wanted = shape_of(output_shape);
     const CurrentDevice current(cuda, model.index);
     choose(shape);
     const char* in = model.inputs[0].c_str();
@@ -228,6 +240,13 @@ struct swinir_backend_session {
     require(context->enqueueV3(stream), "enqueueV3");
     cuda.copy(to, output.at_least(0), out_bytes, cudaMemcpyDeviceToHost, stream);
     cuda.synchronize(stream);
+  }
+
+  // The context's activations, and what this session has allocated.
+  std::uint64_t bytes() const {
+    const std::int64_t activations = model.engine->getDeviceMemorySizeV2();
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(0, activations)) + input.bytes() +
+           output.bytes();
   }
 
   void choose(const Shape& shape) {
@@ -256,46 +275,7 @@ struct swinir_backend_session {
   int profile = 0;  // what a new context has
 };
 
-namespace {
-
-swinir_status model_open(const swinir_backend_options* options, swinir_backend_model** model,
-                         swinir_backend_graph* graph, swinir_backend_message* message) {
-  return guarded(message, [=] {
-    auto opened = std::make_unique<swinir_backend_model>(*options);
-    opened->describe(*graph);
-    *model = opened.release();
-  });
+extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() {
+  static constexpr swinir_backend kBackend = swinir_plugin::backend_table(kName);
+  return &kBackend;
 }
-
-void model_close(swinir_backend_model* model) { delete model; }
-
-swinir_status session_open(swinir_backend_model* model, swinir_backend_session** session,
-                           swinir_backend_message* message) {
-  return guarded(message, [=] { *session = new swinir_backend_session(*model); });
-}
-
-void session_close(swinir_backend_session* session) { delete session; }
-
-swinir_status session_run(swinir_backend_session* session, const void* input,
-                          const std::int64_t input_shape[4], void* output,
-                          const std::int64_t output_shape[4], swinir_backend_message* message) {
-  return guarded(message, [=] {
-    Shape in{}, out{};
-    std::copy_n(input_shape, 4, in.begin());
-    std::copy_n(output_shape, 4, out.begin());
-    session->run(input, in, output, out);
-  });
-}
-
-std::uint64_t session_bytes(const swinir_backend_session* session) {
-  const std::int64_t activations = session->model.engine->getDeviceMemorySizeV2();
-  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, activations)) +
-         session->input.bytes() + session->output.bytes();
-}
-
-constexpr swinir_backend kBackend = {SWINIR_BACKEND_ABI, kName,         model_open,  model_close,
-                                     session_open,       session_close, session_run, session_bytes};
-
-}  // namespace
-
-extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() { return &kBackend; }

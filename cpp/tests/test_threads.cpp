@@ -1,5 +1,5 @@
 // One model, eight threads with a session each, fifty pictures a thread: every result is the one
-// that a single thread gives.
+// that a single thread gives. Arguments: the back end, its library, the folder of models.
 #include <atomic>
 #include <thread>
 
@@ -35,9 +35,10 @@ std::vector<std::uint8_t> restored(swinir_session* session, Picture& source) {
 
 int main(int, char** arguments) {
   swinir_model_options options = SWINIR_MODEL_OPTIONS_INIT;
-  options.library = arguments[1];
+  options.backend = arguments[1];
+  options.library = arguments[2];
   options.threads = 1;
-  const std::string path = std::string(arguments[2]) + "/tensor.onnx";
+  const std::string path = std::string(arguments[3]) + "/tensor.onnx";
   Model model;
   CHECK_STATUS(open(path, options, model), SWINIR_OK);
   swinir_session_options small_tiles = SWINIR_SESSION_OPTIONS_INIT;
