@@ -199,14 +199,16 @@ class _Trials:
     def _shapes(self, longest_px: int) -> list[tuple[int, int]]:
         """Heights and widths that the runtime takes, no two alike, growing."""
         spec, window = self._runtime.spec, self._runtime.spec.window_size
-        found: list[tuple[int, int]] = []
+        every = (spec.ranges, *spec.other_ranges)  # an engine with several profiles has others
+        sides = [ranges[1:] for ranges in every if ranges[0] == spec.ranges[0]]
+        found: set[tuple[int, int]] = set()
         for side in _SIDES_PX:
             used = max(window, min(side, padded_side(longest_px, window)) // window * window)
-            _, heights, widths = spec.ranges
-            shape = _within(used, heights, window), _within(used, widths, window)
-            if shape not in found:
-                found.append(shape)
-        return found
+            found |= {
+                (_within(used, heights, window), _within(used, widths, window))
+                for heights, widths in sides
+            }
+        return sorted(found, key=lambda shape: (shape[0] * shape[1], shape))
 
     def _may_run(self, pixels: int) -> bool:
         """Whether time and, by the line through what was measured, memory allow it."""

@@ -150,6 +150,19 @@ def test_the_ranges_of_a_runtime_are_kept(changes, wanted):
         assert len(set(runtime.shapes)) > 1
 
 
+def test_every_profile_of_an_engine_is_tried():
+    """Two profiles of fixed sides; a pixel is cheaper in the larger tile."""
+    machine = Machine(lambda n, h, w: 1e-2 + 1e-8 * n * h * w, 10)
+    other = ((1, 1), (128, 128), (192, 192))
+    first = {"min_height": 64, "max_height": 64, "min_width": 64, "max_width": 64}
+    runtime = TimedRuntime(machine, max_batch=1, **first, other_ranges=(other,))
+    choice = choose(machine, runtime)
+    assert set(runtime.shapes) == {(1, 64, 64), (1, 128, 192)}
+    plan = Restorer(runtime, tile=choice.tile, progress=False)._model.plan(1000, 1000)
+    assert (plan.rows.tile, plan.columns.tile) == (choice.chosen.height, choice.chosen.width)
+    assert choice.chosen.width == 192
+
+
 def test_a_device_that_runs_out_ends_the_trials():
     runtime = LittleMemoryRuntime(130 * 130, DeviceMemoryError("no memory"))
     choice = choose(Machine(steady, 0), runtime)
