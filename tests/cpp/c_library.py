@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 FORMATS = {"gray": 1, "rgb": 2, "bgr": 3, "rgba": 4, "bgra": 5}
 WHOLE, NO_OVERLAP = -1, -1
+
+
+def folder_of(variable: str) -> Path:
+    """The folder that ``make cpp-test`` names in an environment variable."""
+    if variable not in os.environ:
+        pytest.skip("the C library is tested by 'make cpp-test', which builds it")
+    return Path(os.environ[variable])
+
+
+def back_end_library(backend: str) -> Path:
+    """This environment's ONNX Runtime or OpenVINO."""
+    package, pattern = {
+        "ort": ("onnxruntime", "capi/libonnxruntime.so.*"),
+        "openvino": ("openvino", "libs/libopenvino_c.so.*"),
+    }[backend]
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"{package} is not installed")
+    return next(Path(spec.origin).parent.glob(pattern))
 
 
 class ModelOptions(ctypes.Structure):
