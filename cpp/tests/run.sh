@@ -27,7 +27,7 @@ if ! command -v cmake >/dev/null || ! command -v ninja >/dev/null; then
 fi
 
 title "headers and models"
-PYTHON=$PYTHON bash cpp/tests/fetch_headers.sh "$build/headers"
+PYTHON=$PYTHON bash cpp/tools/fetch_headers.sh "$build/headers"
 "$PYTHON" cpp/tests/make_models.py "$build/models"
 library=$("$PYTHON" -c "
 import onnxruntime, pathlib
