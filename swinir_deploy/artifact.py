@@ -120,6 +120,13 @@ class ArtifactMetadata:
         return cls._checked(values, source)
 
     @classmethod
+    def find(cls, props: Mapping[str, str], source: str) -> ArtifactMetadata | None:
+        """:meth:`from_props`; None where no key is of this package."""
+        if not any(key.startswith(METADATA_PREFIX) for key in props):
+            return None
+        return cls.from_props(props, source)
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> ArtifactMetadata:
         """Read what :meth:`to_dict` wrote; errors as in :meth:`from_props`."""
         names = {f.name for f in fields(cls)}

@@ -22,6 +22,7 @@ from swinir_deploy.atomic import atomic_output
 from swinir_deploy.errors import ArtifactError
 from swinir_deploy.gpu import Gpu
 from swinir_deploy.hashing import sha256_of
+from swinir_deploy.json_files import read_object
 from swinir_deploy.tensorrt_library import FLAVOURS, FlavourName, Library
 
 __all__ = [
@@ -281,12 +282,8 @@ def read_engine_metadata(
             f"{path} has no description {sidecar.name} beside it, so nothing tells what it takes. "
             "Copy that file along with the engine, or build it again with 'swinir-deploy build'."
         )
-    try:
-        values = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(
-            f"{sidecar} cannot be read: {error}. Build the engine again."
-        ) from error
+    what, advice = "the description of an engine", "Build the engine again."
+    values = read_object(sidecar, what, advice, ArtifactError)
     metadata = EngineMetadata.from_dict(values, str(sidecar))
     found = path.stat().st_size
     differs = found != metadata.plan_bytes

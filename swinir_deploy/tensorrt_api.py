@@ -94,6 +94,9 @@ class IBuilderConfig(Protocol):
     def set_flag(self, flag: Enum) -> None:
         """Switch a BuilderFlag on."""
 
+    def clear_flag(self, flag: Enum) -> None:
+        """Switch a BuilderFlag off."""
+
     def set_memory_pool_limit(self, pool: Enum, pool_size: int) -> None:
         """In bytes."""
 
@@ -272,6 +275,7 @@ class BuilderFlag(Protocol):
 
     STRIP_PLAN: Enum
     REFIT_IDENTICAL: Enum
+    TF32: Enum
 
 
 class NetworkDefinitionCreationFlag(Protocol):

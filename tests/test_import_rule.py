@@ -26,6 +26,7 @@ LAYERS = [
     {"network"},
     {"engine_files"},
     {"gpu", "tensorrt_library"},
+    {"json_files", "onnx_files"},
     {"artifact", "atomic", "comparison", "extras", "hashing", "locking", "tensorrt_api"},
     {"errors"},
 ]

@@ -17,6 +17,7 @@ from swinir_deploy.catalog import load_catalog
 from swinir_deploy.engine_files import read_engine_metadata, sidecar_path
 from swinir_deploy.errors import CatalogError, InputError, UsageError
 from swinir_deploy.hashing import sha256_of
+from swinir_deploy.onnx_files import load_onnx, metadata_of
 from swinir_deploy.runtimes import open_runtime
 
 __all__ = ["TARGETS", "BundleReport", "make_bundle"]
@@ -153,13 +154,7 @@ def _onnx_metadata(source: Path) -> ArtifactMetadata:
     """Opens the file once, if ONNX Runtime can: what is shipped should be whole."""
     metadata = None
     if source.is_file() and find_spec("onnx") is not None:
-        import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-        with suppress(DecodeError):
-            model = onnx.load(source, load_external_data=False)
-            props = {entry.key: entry.value for entry in model.metadata_props}
-            metadata = ArtifactMetadata.from_props(props, str(source))
+        metadata = metadata_of(load_onnx(source, weights=False), source)
     if metadata is not None and metadata.precision == "bf16":
         return metadata
     with open_runtime(source, "ort") as runtime:

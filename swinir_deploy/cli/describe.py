@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,9 +11,17 @@ from typing import Any
 
 from swinir_deploy.artifact import ArtifactMetadata
 from swinir_deploy.cli.output import size_text
-from swinir_deploy.errors import ArtifactError
+from swinir_deploy.onnx_files import damaged_onnx, find_metadata, load_onnx
 
-__all__ = ["OnnxFile", "Port", "describe_checkpoint", "read_onnx"]
+__all__ = [
+    "OnnxFile",
+    "Port",
+    "describe_checkpoint",
+    "describe_model",
+    "listing",
+    "precision_text",
+    "read_onnx",
+]
 
 
 @dataclass(frozen=True)
@@ -64,20 +72,24 @@ class OnnxFile:
         ]
         if meta is None:
             rows.append(("made by", "not by swinir-deploy: it has none of its metadata"))
-            return _listing(str(self.path), rows)
-        channels = "gray" if meta.in_chans == 1 else "RGB"
-        rows += [
-            ("model", meta.model_id or "unknown"),
-            ("task", f"{meta.task or 'unknown'} x{meta.scale}, {channels}"),
-            ("io", "NCHW float32, 0..1" if meta.io == "tensor" else "NHWC uint8, 0..255"),
-            ("window", f"{meta.window_size} px"),
-            ("precision", precision_text(meta)),
-            ("made for", f"{meta.target}, shape {meta.shape}"),
-            ("sha256", f"{meta.source_sha256} (of the checkpoint)"),
-            ("parity", _parity(meta.parity)),
-            ("tools", ", ".join(f"{name} {version}" for name, version in meta.tools.items())),
-        ]
-        return _listing(str(self.path), rows)
+            return listing(str(self.path), rows)
+        return listing(str(self.path), [*rows, *describe_model(meta)])
+
+
+def describe_model(meta: ArtifactMetadata) -> list[tuple[str, str]]:
+    """What an exported file carries about its model: names and texts."""
+    channels = "gray" if meta.in_chans == 1 else "RGB"
+    return [
+        ("model", meta.model_id or "unknown"),
+        ("task", f"{meta.task or 'unknown'} x{meta.scale}, {channels}"),
+        ("io", "NCHW float32, 0..1" if meta.io == "tensor" else "NHWC uint8, 0..255"),
+        ("window", f"{meta.window_size} px"),
+        ("precision", precision_text(meta)),
+        ("made for", f"{meta.target}, shape {meta.shape}"),
+        ("sha256", f"{meta.source_sha256} (of the checkpoint)"),
+        ("parity", _parity(meta.parity)),
+        ("tools", ", ".join(f"{name} {version}" for name, version in meta.tools.items())),
+    ]
 
 
 def read_onnx(path: str | os.PathLike[str]) -> OnnxFile:
@@ -122,20 +134,11 @@ def describe_checkpoint(checkpoint: Any) -> tuple[dict[str, Any], str]:
         (name, f"{text} (from: {checkpoint.img_range_source})" if name == "img_range" else text)
         for name, text in rows
     ]
-    return document, _listing(str(checkpoint.path), rows)
+    return document, listing(str(checkpoint.path), rows)
 
 
 def _read_with_onnx(source: Path) -> OnnxFile:
-    import onnx
-
-    try:
-        model = onnx.load(os.fspath(source), load_external_data=False)
-    except OSError as error:
-        raise ArtifactError(f"Cannot read {source}: {error.strerror or error}.") from error
-    except Exception as error:  # protobuf's errors share no public base
-        raise _damaged(source, error) from error
-    if not model.graph.node:
-        raise _damaged(source, "it holds no graph")
+    model = load_onnx(source, weights=False)
     weights = {tensor.name for tensor in model.graph.initializer}
     opsets = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     return OnnxFile(
@@ -146,7 +149,7 @@ def _read_with_onnx(source: Path) -> OnnxFile:
         nodes=len(model.graph.node),
         inputs=tuple(_port(value) for value in model.graph.input if value.name not in weights),
         outputs=tuple(_port(value) for value in model.graph.output),
-        metadata=_own({prop.key: prop.value for prop in model.metadata_props}, source),
+        metadata=find_metadata(model, source),
     )
 
 
@@ -161,9 +164,9 @@ def _read_with_runtime(source: Path) -> OnnxFile:
             os.fspath(source), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's exceptions share no public base
-        raise _damaged(source, error) from error
+        raise damaged_onnx(source, error) from error
     meta = session.get_modelmeta()
-    own = _own(meta.custom_metadata_map, source)
+    own = ArtifactMetadata.find(meta.custom_metadata_map, str(source))
 
     def port(value: Any) -> Port:
         kind = value.type.removeprefix("tensor(").removesuffix(")")
@@ -194,21 +197,6 @@ def _port(value: Any) -> Port:
     return Port(value.name, {"float": "float32", "double": "float64"}.get(dtype, dtype), shape)
 
 
-def _own(props: Mapping[str, str], source: Path) -> ArtifactMetadata | None:
-    """This package's metadata; None where there are none at all."""
-    if not any(key.startswith("swinir_deploy.") for key in props):
-        return None
-    return ArtifactMetadata.from_props(props, str(source))
-
-
-def _damaged(source: Path, reason: object) -> ArtifactError:
-    words = " ".join(str(reason).split())[:200].rstrip(".")
-    return ArtifactError(
-        f"{source} is damaged or no ONNX file ({words}). Export the model again, or copy the "
-        "whole file."
-    )
-
-
 def precision_text(meta: ArtifactMetadata) -> str:
     """Such as ``fp16, stream times 2**-7, 13 pictures at least 68.8 dB from fp32``."""
     parts: list[str] = [meta.precision]
@@ -231,7 +219,7 @@ def _parity(parity: Mapping[str, Any]) -> str:
     unit = f" ({parity['unit']})" if "unit" in parity else ""
     return (
         f"differs by at most {parity['max_abs']:.1e}{unit} from {parity.get('reference', '?')}, "
-        f"by {parity.get('backend', '?')} at {shapes} shapes"
+        f"by {parity.get('backend', '?')} at {shapes} shape{'' if shapes == 1 else 's'}"
     )
 
 
@@ -241,6 +229,7 @@ def _value(value: Any) -> str:
     return repr(value) if isinstance(value, str) else str(value)
 
 
-def _listing(title: str, rows: list[tuple[str, str]]) -> str:
+def listing(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """A title, and a line for each name and its text."""
     width = max(len(name) for name, _ in rows)
     return "\n".join([title, *(f"  {name.ljust(width)}  {text}" for name, text in rows)])

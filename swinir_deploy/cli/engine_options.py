@@ -17,8 +17,9 @@ _OPTIONS = [
         "--tile",
         "tile_px",
         type=click.IntRange(1),
+        multiple=True,
         metavar="PX",
-        help="Side of a tile engine's tiles.  [default: 256]",
+        help="Side of a tile engine's tiles; several make several profiles.  [default: 256]",
     ),
     click.option(
         "--batch", metavar="N,N,N", help="Of tiles: smallest, tuned for, largest, such as 1,4,8."
@@ -47,7 +48,7 @@ def engine_options(function: Function) -> Function:
     @functools.wraps(function)
     def wrapper(
         *args: Any,
-        tile_px: int | None,
+        tile_px: tuple[int, ...],
         batch: str | None,
         min_shapes: tuple[str, ...],
         opt_shapes: tuple[str, ...],

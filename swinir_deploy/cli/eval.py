@@ -158,7 +158,7 @@ def _stated(report: EvaluationReport) -> str:
 def _line(report: EvaluationReport) -> str:
     metric, spec = report.metrics[0], report.spec
     mean, baseline = report.mean, report.mean_baseline
-    figures = ", ".join(f"{_label(m)} {_cell(m, mean[m])}" for m in report.metrics)
+    figures = ", ".join(f"{_label(m)} {_cell(m, mean[m])}" for m in report.metrics if m in mean)
     parts = [
         figures,
         f"{_signed(mean[metric], baseline[metric], 2)} dB to {report.protocol.baseline}",
@@ -192,7 +192,7 @@ def _cell(metric: str, value: float) -> str:
 
 
 def _cells(scores: Scores, metrics: tuple[str, ...]) -> list[str]:
-    return [_cell(metric, scores[metric]) for metric in metrics]
+    return [_cell(metric, scores[metric]) if metric in scores else "-" for metric in metrics]
 
 
 def _signed(first: float, second: float, digits: int) -> str:

@@ -17,6 +17,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, check_target_file, size_text
 from swinir_deploy.cli.selection import select_model
+from swinir_deploy.exporters.requests import check_precision, chosen_opset
 from swinir_deploy.extras import require
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def command(
     name = select_model(request, out, "export --task sr --scale 4").checkpoint
     if output is not None:
         check_target_file(output)
+    check_precision(precision or "fp32", calibrate)
+    chosen_opset(opset, precision or "fp32")
     require("export", "Exporting a model")
     from swinir_deploy.exporters.onnx import export_onnx
     from swinir_deploy.loading import load_model

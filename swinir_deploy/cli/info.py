@@ -15,6 +15,7 @@ EPILOG = """\b
 Examples:
   swinir-deploy info tiny-sr-x4
   swinir-deploy info tiny-sr-x4.onnx --json
+  swinir-deploy info tiny-sr-x4.engine
   swinir-deploy info finetuned.pth --key params_ema
 """
 
@@ -28,10 +29,12 @@ Examples:
 def command(
     out: Output, model: str, key: str | None, img_range: float | None, output: str | None
 ) -> None:
-    """Say what a checkpoint, an ONNX file or a model of the catalogue is.
+    """Say what a checkpoint, an exported file, an engine or a model is.
 
     Checkpoint: hyper-parameters as read from its tensors, hash, number of parameters. ONNX file:
-    inputs, outputs, opset, nodes, metadata. Catalogue: origin, licence, published figures.
+    inputs, outputs, opset, nodes, metadata. Engine: library, GPUs, shapes, options, as its
+    description beside it says; neither library nor GPU is needed. Catalogue: origin, licence,
+    published figures.
     """
     selection = find_model(model)
     if selection.card is not None:
@@ -42,6 +45,10 @@ def command(
 
         found = read_onnx(selection.name)
         out.answer({"kind": "onnx", **plain(found)}, found.text())
+    elif selection.is_engine:
+        from swinir_deploy.cli.describe_engine import describe_engine
+
+        out.answer(*describe_engine(selection.name))
     else:
         require("export", "Looking into a checkpoint")
         from swinir_deploy.checkpoint import load_checkpoint

@@ -19,7 +19,7 @@ def finish_layers(out: Output, report: LayersReport, watch: Stopwatch, output: s
     out.say(_table(report.worst()))
     document = {**report.to_dict(), "seconds": watch.seconds}
     worst = report.worst(1)
-    what = f"{report.model} and {report.against}"
+    what = f"{report.model} on {report.ran_on} and {report.against} on {report.against_ran_on}"
     counted = f"{len(report.rows)} tensors compared, {len(report.unpaired)} without a counterpart"
     first = report.first
     if first is None:

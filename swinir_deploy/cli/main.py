@@ -20,7 +20,7 @@ NAME = "swinir-deploy"
 
 COMMANDS = {
     "models": "List the models of the catalogue.",
-    "info": "Say what a checkpoint, an ONNX file or a model of the catalogue is.",
+    "info": "Say what a checkpoint, an exported file, an engine or a model is.",
     "export": "Export a model to an ONNX file that has been checked.",
     "build": "Build a TensorRT engine from an exported model.",
     "bundle": "Write a folder to ship with a C or C++ program.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swinir_deploy.engine_files import ENGINE_SUFFIX
 from swinir_deploy.errors import CatalogError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Selection", "find_model", "select_model"]
 
-_SUFFIXES = (".onnx", ".pth", ".pt", ".ckpt", ".bin", ".safetensors")
+_SUFFIXES = (".onnx", ENGINE_SUFFIX, ".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,21 @@ class Selection:
         return self.card is None and Path(self.name).suffix.lower() == ".onnx"
 
     @property
+    def is_engine(self) -> bool:
+        """An engine of TensorRT."""
+        return self.card is None and Path(self.name).suffix.lower() == ENGINE_SUFFIX
+
+    @property
     def checkpoint(self) -> str:
         """The name, if it is that of a checkpoint.
 
         Raises:
-            InputError: it is an exported file.
+            InputError: it is an exported file or an engine.
         """
-        if self.is_onnx:
+        if self.is_onnx or self.is_engine:
+            kind = "an ONNX file" if self.is_onnx else "an engine"
             raise InputError(
-                f"{self.name} is an ONNX file; wanted is the checkpoint or id that it came from. "
+                f"{self.name} is {kind}; wanted is the checkpoint or id that it came from. "
                 f"'swinir-deploy info {self.name}' names it."
             )
         return self.name

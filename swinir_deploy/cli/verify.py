@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -37,6 +36,7 @@ Examples:
   swinir-deploy verify mine.onnx --model finetuned.pth --shape 64x64 --shape 37x101
   swinir-deploy verify tiny-sr-x4.onnx --picture photo.png --limit 1e-5 --json
   swinir-deploy verify x4-fp16.onnx --layers --against x4.onnx
+  swinir-deploy verify x4.onnx --layers --backend openvino --precision bf16
 """
 
 
@@ -73,13 +73,19 @@ Examples:
     metavar="D",
     help="Largest difference, relative to the range.  [default: by precision]",
 )
+@click.option(
+    "--precision",
+    type=NearChoice(("fp32", "fp16", "bf16")),
+    help="Of the arithmetic of openvino; with --layers, of torch, too.  [default: fp32]",
+)
 @click.option("--min-psnr", type=float, metavar="DB", help="Lowest PSNR.")
 @click.option("--layers", is_flag=True, help="Compare every tensor inside; name where they part.")
 @click.option(
     "--against",
     type=click.Path(),
     metavar="FILE.onnx",
-    help="With --layers: the reference.  [default: the checkpoint, exported again in FP32]",
+    help="With --layers: the reference.  [default: the checkpoint, exported again in FP32; with "
+    "--backend, the same file]",
 )
 @click.option(
     "--optimization",
@@ -102,6 +108,7 @@ def command(
     shapes: tuple[tuple[int, int], ...],
     pictures: tuple[str, ...],
     limit: float | None,
+    precision: str | None,
     min_psnr: float | None,
     layers: bool,
     against: str | None,
@@ -111,16 +118,19 @@ def command(
     """Compare an exported model with the PyTorch network it came from.
 
     On odd shapes and a real picture, in FP32. Exit code 1 if any difference is beyond the limit.
-    With --layers, on one small picture, in ONNX Runtime, tensor by tensor.
+    With --layers, on one small picture, tensor by tensor, against ONNX Runtime on the CPU.
     """
     selection = find_model(exported)
     watch = Stopwatch()
     if layers:
-        _refuse("with --layers", backend=backend, device=device, threads=threads, min_psnr=min_psnr)
+        _refuse("with --layers", threads=threads, min_psnr=min_psnr)
         _refuse("with --layers", provider_option=provider_options)
-        if against is not None:
+        if against is not None and backend != "torch":
             _refuse("with --against", model=model, key=key, img_range=img_range)
         wishes = given(
+            backend=backend,
+            device=device,
+            precision=precision,
             provider=provider,
             optimization=optimization,
             limit=limit,
@@ -130,7 +140,12 @@ def command(
         require("layers", "Comparing layers")
         from swinir_deploy.evaluation.layers import compare_layers
 
-        other = against or _load_reference(out, selection, model, key, img_range)
+        other: str | LoadedModel | None = against
+        source = (model, key, img_range)
+        if backend == "torch":
+            wishes["network"] = _load_reference(out, selection, *source)
+        elif against is None and (backend in (None, "ort") or source != (None, None, None)):
+            other = _load_reference(out, selection, *source)
         return finish_layers(out, compare_layers(selection.name, other, **wishes), watch, output)
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
@@ -147,6 +162,7 @@ def command(
         pictures=pictures or None,
         limit=asked,
         **given(provider=provider, provider_options=provider_options, threads=threads),
+        **given(precision=precision),
     )
     out.say(_table(report))
     document = {**report.to_dict(), "seconds": watch.seconds}
@@ -211,10 +227,10 @@ def _source(selection: Selection) -> str:
     """The id in the file's metadata, if the catalogue has it."""
     from swinir_deploy.catalog import load_catalog
     from swinir_deploy.cli.describe import read_onnx
-    from swinir_deploy.engine_files import ENGINE_SUFFIX, read_engine_metadata
+    from swinir_deploy.engine_files import read_engine_metadata
 
     path = selection.name
-    if Path(path).suffix.lower() == ENGINE_SUFFIX:
+    if selection.is_engine:
         metadata: ArtifactMetadata | None = read_engine_metadata(path).model
     else:
         metadata = read_onnx(path).metadata if selection.is_onnx else None

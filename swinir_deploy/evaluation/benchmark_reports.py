@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from swinir_deploy.errors import InputError
+from swinir_deploy.json_files import read_object
 
 __all__ = ["BenchmarkReport", "BenchmarkRow", "Change", "compare_reports", "read_report"]
 
@@ -33,8 +32,8 @@ class BenchmarkRow:
         batch: pictures in a run.
         runs: that were counted.
         p50_ms: median time of a run, from array to array.
-        p90_ms: 90th percentile.
-        p99_ms: 99th percentile; near the maximum when there are fewer than 100 runs.
+        p90_ms: 90th percentile; None for fewer than 10 runs.
+        p99_ms: 99th percentile; None for fewer than 100 runs.
         mean_ms: mean.
         mpix_per_s: output megapixels in a second, at the median.
         ratio: median, over rounds, of the first contender's time divided by this one's.
@@ -60,8 +59,8 @@ class BenchmarkRow:
     batch: int
     runs: int
     p50_ms: float
-    p90_ms: float
-    p99_ms: float
+    p90_ms: float | None
+    p99_ms: float | None
     mean_ms: float
     mpix_per_s: float
     ratio: float
@@ -124,7 +123,8 @@ class Change:
         before_ms: median of the older one.
         slowdown: this median divided by that one; above 1 is slower.
         noise: how far apart two equal measurements may lie: the wider of both spreads between
-            median and 90th percentile, relative to the median, and 5 % at least.
+            median and 90th percentile, relative to the median, and 5 % at least; 25 % at least
+            where one had fewer than 10 runs.
     """
 
     row: BenchmarkRow
@@ -139,6 +139,11 @@ class Change:
 
 
 _LEAST_NOISE = 0.05
+_NOISE_OF_FEW_RUNS = 0.25
+"""Where there are too few runs to see a spread. A choice, not a measurement."""
+
+_REPORT = "a report of this version of 'swinir-deploy bench'"
+_ADVICE = "Write one with 'swinir-deploy bench -o FILE'."
 
 
 def compare_reports(report: BenchmarkReport, before: BenchmarkReport) -> tuple[Change, ...]:
@@ -148,7 +153,10 @@ def compare_reports(report: BenchmarkReport, before: BenchmarkReport) -> tuple[C
     for row in report.rows:
         old = old_rows.get(row.key)
         if old is not None:
-            spreads = [(r.p90_ms - r.p50_ms) / r.p50_ms for r in (row, old)]
+            spreads = [
+                _NOISE_OF_FEW_RUNS if r.p90_ms is None else (r.p90_ms - r.p50_ms) / r.p50_ms
+                for r in (row, old)
+            ]
             slowdown = row.p50_ms / old.p50_ms
             changes.append(Change(row, old.p50_ms, slowdown, max(_LEAST_NOISE, *spreads)))
     return tuple(changes)
@@ -160,16 +168,17 @@ def read_report(path: str | os.PathLike[str]) -> BenchmarkReport:
     Raises:
         InputError: no such file, or something else is in it.
     """
+    document = read_object(path, _REPORT, _ADVICE)
     try:
-        document = json.loads(Path(path).read_text())
         rows = _objects(document["rows"], BenchmarkRow)
         values = {f.name: document[f.name] for f in fields(BenchmarkReport) if f.name != "rows"}
         return BenchmarkReport(tuple(rows), **values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
         raise InputError(
-            f"{os.fspath(path)} is not a report of this version of 'swinir-deploy bench' "
-            f"({type(error).__name__}: {error}). Write one with 'swinir-deploy bench -o FILE'."
+            f"{os.fspath(path)} is not {_REPORT}: it has no {error}. {_ADVICE}"
         ) from error
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{os.fspath(path)} is not {_REPORT}: {error}. {_ADVICE}") from error
 
 
 def _objects(values: Sequence[dict[str, Any]], kind: type[BenchmarkRow]) -> list[BenchmarkRow]:

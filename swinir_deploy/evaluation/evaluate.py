@@ -18,6 +18,7 @@ from swinir_deploy.errors import (
     InputError,
     UsageError,
 )
+from swinir_deploy.evaluation.metrics import LEAST_SIDE_PX
 from swinir_deploy.evaluation.parity import open_runtime_for
 from swinir_deploy.evaluation.protocol import Protocol, Subject
 from swinir_deploy.evaluation.reports import (
@@ -109,6 +110,7 @@ def evaluate(
             _require_same_kind(spec, network.spec, name)
             subjects.append(Subject(network, tile, self_ensemble))
         scores = tuple(_scores(protocol, subjects, pictures, lr, progress))
+    notes += _left_out(protocol, scores)
     dataset = dataset_name(data)
     return EvaluationReport(
         model=name,
@@ -240,6 +242,23 @@ def _notes(
         notes.append(f"The model was made for another degradation ({card.purpose}).")
     if ignored:
         notes.append(f"{ignored} files that are no pictures were left out.")
+    return notes
+
+
+def _left_out(protocol: Protocol, pictures: tuple[PictureScore, ...]) -> list[str]:
+    """Measures that some pictures are too small for."""
+    notes = []
+    for metric in protocol.metrics:
+        small = [picture.name for picture in pictures if metric not in picture.scores]
+        if small:
+            name = metric.rpartition("_")[0]
+            least = LEAST_SIDE_PX[name]
+            named = ", ".join(small[:3]) + (" and others" if len(small) > 3 else "")
+            rest = "; the mean is that of the others" if len(small) < len(pictures) else ""
+            notes.append(
+                f"{name.upper().replace('_', '-')} takes {least}x{least} pixels inside the border, "
+                f"and {len(small)} of {len(pictures)} pictures have fewer ({named}){rest}."
+            )
     return notes
 
 

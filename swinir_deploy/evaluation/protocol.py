@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from swinir_deploy.catalog import Task
 from swinir_deploy.errors import DeviceMemoryError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize, gaussian_noise, jpeg_compress
-from swinir_deploy.evaluation.metrics import psnr, psnr_b, rgb_to_y, ssim
+from swinir_deploy.evaluation.metrics import LEAST_SIDE_PX, psnr, psnr_b, rgb_to_y, ssim
 from swinir_deploy.imaging import Restorer
 from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
 from swinir_deploy.runtimes import Runtime
@@ -144,6 +144,9 @@ class Protocol:
     def score(self, result: Bytes, truth: Bytes) -> dict[str, float]:
         """Every measure that the official script prints, the paper's among them.
 
+        SSIM takes at least 11x11 pixels inside the border, PSNR-B 16x16: for a smaller picture
+        they are left out.
+
         Args:
             result: [height, width, 1 or 3] uint8.
             truth: the same shape.
@@ -152,13 +155,15 @@ class Protocol:
             Name (``psnr_y``, ``ssim_rgb``, ``psnr_b_gray`` ...) -> value; PSNR in dB.
 
         Raises:
-            UsageError: the pictures are too small to be measured.
+            UsageError: nothing is left inside the border.
         """
         space = "gray" if self.gray else "rgb"
         functions = {"psnr": psnr, "ssim": ssim}
         if self.task == "jpeg":
             functions["psnr_b"] = psnr_b
         border = self.border_px
+        side = min(truth.shape[:2]) - 2 * border
+        functions = {n: f for n, f in functions.items() if n == "psnr" or side >= LEAST_SIDE_PX[n]}
         scores = {f"{n}_{space}": f(result, truth, border) for n, f in functions.items()}
         if not self.gray:
             scores |= {f"{n}_y": f(result, truth, border, True) for n, f in functions.items()}

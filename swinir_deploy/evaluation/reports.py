@@ -22,7 +22,8 @@ class PictureScore:
         name: of its file.
         height: of the result, in pixels.
         width: of the result, in pixels.
-        scores: of the model's result: ``psnr_y`` and so on, PSNR in dB.
+        scores: of the model's result: ``psnr_y`` and so on, PSNR in dB; without what the picture
+            is too small for.
         baseline: the same for the bicubic, noisy or JPEG picture.
         reference: the same for the FP32 network in PyTorch; None where it was not run.
     """
@@ -134,8 +135,12 @@ class EvaluationReport:
 
 
 def mean_scores(scores: list[Scores]) -> Scores:
-    """The mean of every measure."""
-    return {name: sum(one[name] for one in scores) / len(scores) for name in scores[0]}
+    """The mean of every measure, over the pictures that it was taken of."""
+    names = dict.fromkeys(name for one in scores for name in one)
+    return {
+        name: sum(one[name] for one in scores if name in one) / sum(name in one for one in scores)
+        for name in names
+    }
 
 
 def gap(first: float, second: float) -> float:

@@ -26,15 +26,15 @@ class Latency:
     Attributes:
         runs: that were counted.
         p50_ms: median.
-        p90_ms: 90th percentile.
-        p99_ms: 99th percentile; near the maximum when there are fewer than 100 runs.
+        p90_ms: 90th percentile; None for fewer than 10 runs, of which none lies beyond it.
+        p99_ms: 99th percentile; None for fewer than 100 runs, likewise.
         mean_ms: mean.
     """
 
     runs: int
     p50_ms: float
-    p90_ms: float
-    p99_ms: float
+    p90_ms: float | None
+    p99_ms: float | None
     mean_ms: float
 
 
@@ -103,8 +103,17 @@ def interleave(
 
 def latency(times_ms: NDArray[np.float64]) -> Latency:
     """Percentiles of one contender's times, [round]."""
-    p50, p90, p99 = (float(np.percentile(times_ms, q)) for q in (50, 90, 99))
-    return Latency(times_ms.size, p50, p90, p99, float(times_ms.mean()))
+
+    def percentile(q: int, least_runs: int) -> float | None:
+        return float(np.percentile(times_ms, q)) if times_ms.size >= least_runs else None
+
+    return Latency(
+        runs=times_ms.size,
+        p50_ms=float(np.median(times_ms)),
+        p90_ms=percentile(90, 10),
+        p99_ms=percentile(99, 100),
+        mean_ms=float(times_ms.mean()),
+    )
 
 
 def ratio(first_ms: NDArray[np.float64], times_ms: NDArray[np.float64]) -> Ratio:

@@ -1,47 +1,21 @@
-"""What ``export --precision`` refuses at once, and what it must prove at the end."""
+"""What ``export --precision`` must prove at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import onnx
 
-from swinir_deploy.artifact import Precision
 from swinir_deploy.calibration import MARGIN, PreparedPrecision
 from swinir_deploy.comparison import MIN_PSNR_DB
-from swinir_deploy.errors import UsageError
 from swinir_deploy.exporters.proof import prove_precision
 from swinir_deploy.network.precision import deployed_network
 
-__all__ = ["BF16_OPSET", "check_precision", "proved_report"]
-
-BF16_OPSET = 22
-"""The first in which Conv takes BF16."""
+__all__ = ["proved_report"]
 
 _INFINITE_DB = 200.0
 """Stands for equal outputs in a report, which is JSON; more than FP32 can tell apart."""
-
-
-def check_precision(precision: str, opset: int | None, calibrate_with: object) -> None:
-    """Refuse what makes no sense before any work.
-
-    Raises:
-        UsageError: no such precision, an opset that lacks BF16 convolutions, or pictures for a
-            precision that needs none.
-    """
-    if precision not in get_args(Precision):
-        raise UsageError(f"No precision {precision!r}; there are {', '.join(get_args(Precision))}.")
-    if precision == "bf16" and opset is not None and opset < BF16_OPSET:
-        raise UsageError(
-            f"Opset {opset} has no BF16 convolutions; give {BF16_OPSET} or 23, or leave --opset "
-            f"away (bf16 then takes {BF16_OPSET})."
-        )
-    if precision == "fp32" and calibrate_with is not None:
-        raise UsageError(
-            "Calibration pictures are for half precision; FP32 needs none. Add --precision fp16, "
-            "or leave --calibrate away."
-        )
 
 
 def proved_report(

@@ -25,9 +25,10 @@ from swinir_deploy.errors import UsageError
 from swinir_deploy.exporters.assembly import GraphAssembler, assemble_core
 from swinir_deploy.exporters.check import ShapeCheck, check_against_network, structure_check
 from swinir_deploy.exporters.edges import INPUT_NAME, OUTPUT_NAME, closing_edge, opening_edge
-from swinir_deploy.exporters.half_precision import BF16_OPSET, check_precision, proved_report
+from swinir_deploy.exporters.half_precision import proved_report
 from swinir_deploy.exporters.passes import simplify
 from swinir_deploy.exporters.recipes import Recipe, get_recipe
+from swinir_deploy.exporters.requests import check_precision, chosen_opset
 from swinir_deploy.exporters.rounding import round_every_result
 from swinir_deploy.exporters.shapes import DEFAULT_SHAPE, ShapePattern
 from swinir_deploy.exporters.tracing import trace_network
@@ -36,10 +37,7 @@ from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.precision import PrecisionPlan, deployed_network
 from swinir_deploy.network.swinir import SwinIR
 
-__all__ = ["DEFAULT_OPSET", "SUPPORTED_OPSETS", "ExportReport", "build_graph", "export_onnx"]
-
-DEFAULT_OPSET = 20
-SUPPORTED_OPSETS = range(17, 24)
+__all__ = ["ExportReport", "build_graph", "export_onnx"]
 
 _IR_VERSION = 10
 """Of the ONNX container: read by ONNX Runtime 1.18 and newer, TensorRT 10 and OpenVINO 2024."""
@@ -103,16 +101,10 @@ def export_onnx(
     """
     started = time.perf_counter()
     recipe = get_recipe(target)
-    check_precision(precision, opset, calibrate)
-    if opset is None:
-        opset = BF16_OPSET if precision == "bf16" else DEFAULT_OPSET
+    check_precision(precision, calibrate)
+    opset = chosen_opset(opset, precision)
     if io not in get_args(IoLayout):
         raise UsageError(f"No io {io!r}; there are {', '.join(get_args(IoLayout))}.")
-    if opset not in SUPPORTED_OPSETS:
-        raise UsageError(
-            f"Opset {opset} is not supported; give one from {SUPPORTED_OPSETS.start} to "
-            f"{SUPPORTED_OPSETS.stop - 1} (default {DEFAULT_OPSET})."
-        )
     if Path(output).suffix.lower() != ".onnx":
         raise UsageError(f"The output {os.fspath(output)!r} must end in .onnx.")
     check_output(output)

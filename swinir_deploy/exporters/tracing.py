@@ -83,7 +83,7 @@ class _Sizes:
             config.window_size,
         )
         self.stream_dim = self.dim + network.spare_channels
-        self.axes = network.layout.axes
+        self.axes, self.mask_axes = network.layout.axes, network.layout.mask_axes
         self.device = network.mean.device
         self.picture_dtype = network.mean.dtype
         self.shallow_dtype = dtype_of(network.conv_first)
@@ -100,10 +100,6 @@ class _Sizes:
     def shallow(self) -> _Example:
         """[B, embed_dim, H, W], before the stream."""
         return self._image(self.dim, self.shallow_dtype)
-
-    def stream(self) -> _Example:
-        """[B, embed_dim + spare_channels, H, W]."""
-        return self._image(self.stream_dim, self.stream_dtype)
 
     def _image(self, channels: int, dtype: torch.dtype, fixed_side: int | None = None) -> _Example:
         height = fixed_side or self.window * _EXAMPLE_ROWS
@@ -135,9 +131,9 @@ class _Sizes:
         return [sizes[axis] for axis in axes], dynamic
 
     def mask(self) -> _Example:
-        """[rows, columns, N, N]."""
-        shape = (_EXAMPLE_ROWS, _EXAMPLE_COLUMNS, self.window**2, self.window**2)
-        return self._zeros(shape, self.stream_dtype), {0: self.rows, 1: self.columns}
+        """[B, rows, columns, N, N], or the axes that the layout's masks have."""
+        shape, symbols = self._in_layout(self.mask_axes)
+        return self._zeros((*shape, self.window**2, self.window**2), self.stream_dtype), symbols
 
     def _zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         return torch.zeros(shape, dtype=dtype, device=self.device)
@@ -151,19 +147,7 @@ class _Opening(_Unit):
 
     def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
         centred, shallow, stream, shift = network.opening(arguments[0])
-        if stream is shallow:  # without patch_norm; every output needs a value of its own
-            stream = shallow.clone()
         return centred, shallow, stream, *shift
-
-
-class _Entry(_Unit):
-    outputs = ("windows",)
-
-    def examples(self, sizes: _Sizes) -> dict[str, _Example]:
-        return {"stream": sizes.stream()}
-
-    def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
-        return (network.layout.from_image(arguments[0], network.config.window_size),)
 
 
 class _Reorder(_Unit):
@@ -197,7 +181,7 @@ class _Junction(_Unit):
     outputs = ("stream_out",)
 
     def examples(self, sizes: _Sizes) -> dict[str, _Example]:
-        return {"windows": sizes.windows(), "stream": sizes.stream()}
+        return {"windows": sizes.windows(), "stream": sizes.windows()}
 
     def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
         layer = cast(RSTB, network.get_submodule(self.place[:-1]))
@@ -210,7 +194,7 @@ class _Closing(_Unit):
 
     def examples(self, sizes: _Sizes) -> dict[str, _Example]:
         return {
-            "stream": sizes.stream(),
+            "stream": sizes.windows(),
             "shallow": sizes.shallow(),
             "centred": sizes.picture(),
         }
@@ -259,12 +243,11 @@ def trace_network(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
     """Trace one unit of each kind of ``network`` (rewritten, in eval mode) at ``opset``.
 
     Returns:
-        ``opening``, ``entry``, ``reorder``, ``closing`` and every :func:`block_kind` and
+        ``opening``, ``reorder``, ``closing`` and every :func:`block_kind` and
         :func:`junction_kind` of the network -> the traced unit.
     """
     units: dict[str, _Unit] = {
         "opening": _Opening(),
-        "entry": _Entry(),
         "reorder": _Reorder(),
         "closing": _Closing(),
     }

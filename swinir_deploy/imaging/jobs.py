@@ -28,6 +28,9 @@ from swinir_deploy.imaging.writing import (
 
 __all__ = ["FileJob", "FileOptions"]
 
+_SLOW_TO_WRITE = ("PNG", "TIFF")
+"""Formats whose compression takes as long as a small model, and that are written row by row."""
+
 
 @dataclass(frozen=True)
 class FileOptions:
@@ -60,7 +63,7 @@ class FileJob:
         self._model = model
         self._options = options
         self._kind = ""
-        self._streams = False
+        self._streams = False  # because memory is short
         self._picture: Picture | None = None
         self._result: Picture | None = None
         self._report: RestoredFile | None = None
@@ -87,11 +90,11 @@ class FileJob:
             )
         if limit is None:
             return 0
-        need = memory_needed(
-            probe_picture(source, self._options.max_pixels), self._model, self._kind
-        )
+        probed = probe_picture(source, self._options.max_pixels)
+        need = memory_needed(probed, self._model, self._kind)
         if need.whole <= limit:
-            return need.whole
+            sides = probed.layout.height, probed.layout.width
+            return need.streamed if self._pays_to_stream(*sides) else need.whole
         if need.decode > limit:
             raise PictureError(
                 f"Cannot read {source}: decoding it takes up to {size_of(need.decode)}; the limit "
@@ -116,7 +119,7 @@ class FileJob:
         """Restore the picture; where memory is short, write it at the same time."""
         assert self._picture is not None
         with self._stage("restoring"):
-            if self._streams:
+            if self._streams or self._pays_to_stream(self._picture.height, self._picture.width):
                 self._stream(self._picture)
                 return
             rows = PictureRows(self._model, self._picture)
@@ -141,13 +144,20 @@ class FileJob:
         self.compute()
         return self.write()
 
+    def _pays_to_stream(self, height: int, width: int) -> bool:
+        """Whether rows can be compressed while the model computes others."""
+        plan = self._model.plan(height, width)
+        return self._kind in _SLOW_TO_WRITE and len(plan.rows.starts) > 1
+
     def _stream(self, picture: Picture) -> None:
-        limit = self._options.max_memory_bytes
-        assert limit is not None
-        try:
-            most_rows = rows_within(limit, picture.layout, self._model)
-        except UsageError as error:
-            raise PictureError(f"Cannot restore {self.source}: {error}") from error
+        most_rows = None
+        if self._streams:
+            limit = self._options.max_memory_bytes
+            assert limit is not None
+            try:
+                most_rows = rows_within(limit, picture.layout, self._model)
+            except UsageError as error:
+                raise PictureError(f"Cannot restore {self.source}: {error}") from error
         rows = PictureRows(self._model, picture)
         alpha = picture.alpha
         is_transparent = alpha is not None and bool(alpha.min() < np.iinfo(alpha.dtype).max)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from swinir_deploy.errors import UsageError
 from swinir_deploy.imaging.picture import PictureLayout
 from swinir_deploy.imaging.picture_rows import layout_after
+from swinir_deploy.imaging.png_writer import encoder_bytes
 from swinir_deploy.imaging.probe import ProbedFile
 from swinir_deploy.imaging.tiled import ROWS_AT_ONCE, TiledModel
 from swinir_deploy.imaging.tiling import TilePlan
@@ -110,8 +111,11 @@ def _work(layout: PictureLayout, model: TiledModel, plan: TilePlan) -> int:
     # A tile's result as the model gives it, in another layout or as luma, weighed, and spare.
     tile = plan.rows.tile * plan.columns.tile * colours * 4
     tiles = model.batch * tile * (2 + 3 * area) + tile * area
+    if len(plan.tiles) > model.batch:  # the next ones are computed meanwhile
+        tiles += model.batch * tile * (2 + 3 * area)
     # Finished rows on their way: float32 several times, then what the writer's filters need.
-    rows = ROWS_AT_ONCE * layout.width * spec.scale * layout.channels * 40
+    width = layout.width * spec.scale
+    rows = ROWS_AT_ONCE * width * layout.channels * 40 + encoder_bytes(width, layout.pixel_bytes)
     computing = band + tiles + rows
     if not layout.has_alpha:
         return computing

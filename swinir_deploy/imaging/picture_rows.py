@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
@@ -73,20 +74,21 @@ class PictureRows:
         """
 
         def work(plan: TilePlan) -> None:
-            with open_sink() as sink:
-                for rows in self._rows(plan):
+            # Closed before anyone closes the runtime, whatever happens: tiles are computed ahead.
+            with open_sink() as sink, contextlib.closing(self._rows(plan)) as pieces:
+                for rows in pieces:
                     sink.write_rows(rows)
 
         self._model.attempt(self._picture.height, self._picture.width, self.notes, work, most_rows)
 
-    def _rows(self, plan: TilePlan) -> Iterator[NDArray[Any]]:
+    def _rows(self, plan: TilePlan) -> Generator[NDArray[Any], None, None]:
         """[n, width, channels] of the result."""
         colours = self._model.strips(self._pixels, plan)
         alpha = self._picture.alpha
         if alpha is None:
             yield from colours
         elif self._is_gray_model and self._model.spec.scale > 1:
-            opacity = self._model.strips(alpha[..., None], plan, has_bar=False)
+            opacity = self._model.strips(alpha[..., None], plan, is_main=False)
             for pair in zip(colours, opacity, strict=True):
                 yield np.concatenate(pair, axis=2)
         else:

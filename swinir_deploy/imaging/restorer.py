@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -94,9 +95,10 @@ class Restorer:
 
         def work(plan: TilePlan) -> None:
             done = 0
-            for strip in self._model.strips(array, plan):
-                result[done : done + len(strip)] = strip
-                done += len(strip)
+            with contextlib.closing(self._model.strips(array, plan)) as strips:
+                for strip in strips:
+                    result[done : done + len(strip)] = strip
+                    done += len(strip)
 
         self._model.attempt(height, width, [], work)
         return result.reshape(result.shape[: pixels.ndim])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from swinir_deploy.errors import DeviceMemoryError, UsageError
 from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
 from swinir_deploy.imaging.padding import padded_side, reflect_indices
+from swinir_deploy.imaging.parallel import one_ahead
 from swinir_deploy.imaging.tiling import AxisPlan, Tile, TilePlan, blend_strips, plan_axis
 from swinir_deploy.runtimes.base import Runtime
 
@@ -85,6 +87,9 @@ class TiledModel:
         self._batch = max(least, min(batch, most or batch))
         self._progress = progress
         self._largest_tile: int | None = None
+        # An engine with several profiles has others; batches are put together for one range.
+        every = [self.spec.ranges, *self.spec.other_ranges]
+        self._sides = [sides for batches, *sides in every if batches == self.spec.ranges[0]]
 
     @property
     def batch(self) -> int:
@@ -102,6 +107,9 @@ class TiledModel:
     def plan(self, height: int, width: int, most_rows: int | None = None) -> TilePlan:
         """Tiles for a picture, as asked for and as memory has allowed so far.
 
+        Where the runtime has several ranges of sides, the one whose tiles are nearest to what was
+        asked for; else the one that computes the fewest pixels, of these in the fewest tiles.
+
         Args:
             height: of the picture in pixels.
             width: of the picture in pixels.
@@ -113,11 +121,22 @@ class TiledModel:
             tile = 0 if height * width <= WHOLE_PICTURE_PX else DEFAULT_TILE_PX
         if self._largest_tile is not None:
             tile = min(tile or self._largest_tile, self._largest_tile)
-        _, heights, widths = self.spec.ranges
-        return TilePlan(
-            self._plan_axis(height, tile, heights, most_rows),
-            self._plan_axis(width, tile, widths),
-        )
+        plans = [
+            TilePlan(
+                self._plan_axis(height, tile, heights, most_rows),
+                self._plan_axis(width, tile, widths),
+            )
+            for heights, widths in self._sides
+        ]
+        asked = tile if self._tile or self._largest_tile is not None else 0
+
+        def cost(plan: TilePlan) -> tuple[int, int, int]:
+            """How far from the tile that was asked for, then how many pixels are computed."""
+            tiles = (plan.rows.tile, plan.columns.tile)
+            far = sum(abs(used - asked) for used in tiles) if asked else 0
+            return far, len(plan.tiles) * tiles[0] * tiles[1], len(plan.tiles)
+
+        return plans[0] if len(plans) == 1 else min(plans, key=cost)
 
     def _plan_axis(
         self, side: int, tile: int, limits: tuple[int, int | None], most_px: int | None = None
@@ -196,14 +215,17 @@ class TiledModel:
     # -------------------------------------------------------------------------------- computing
 
     def strips(
-        self, pixels: NDArray[Any], plan: TilePlan, has_bar: bool = True
-    ) -> Iterator[NDArray[Any]]:
+        self, pixels: NDArray[Any], plan: TilePlan, is_main: bool = True
+    ) -> Generator[NDArray[Any], None, None]:
         """The restored picture from top to bottom, ``ROWS_AT_ONCE`` rows at a time or fewer.
+
+        The model computes the next tiles, in a thread, while the caller uses the rows.
 
         Args:
             pixels: [height, width, channels] uint8, uint16 or float32.
             plan: of a picture of that size.
-            has_bar: whether these tiles are counted in a progress bar.
+            is_main: whether these tiles are counted in a progress bar and computed ahead, as
+                those of one of several pictures that are restored side by side are.
 
         Yields:
             [rows, width * scale, channels] of the dtype of ``pixels``.
@@ -212,12 +234,12 @@ class TiledModel:
             MemoryRanOutError: the runtime has no memory for these tiles; see :meth:`attempt`.
             CheckFailedError: the model gave values that are not finite.
         """
-        outputs = self._run_tiles(pixels, plan, has_bar)
+        outputs = self._run_tiles(pixels, plan, is_main)
         for strip in blend_strips(plan, self.spec.scale, outputs, ROWS_AT_ONCE):
             yield self.bridge.to_dtype(strip, pixels.dtype)
 
     def _run_tiles(
-        self, pixels: NDArray[Any], plan: TilePlan, has_bar: bool
+        self, pixels: NDArray[Any], plan: TilePlan, is_main: bool
     ) -> Iterator[NDArray[Any]]:
         """The model's result for each tile of the plan: [height, width, channels], model range."""
         rows = reflect_indices(plan.rows.side, plan.rows.padded)
@@ -228,9 +250,15 @@ class TiledModel:
             part = columns[tile.left : tile.left + tile.width]
             return pixels[np.ix_(rows[tile.top : tile.top + tile.height], part)]
 
-        with self._bar(len(plan.tiles) if has_bar else 0) as bar:
-            for group in _groups(plan.tiles, self._batch):
-                for output in self.bridge.run(np.stack([cut(tile) for tile in group])):
+        has_several = len(plan.tiles) > self._batch
+        groups = _groups(plan.tiles, self._batch)
+        results = (self.bridge.run(np.stack([cut(tile) for tile in group])) for group in groups)
+        with (
+            contextlib.closing(one_ahead(results) if is_main and has_several else results) as made,
+            self._bar(len(plan.tiles) if is_main else 0) as bar,
+        ):
+            for outputs in made:
+                for output in outputs:
                     yield output
                     bar.update()
 

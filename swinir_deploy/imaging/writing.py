@@ -21,7 +21,7 @@ from swinir_deploy.errors import InputError, PictureError, UsageError
 from swinir_deploy.imaging.files import PICTURE_SUFFIXES
 from swinir_deploy.imaging.jpeg_writer import JpegWriter
 from swinir_deploy.imaging.picture import Picture, PictureLayout
-from swinir_deploy.imaging.png_writer import PngWriter
+from swinir_deploy.imaging.png_writer import COMPRESSION_LEVEL, PngWriter
 from swinir_deploy.imaging.tiff_writer import TiffWriter
 
 __all__ = [
@@ -263,6 +263,8 @@ def _options(kind: str, layout: PictureLayout, quality: int) -> dict[str, Any]:
         options |= {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
     elif kind == "WEBP":
         options |= {"quality": quality, "lossless": quality == 100, "exact": True}
+    elif kind == "PNG":
+        options["compress_level"] = COMPRESSION_LEVEL
     elif kind == "TIFF":
         options["compression"] = "tiff_adobe_deflate"
     return options

@@ -12,6 +12,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from swinir_deploy.network.attention_forms import (
+    split_projections,
+    use_fused_attention,
+    use_onnx_attention,
+)
 from swinir_deploy.network.parameters import linear_of, pad_dimension
 from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock, WindowAttention
 from swinir_deploy.network.token_major import make_token_major
@@ -78,6 +83,29 @@ def align_heads(network: SwinIR, multiple: int = HEAD_DIM_MULTIPLE) -> None:
 
 
 @torch.no_grad()
+def fold_norms(network: SwinIR) -> None:
+    """Move weight and bias of the LayerNorms before attention and MLP into the layers after them.
+
+    They stay as ones and zeros, which compilers drop.
+    """
+    for layer in cast("list[RSTB]", list(network.layers)):
+        for block in cast("list[SwinTransformerBlock]", list(layer.residual_group.blocks)):
+            block.attn.qkv = _after_norm(block.norm1, block.attn.qkv)
+            block.mlp.fc1 = _after_norm(block.norm2, block.mlp.fc1)
+            for norm in (block.norm1, block.norm2):
+                norm.weight.fill_(1.0)
+                norm.bias.zero_()
+
+
+def _after_norm(norm: nn.LayerNorm, layer: nn.Linear) -> nn.Linear:
+    """A layer that does what ``norm``'s weight and bias and ``layer`` do one after the other."""
+    bias = layer.weight @ norm.bias
+    if layer.bias is not None:
+        bias = bias + layer.bias
+    return linear_of(layer.weight * norm.weight, bias)
+
+
+@torch.no_grad()
 def rescale_residual(network: SwinIR, scale_log2: int) -> None:
     """Multiply the deep-feature stream by s = 2**-scale_log2; the output stays the same.
 
@@ -119,7 +147,11 @@ REWRITES: dict[str, Callable[[SwinIR], None]] = {
     "fold_attention_scale": fold_attention_scale,
     "expand_position_bias": expand_position_bias,
     "align_heads": align_heads,
+    "fold_norms": fold_norms,
     "widen_stream": widen_stream,
+    "split_projections": split_projections,
+    "use_onnx_attention": use_onnx_attention,
+    "use_fused_attention": use_fused_attention,
     "make_token_major": make_token_major,
 }
 """Name -> rewrite, in the order in which they must be applied; what any network can have."""

@@ -42,7 +42,8 @@ class Shift(NamedTuple):
     Attributes:
         order: int64 [rows, columns, N], from plain to shifted windows.
         inverse_order: int64 [rows, columns, N], from shifted to plain windows.
-        mask: [rows, columns, N, N], added to the logits of shifted windows.
+        mask: [B, rows, columns, N, N], or the axes that the layout's masks have, added to the
+            logits of shifted windows.
     """
 
     order: Tensor
@@ -88,7 +89,7 @@ class WindowAttention(nn.Module):
         Args:
             tokens: [T, C] in window order.
             tokens_per_window: N, ``window_size**2``.
-            mask: None, or [rows, columns, N, N] to be added to the logits.
+            mask: None, or [B, rows, columns, N, N] to be added to the logits.
 
         Returns:
             [T, C].
@@ -102,10 +103,7 @@ class WindowAttention(nn.Module):
         logits = query @ key.transpose(-2, -1)
         logits = logits + self.expanded_position_bias()
         if mask is not None:
-            windows = mask.shape[0] * mask.shape[1]
-            mask = mask.to(logits.dtype).reshape(windows, 1, count, count)
-            masked = logits.reshape(-1, windows, heads, count, count) + mask
-            logits = masked.reshape(-1, heads, count, count)
+            logits = logits + mask.to(logits.dtype).reshape(-1, 1, count, count)
         attended = self.softmax(logits).to(value.dtype) @ value
         return self.proj(attended.transpose(1, 2).reshape(-1, heads * head_dim))
 
@@ -145,7 +143,7 @@ class SwinTransformerBlock(nn.Module):
     def forward(self, windows: Tensor, mask: Tensor | None = None) -> Tensor:
         """[B, rows, columns, N, C] -> the same.
 
-        ``mask`` [rows, columns, N, N] is added to the logits; None for plain windows.
+        ``mask`` [B, rows, columns, N, N] is added to the logits; None for plain windows.
         """
         tokens = windows.reshape(-1, windows.shape[4])
         attended = self.attn(_typed(self.norm1, tokens), self.tokens_per_window, mask)
@@ -189,14 +187,14 @@ class RSTB(nn.Module):
         self.conv = _residual_convolution(config)
 
     def forward(self, stream: Tensor, shift: Shift) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W]."""
-        tokens = self.residual_group(self.layout.from_image(stream, self.window), shift)
-        return self.junction(tokens, stream)
+        """[B, rows, columns, N, C] -> the same."""
+        return self.junction(self.residual_group(stream, shift), stream)
 
     def junction(self, tokens: Tensor, stream: Tensor) -> Tensor:
-        """What follows the blocks: [B, rows, columns, N, C] and [B, C, H, W] -> [B, C, H, W]."""
+        """What follows the blocks: twice [B, rows, columns, N, C] -> the same."""
         image = self.layout.to_image(tokens, self.window)
-        return _typed(self.conv, image).to(stream.dtype) + stream
+        residual = self.layout.from_image(_typed(self.conv, image), self.window)
+        return residual.to(stream.dtype) + stream
 
 
 class PatchEmbed(nn.Module):
@@ -211,11 +209,11 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(config.embed_dim) if config.patch_norm else None
         self.scale = 1.0
 
-    def forward(self, image: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H, W]."""
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[..., C] -> [..., C]."""
         if self.norm is not None:
-            return _norm_channels(self.norm, image)
-        return image if self.scale == 1.0 else image * self.scale
+            return _typed(self.norm, tokens)
+        return tokens if self.scale == 1.0 else tokens * self.scale
 
 
 class SwinIR(nn.Module):
@@ -336,35 +334,41 @@ class SwinIR(nn.Module):
 
         Returns:
             The picture without its mean and in ``img_range``; the shallow features; the
-            deep-feature stream [B, embed_dim + spare_channels, H, W]; what the shifted blocks
-            share.
+            deep-feature stream [B, rows, columns, N, embed_dim + spare_channels]; what the
+            shifted blocks share.
         """
+        window, half = self.config.window_size, self.config.shift_size
         centred = (image - self.mean) * self.config.img_range
         shallow = _typed(self.conv_first, centred)
-        stream = self.patch_embed(shallow)
+        stream = self.patch_embed(self.layout.from_image(shallow, window))
         if self.config.ape:
-            stream = _sum(stream, self._absolute_positions(stream))
+            positions = self._absolute_positions(image.shape[2], image.shape[3])
+            stream = _sum(stream, self.layout.from_image(positions, window))
         stream = _with_spare(stream, self.spare_channels).to(self.stream_dtype or stream.dtype)
-        window, half = self.config.window_size, self.config.shift_size
         rows, columns = image.shape[2] // window, image.shape[3] // window
+        mask = shift_mask(rows, columns, window, half, stream)
+        if "batch" in self.layout.mask_axes:  # spelled out, so that no sum reshapes the logits
+            mask = mask.expand(image.shape[0], -1, -1, -1, -1)
         shift = Shift(
             order=self.layout.shift_order(rows, columns, window, half, stream),
             inverse_order=self.layout.shift_order(rows, columns, window, -half, stream),
-            mask=shift_mask(rows, columns, window, half, stream),
+            mask=mask,
         )
         return centred, shallow, stream, shift
 
     def closing(self, stream: Tensor, shallow: Tensor, centred: Tensor) -> Tensor:
         """Everything after the last RSTB; arguments as :meth:`opening` gives them."""
-        deep = _sum(_typed(self.conv_after_body, _norm_channels(self.norm, stream)), shallow)
+        normed = self.layout.to_image(_typed(self.norm, stream), self.config.window_size)
+        deep = _sum(_typed(self.conv_after_body, normed), shallow)
         return self._reconstruct(deep, centred) / self.config.img_range + self.mean
 
-    def _absolute_positions(self, stream: Tensor) -> Tensor:
+    def _absolute_positions(self, height: int, width: int) -> Tensor:
+        """[1, embed_dim, H, W]."""
         side = self.config.img_size
-        if stream.shape[2] != side or stream.shape[3] != side:
+        if height != side or width != side:
             raise InputError(
                 f"This network has an absolute position embedding for {side}x{side} pixels and "
-                f"cannot run at {stream.shape[3]}x{stream.shape[2]} (padded). Use tiles of "
+                f"cannot run at {width}x{height} (padded). Use tiles of "
                 f"{side} pixels."
             )
         return self.absolute_pos_embed.transpose(1, 2).reshape(1, -1, side, side)
@@ -430,17 +434,12 @@ def _pixelshuffle_stages(upscale: int, feat: int) -> nn.Sequential:
     return nn.Sequential(*stages)
 
 
-def _norm_channels(norm: nn.LayerNorm, image: Tensor) -> Tensor:
-    """LayerNorm over the channels of [B, C, H, W]."""
-    return _typed(norm, image.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 def _with_spare(stream: Tensor, spare: int) -> Tensor:
-    """[B, C, H, W] with the mean of the channels as ``spare`` further ones."""
+    """[..., C] with the mean of the channels as ``spare`` further ones."""
     if spare == 0:
         return stream
-    mean = stream.mean(1, keepdim=True)
-    return torch.cat([stream, mean.expand(-1, spare, -1, -1)], dim=1)
+    mean = stream.mean(-1, keepdim=True)
+    return torch.cat([stream, mean.expand(*stream.shape[:-1], spare)], dim=-1)
 
 
 def _typed(module: nn.Module, tensor: Tensor) -> Tensor:

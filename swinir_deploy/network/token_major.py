@@ -9,10 +9,10 @@ reads in place; no kernel re-lays anything (docs/tensorrt.md has the figures).
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from swinir_deploy.network.parameters import linear_of
-from swinir_deploy.network.swinir import RSTB, BasicLayer, SwinIR, WindowAttention
+from swinir_deploy.network.attention_forms import SplitAttention, replace_attentions
+from swinir_deploy.network.swinir import RSTB, BasicLayer, SwinIR
 from swinir_deploy.network.windows import WindowLayout, shifted_neighbours
 
 __all__ = ["TOKEN_MAJOR", "TokenMajorAttention", "make_token_major"]
@@ -52,6 +52,7 @@ def reorder(tokens: Tensor, order: Tensor) -> Tensor:
 
 TOKEN_MAJOR = WindowLayout(
     axes=("tokens", "rows", "columns", "batch"),
+    mask_axes=("rows", "columns"),
     from_image=image_to_tokens,
     to_image=tokens_to_image,
     shift_order=shift_order,
@@ -60,29 +61,12 @@ TOKEN_MAJOR = WindowLayout(
 """[tokens, rows, columns, batch, channels]."""
 
 
-class TokenMajorAttention(WindowAttention):
-    """A :class:`WindowAttention` for tokens in this order, with three projections."""
-
-    query: nn.Linear
-    key: nn.Linear
-    value: nn.Linear
-
-    def __init__(self, attention: WindowAttention) -> None:
-        """Take over the weights of ``attention``, whatever was rewritten before."""
-        nn.Module.__init__(self)
-        self.num_heads, self.head_dim = attention.num_heads, attention.head_dim
-        self.scale = attention.scale
-        weights = attention.qkv.weight.chunk(3)
-        biases = (None,) * 3 if attention.qkv.bias is None else attention.qkv.bias.chunk(3)
-        self.query, self.key, self.value = map(linear_of, weights, biases)
-        self.proj = attention.proj
-        self.relative_position_bias_table = attention.relative_position_bias_table
-        index, bias = attention.relative_position_index, attention.position_bias
-        self.register_buffer("relative_position_index", index, persistent=False)
-        self.register_buffer("position_bias", bias, persistent=False)
+class TokenMajorAttention(SplitAttention):
+    """A :class:`SplitAttention` for tokens in this order."""
 
     def forward(self, tokens: Tensor, tokens_per_window: int, mask: Tensor | None) -> Tensor:
-        """Attend inside each window; arguments as of :class:`WindowAttention`.
+        """Attend inside each window; arguments as of
+        :class:`~swinir_deploy.network.swinir.WindowAttention`.
 
         Args:
             tokens: [T, C]; the tokens of a window are T / N apart.
@@ -93,17 +77,12 @@ class TokenMajorAttention(WindowAttention):
             [T, C].
         """
         heads, head_dim, count = self.num_heads, self.head_dim, tokens_per_window
-        tokens = tokens.to(self.query.weight.dtype)
 
         def by_window_and_head(projected: Tensor) -> Tensor:
             """[T, heads * d] -> [windows * B * heads, N, d]."""
             return projected.reshape(count, -1, head_dim).transpose(0, 1)
 
-        query = by_window_and_head(self.query(tokens))
-        if self.scale != 1.0:
-            query = query * self.scale
-        key = by_window_and_head(self.key(tokens))
-        value = by_window_and_head(self.value(tokens))
+        query, key, value = map(by_window_and_head, self._project(tokens))
         logits = query @ key.transpose(-2, -1)
         logits = logits.reshape(-1, heads, count, count) + self.expanded_position_bias()
         if mask is not None:
@@ -120,9 +99,7 @@ def make_token_major(network: SwinIR) -> None:
 
     The last of all rewrites: the others know packed projections only.
     """
-    for module in list(network.modules()):
+    for module in network.modules():
         if isinstance(module, (SwinIR, RSTB, BasicLayer)):
             module.layout = TOKEN_MAJOR
-        for name, child in list(module.named_children()):
-            if isinstance(child, WindowAttention) and not isinstance(child, TokenMajorAttention):
-                setattr(module, name, TokenMajorAttention(child))
+    replace_attentions(network, TokenMajorAttention)

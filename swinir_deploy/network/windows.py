@@ -34,15 +34,17 @@ def image_to_windows(image: Tensor, window: int) -> Tensor:
     """[B, C, H, W] -> [B, rows, columns, window**2, C]; H and W are multiples of ``window``."""
     batch, channels, height, width = image.shape
     rows, columns = height // window, width // window
-    tiles = image.reshape(batch, channels, rows, window, columns, window)
-    return tiles.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows, columns, window**2, channels)
+    # In two steps: channels last, which convolutions may have anyhow, then whole rows of windows.
+    pixels = image.permute(0, 2, 3, 1).reshape(batch, rows, window, columns, window, channels)
+    return pixels.permute(0, 1, 3, 2, 4, 5).reshape(batch, rows, columns, window**2, channels)
 
 
 def windows_to_image(tokens: Tensor, window: int) -> Tensor:
     """The inverse of :func:`image_to_windows`."""
     batch, rows, columns, _, channels = tokens.shape
     tiles = tokens.reshape(batch, rows, columns, window, window, channels)
-    return tiles.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, rows * window, columns * window)
+    pixels = tiles.permute(0, 1, 3, 2, 4, 5)
+    return pixels.reshape(batch, rows * window, columns * window, channels).permute(0, 3, 1, 2)
 
 
 def shift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
@@ -124,6 +126,7 @@ class WindowLayout:
     Attributes:
         axes: ``batch``, ``rows``, ``columns`` and ``tokens`` in their order. An order of
             :attr:`shift_order` has the same axes without ``batch``.
+        mask_axes: of the attentions that one mask [..., N, N] is added to.
         from_image: as :func:`image_to_windows`.
         to_image: as :func:`windows_to_image`.
         shift_order: as :func:`shift_order`.
@@ -131,6 +134,7 @@ class WindowLayout:
     """
 
     axes: tuple[str, str, str, str]
+    mask_axes: tuple[str, ...]
     from_image: Callable[[Tensor, int], Tensor]
     to_image: Callable[[Tensor, int], Tensor]
     shift_order: Callable[[int, int, int, int, Tensor], Tensor]
@@ -139,6 +143,7 @@ class WindowLayout:
 
 WINDOW_MAJOR = WindowLayout(
     axes=("batch", "rows", "columns", "tokens"),
+    mask_axes=("batch", "rows", "columns"),
     from_image=image_to_windows,
     to_image=windows_to_image,
     shift_order=shift_order,

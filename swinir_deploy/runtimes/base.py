@@ -27,9 +27,12 @@ from swinir_deploy.errors import (
 )
 from swinir_deploy.runtimes.memory_errors import means_out_of_memory
 
-__all__ = ["Runtime", "RuntimeSpec", "RuntimeStats"]
+__all__ = ["Ranges", "Runtime", "RuntimeSpec", "RuntimeStats"]
 
 RuntimeT = TypeVar("RuntimeT", bound="Runtime")
+
+Ranges = tuple[tuple[int, int | None], ...]
+"""Smallest and largest (None: any) batch size, height and width."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ class RuntimeSpec:
         max_height: largest input height, or None for any.
         min_width: smallest input width, where it is above ``min_side_px``.
         max_width: largest input width, or None for any. All sizes within these ranges go
-            together; an engine with several profiles takes other shapes besides.
+            together.
+        other_ranges: what an engine with several profiles takes besides: ranges of batch, height
+            and width that go together, each as in :attr:`ranges`.
         task: ``sr``, ``denoise``, ``jpeg`` or empty.
         model_id: catalogue id or file name.
         source_sha256: of the checkpoint that the model came from; empty if unknown.
@@ -81,6 +86,7 @@ class RuntimeSpec:
     max_height: int | None = None
     min_width: int = 1
     max_width: int | None = None
+    other_ranges: tuple[Ranges, ...] = ()
     task: str = ""
     model_id: str = ""
     source_sha256: str = ""
@@ -134,7 +140,7 @@ class RuntimeSpec:
         return np.dtype(np.float32 if self.io == "tensor" else np.uint8)
 
     @property
-    def ranges(self) -> tuple[tuple[int, int | None], ...]:
+    def ranges(self) -> Ranges:
         """Smallest and largest (None: any) batch size, height and width; equal where fixed."""
         low_height, low_width = (
             max(self.min_side_px, low) for low in (self.min_height, self.min_width)
@@ -146,10 +152,14 @@ class RuntimeSpec:
         )
 
     def takes(self, batch: int, height: int, width: int) -> bool:
-        """Whether an input of this size is within :attr:`ranges`."""
-        return all(
-            low <= size and (high is None or size <= high)
-            for size, (low, high) in zip((batch, height, width), self.ranges, strict=True)
+        """Whether an input of this size is within :attr:`ranges`, or within other ones."""
+        sizes = (batch, height, width)
+        return any(
+            all(
+                low <= size and (high is None or size <= high)
+                for size, (low, high) in zip(sizes, ranges, strict=True)
+            )
+            for ranges in (self.ranges, *self.other_ranges)
         )
 
     def input_shape(self, batch: int, height: int, width: int) -> tuple[int, int, int, int]:

@@ -26,7 +26,13 @@ from swinir_deploy.errors import (
 )
 from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
 
-__all__ = ["OpenVinoRuntime"]
+__all__ = [
+    "OpenVinoRuntime",
+    "answered_precision",
+    "last_line",
+    "precision_hint",
+    "require_device",
+]
 
 _HINTS: dict[str, str] = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _PRECISIONS: dict[str, Precision] = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
@@ -68,11 +74,7 @@ class OpenVinoRuntime(Runtime):
     ) -> None:
         self._path = Path(model)
         self._device = (device or "cpu").upper()
-        self._precision = precision or "fp32"
-        if self._precision not in _HINTS:
-            raise UsageError(
-                f"No precision {precision!r} for openvino; there are {', '.join(_HINTS)}."
-            )
+        self._hint = precision_hint(precision)
         if threads is not None and threads < 1:
             raise UsageError(f"threads is {threads}; it must be at least 1.")
         self._threads, self._throughput, self._cache = threads, throughput, cache
@@ -85,13 +87,13 @@ class OpenVinoRuntime(Runtime):
                 "Export a model first: swinir-deploy export --help"
             )
         core = openvino.Core()
-        _require_device(core, self._device)
+        require_device(core, self._device)
         try:
             model = core.read_model(self._path)
         except RuntimeError as error:
             raise ArtifactError(
                 f"{self._path}: OpenVINO {openvino.__version__} cannot read it "
-                f"({_last_line(error)}). The file is damaged or no ONNX model; export it again."
+                f"({last_line(error)}). The file is damaged or no ONNX model; export it again."
             ) from error
         metadata = ArtifactMetadata.from_props(_properties(model), str(self._path))
         self._require_match(model, metadata)
@@ -108,26 +110,25 @@ class OpenVinoRuntime(Runtime):
         except RuntimeError as error:
             raise BackendUnavailableError(
                 f"{self._path}: OpenVINO {openvino.__version__} cannot compile it for "
-                f"{self._device} ({_last_line(error)}). Try another --device: "
+                f"{self._device} ({last_line(error)}). Try another --device: "
                 f"{', '.join(core.available_devices)}."
             ) from error
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._request_count = 0
         self._most_requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._counting = threading.Lock()
-        answered = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         return RuntimeSpec.of_artifact(
             metadata,
             "openvino",
             self._device.lower(),
             [dim.get_length() if dim.is_static else None for dim in model.input(0).partial_shape],
             # Half-precision weights stay so in FP32 arithmetic.
-            coarsest(metadata.precision, _PRECISIONS.get(answered, "fp32")),
+            coarsest(metadata.precision, answered_precision(self._compiled)),
         )
 
     def _properties(self) -> dict[str, Any]:
         properties: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+            "INFERENCE_PRECISION_HINT": self._hint,
             "PERFORMANCE_HINT": "THROUGHPUT" if self._throughput else "LATENCY",
         }
         if self._threads is not None:
@@ -170,7 +171,7 @@ class OpenVinoRuntime(Runtime):
                 self._requests.put(request)
         except RuntimeError as error:
             raise InferenceError(
-                f"OpenVINO failed on an input of {list(batch.shape)}: {_last_line(error)}."
+                f"OpenVINO failed on an input of {list(batch.shape)}: {last_line(error)}."
             ) from error
 
     def _one_by_one(self, batch: NDArray[Any]) -> NDArray[Any]:
@@ -227,8 +228,30 @@ class OpenVinoRuntime(Runtime):
         del self._requests, self._compiled
 
 
-def _require_device(core: openvino.Core, device: str) -> None:
-    """``CPU``, ``GPU``, ``GPU.1`` ...: one that OpenVINO has a plug-in for, and finds here."""
+def precision_hint(precision: str | None) -> str:
+    """OpenVINO's name of a precision, ``fp32`` if it is None.
+
+    Raises:
+        UsageError: no such precision.
+    """
+    if (precision or "fp32") not in _HINTS:
+        raise UsageError(f"No precision {precision!r} for openvino; there are {', '.join(_HINTS)}.")
+    return _HINTS[precision or "fp32"]
+
+
+def answered_precision(compiled: openvino.CompiledModel) -> Precision:
+    """What the device computes in, whatever it was asked for."""
+    answered = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return _PRECISIONS.get(answered, "fp32")
+
+
+def require_device(core: openvino.Core, device: str) -> None:
+    """``CPU``, ``GPU``, ``GPU.1`` ...: one that OpenVINO has a plug-in for, and finds here.
+
+    Raises:
+        BackendUnavailableError: it has, and finds none.
+        UsageError: it has not.
+    """
     kind, _, index = device.partition(".")
     if kind not in ("CPU", "GPU", "NPU") or (index and not index.isdigit()):
         raise UsageError(f"No device {device.lower()!r} for openvino; give cpu, gpu, gpu.1 or npu.")
@@ -248,7 +271,7 @@ def _properties(model: openvino.Model) -> dict[str, str]:
     return {k: str(v.value) for k, v in props.items() if k.startswith(METADATA_PREFIX)}
 
 
-def _last_line(error: RuntimeError) -> str:
+def last_line(error: RuntimeError) -> str:
     """OpenVINO's messages begin with places in its source; the reason comes last."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__).rstrip(".")

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from swinir_deploy.engine_files import read_engine_metadata
+from swinir_deploy.engine_files import ShapeProfile, read_engine_metadata
 from swinir_deploy.errors import RuntimeClosedError, UsageError
 from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
 from swinir_deploy.runtimes.cuda import CudaDevice, DeviceArray
@@ -28,8 +28,9 @@ class TensorRtRuntime(Runtime):
     """An engine on an NVIDIA GPU; neither torch nor onnx is needed.
 
     :meth:`run` copies from and to host memory; :meth:`run_on_gpu` takes a tensor of torch or cupy
-    where it lies. Both take every shape that fits one of the engine's profiles; the ranges in
-    ``spec``, which pictures are cut and padded to, are those of the profile with the most shapes.
+    where it lies. Both take every shape that fits one of the engine's profiles. The ranges in
+    ``spec`` are those of the profile with the most shapes, ``spec.other_ranges`` those of the
+    others.
 
     Args:
         model: path of the engine; its ``.json`` sidecar must lie beside it.
@@ -107,8 +108,12 @@ class TensorRtRuntime(Runtime):
         )
         least = min(min(spec.batch_height_width(profile.min)[1:]) for profile in profiles)
         widest = widest_profile(profiles)
-        min_batch, min_height, min_width = spec.batch_height_width(widest.min)
-        max_batch, max_height, max_width = spec.batch_height_width(widest.max)
+
+        def ranges(profile: ShapeProfile) -> tuple[tuple[int, int], ...]:
+            low, high = map(spec.batch_height_width, (profile.min, profile.max))
+            return tuple(zip(low, high, strict=True))
+
+        (min_batch, max_batch), (min_height, max_height), (min_width, max_width) = ranges(widest)
         return replace(
             spec,
             min_side_px=max(spec.min_side_px, least),
@@ -118,6 +123,7 @@ class TensorRtRuntime(Runtime):
             max_height=max_height,
             min_width=min_width,
             max_width=max_width,
+            other_ranges=tuple(ranges(profile) for profile in profiles if profile != widest),
         )
 
     def _check_range(self, shape: tuple[int, ...]) -> None:

@@ -27,6 +27,7 @@ from swinir_deploy.errors import (
 )
 from swinir_deploy.gpu import Gpu
 from swinir_deploy.hashing import sha256_of_onnx
+from swinir_deploy.onnx_files import parse_onnx
 from swinir_deploy.tensorrt_api import IExecutionContext, IRuntimeCache, IRuntimeConfig
 from swinir_deploy.tensorrt_library import Library, Message
 
@@ -250,22 +251,18 @@ def runtime_cache_path(path: str | os.PathLike[str]) -> Path:
 
 def _sha256_of_model(path: Path) -> str:
     try:
-        import onnx
+        content = path.read_bytes()
+        return sha256_of_onnx(content, parse_onnx(content, path), path.parent)
     except ImportError as error:
         raise BackendUnavailableError(
             "Comparing an engine with its ONNX file needs onnx, which cannot be imported "
             f"({error}): pip install onnx"
         ) from error
-    advice = "Give the ONNX file that the engine was built from"
-    try:
-        content = path.read_bytes()
-        return sha256_of_onnx(content, onnx.load_model_from_string(content), path.parent)
     except OSError as error:
         raise InputError(
-            f"Cannot read {error.filename or path}: {error.strerror or error}. {advice}."
+            f"Cannot read {error.filename or path}: {error.strerror or error}. Give the ONNX file "
+            "that the engine was built from."
         ) from error
-    except Exception as error:  # protobuf's decoders share no public base
-        raise InputError(f"{path} is no ONNX model: {error}. {advice}.") from error
 
 
 class _RefusalError(Exception):

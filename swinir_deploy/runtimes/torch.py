@@ -23,7 +23,7 @@ from swinir_deploy.network.precision import DTYPES, PrecisionPlan, deployed_netw
 from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
 
-__all__ = ["TorchRuntime"]
+__all__ = ["TorchRuntime", "find_device"]
 
 
 class TorchRuntime(Runtime):
@@ -64,7 +64,7 @@ class TorchRuntime(Runtime):
                 f"No precision {precision!r} for torch; there are {', '.join(DTYPES)}."
             )
         self._precision = precision
-        self._device = _device(device or "cpu")
+        self._device = find_device(device or "cpu")
         if threads is not None:
             if threads < 1:
                 raise UsageError(f"threads is {threads}; it must be at least 1.")
@@ -147,7 +147,13 @@ class TorchRuntime(Runtime):
         del self._network
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """A device that this torch can use.
+
+    Raises:
+        BackendUnavailableError: it cannot use it here.
+        UsageError: it knows no such device.
+    """
     try:
         device = torch.device(name)
     except RuntimeError as error:

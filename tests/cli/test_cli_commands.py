@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from cli_runs import SMALL, Exported, Program
+from cli_runs import SMALL, Exported, Program, run_process
 from PIL import Image
 
 from swinir_deploy.catalog import load_catalog
@@ -255,6 +255,20 @@ def test_verify_refuses_another_source(swinir: Program, onnx_file: Path) -> None
     assert "--model" in run.stderr
 
 
+def test_verify_in_the_precision_that_openvino_is_asked_for(
+    swinir: Program, onnx_file: Path, checkpoint: Path
+) -> None:
+    pytest.importorskip("openvino")
+    options = ("-m", checkpoint, "--backend", "openvino", "--shape", "9x10", "--json")
+    assert swinir("verify", onnx_file, *options).document["spec"]["precision"] == "fp32"
+    asked = swinir("verify", onnx_file, *options, "--precision", "bf16").document
+    wanted = {"fp32": "difference", "bf16": "PSNR"}[asked["spec"]["precision"]]
+    kept = {"difference": "max_abs", "PSNR": "min_psnr_db"}[wanted]
+    assert asked["limit"][kept] is not None
+    run = swinir("verify", onnx_file, "-m", checkpoint, "--precision", "bf16", code=2)
+    assert "'ort' has no option precision" in run.stderr
+
+
 def test_bench(swinir: Program, onnx_file: Path, checkpoint: Path) -> None:
     options = ["--against", checkpoint, "--shape", "8x8", "--shape", "9x12", "--runs", 3]
     run = swinir("bench", "--model", onnx_file, *options, "-o", "bench.json", "--json")
@@ -265,7 +279,7 @@ def test_bench(swinir: Program, onnx_file: Path, checkpoint: Path) -> None:
         ("ort", 9, 12),
         ("torch", 9, 12),
     ]
-    assert all(row["runs"] == 3 and row["p50_ms"] <= row["p90_ms"] for row in rows)
+    assert all(row["runs"] == 3 and (row["p90_ms"], row["p99_ms"]) == (None, None) for row in rows)
     assert json.loads(Path("bench.json").read_text()) == run.document
 
 
@@ -304,18 +318,55 @@ def test_bench_compares_with_an_older_report(
     assert dict(zip(head.split(","), row.split(","), strict=True))["label"] == "ort"
     for factor, code in ((100.0, 0), (0.01, 1)):
         document["rows"][0]["p50_ms"] *= factor
-        document["rows"][0]["p90_ms"] *= factor
         Path("old.json").write_text(json.dumps(document))
         run = swinir(*options, "--compare", "old.json", code=code)
         assert ("SLOWER" in run.stdout) == (code == 1)
         document["rows"][0]["p50_ms"] /= factor
-        document["rows"][0]["p90_ms"] /= factor
     assert "quiet machine" in run.stderr
     document["rows"][0]["height"] = 99
     Path("old.json").write_text(json.dumps(document))
     assert "in common" in swinir(*options, "--compare", "old.json", code=2).stderr
     Path("old.json").write_text("{}")
-    assert "old.json" in swinir(*options, "--compare", "old.json", code=4).stderr
+    assert "it has no 'rows'" in swinir(*options, "--compare", "old.json", code=4).stderr
+    Path("old.json").write_text("CONTENDER")
+    assert "it is not JSON" in swinir(*options, "--compare", "old.json", code=4).stderr
+    missing = swinir(*options, "--compare", "none.json", code=4).stderr
+    assert "Cannot read none.json: No such file or directory." in missing
+
+
+def test_bench_says_which_percentiles_it_cannot_tell(swinir: Program, onnx_file: Path) -> None:
+    options = ("bench", "--model", onnx_file, "--shape", "8x8", "--runs")
+    head, row = swinir(*options, 2).stdout.splitlines()
+    cells = row.split()
+    assert cells[3] == "2"
+    assert cells[5:7] == ["-", "-"]
+    assert head.index("P90") < row.index(" - ") < head.index("MPIX/s")
+    cells = swinir(*options, 10).stdout.splitlines()[1].split()
+    assert float(cells[4]) <= float(cells[5])
+    assert cells[6] == "-"
+
+
+def test_bench_refuses_bf16_on_onnx_runtime_before_it_exports(
+    swinir: Program, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from swinir_deploy.exporters import onnx as exporter
+
+    monkeypatch.delattr(exporter, "export_onnx")
+    options = ("bench", "--model", checkpoint, "--backend", "torch,ort", "--precision", "bf16")
+    assert "no BF16 kernels on a CPU" in swinir(*options, code=3).stderr
+
+
+def test_an_opset_that_is_not_supported_is_refused_before_torch_is_loaded(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    options = ["export", "--model", checkpoint, "-o", tmp_path / "x.onnx"]
+    before = 'sys.modules["torch"] = None'
+    run = run_process([*options, "--opset", "16"], before)
+    assert (run.code, "Opset 16 is not supported" in run.stderr) == (2, True)
+    run = run_process([*options, "--opset", "20", "--precision", "bf16"], before)
+    assert (run.code, "Opset 20 has no BF16 convolutions" in run.stderr) == (2, True)
+    run = run_process([*options, "--calibrate", tmp_path], before)
+    assert (run.code, "FP32 needs none" in run.stderr) == (2, True)
 
 
 @pytest.mark.slow

@@ -146,3 +146,18 @@ def test_jpeg_without_opencv_is_exit_code_3(denoiser: Path, photos: Path) -> Non
     run = run_process(arguments, "sys.modules['cv2'] = None")
     assert run.code == 3
     assert "pip install 'swinir-deploy[eval]'" in run.stderr
+
+
+def test_what_a_picture_is_too_small_for_is_a_dash(
+    swinir: Program, checkpoint: Path, photos: Path
+) -> None:
+    Image.fromarray(data.astronaut()[60:100, 200:214]).save(photos / "c.png")
+    run = swinir("eval", "-m", checkpoint, "--data", photos, "--no-reference")
+    cells = run.stdout.splitlines()[3].split()
+    assert (cells[0], cells[3], cells[5]) == ("c.png", "-", "-")
+    assert float(cells[2]) > 0
+    assert "SSIM takes 11x11 pixels" in run.stderr
+    for name in "ab":
+        (photos / f"{name}.png").unlink()
+    last = swinir("eval", "-m", checkpoint, "--data", photos, "--no-reference").stdout
+    assert "SSIM" not in last.splitlines()[-1]

@@ -10,6 +10,10 @@ import pytest
 from cli_runs import Program
 from onnx import numpy_helper
 
+from swinir_deploy.errors import BackendUnavailableError
+from swinir_deploy.gpu import find_gpu
+from swinir_deploy.runtimes import BACKENDS
+
 pytest.importorskip("polygraphy", reason="polygraphy is not installed")
 
 DAMAGED = "layers.0.residual_group.blocks.1.mlp.fc1"
@@ -41,7 +45,47 @@ def test_the_checkpoint_is_the_reference_if_no_file_is_named(
     swinir: Program, damaged: Path, checkpoint: Path
 ) -> None:
     run = swinir("verify", damaged, "-m", checkpoint, "--layers", code=1)
-    assert f"small in fp32 part at {DAMAGED}/Gemm" in run.stderr
+    assert f"small in fp32 on ort cpu, fp32 part at {DAMAGED}/Gemm" in run.stderr
+
+
+def test_another_back_end_is_compared_with_onnx_runtime(
+    swinir: Program, damaged: Path, onnx_file: Path
+) -> None:
+    pytest.importorskip("openvino")
+    options = ("--layers", "--backend", "openvino")
+    run = swinir("verify", onnx_file, *options, "--precision", "bf16")
+    assert f"{onnx_file} on openvino cpu, " in run.stdout
+    assert f"{onnx_file} on ort cpu, fp32 agree" in run.stdout
+    run = swinir("verify", damaged, *options, "--against", onnx_file, "--json", code=1)
+    assert run.document["first"]["node"] == f"{DAMAGED}/Gemm"
+    assert run.document["ran_on"] == "openvino cpu, fp32"
+    assert run.document["against_ran_on"] == "ort cpu, fp32"
+
+
+def test_the_network_in_pytorch_is_compared_with_a_file(
+    swinir: Program, damaged: Path, checkpoint: Path
+) -> None:
+    run = swinir("verify", damaged, "--layers", "--backend", "torch", "-m", checkpoint, code=1)
+    assert f"part at {DAMAGED}/Gemm" in run.stderr
+
+
+@pytest.mark.parametrize("backend", ["trt", "trt-rtx"])
+def test_an_engine_of_the_file_needs_library_and_gpu(
+    swinir: Program, onnx_file: Path, checkpoint: Path, backend: str
+) -> None:
+    try:
+        find_gpu()
+    except BackendUnavailableError as error:
+        reason = str(error)
+    else:
+        pytest.skip("this machine has a GPU")
+    missing = BACKENDS[backend].missing()
+    options = ("--layers", "--backend", backend, "-m", checkpoint)
+    run = swinir("verify", onnx_file, *options, code=3)
+    assert (reason if missing is None else f"swinir-deploy[{backend}]") in run.stderr
+    Path("x4.engine").write_bytes(b"plan")
+    run = swinir("verify", "x4.engine", "--layers", "--backend", backend, code=2)
+    assert "x4.engine is an engine" in run.stderr
 
 
 def test_files_that_agree_pass(swinir: Program, onnx_file: Path, picture: Path) -> None:
@@ -56,7 +100,13 @@ def test_files_that_agree_pass(swinir: Program, onnx_file: Path, picture: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--layers", "--backend", "ort"], "--backend cannot be used with --layers"),
+        (["--layers", "--device", "cpu", "-m", "tiny-sr-x4"], "'ort' has no device to choose"),
+        (["--layers", "--backend", "torche"], "No back end 'torche'"),
+        (
+            ["--layers", "--backend", "openvino", "--optimization", "all"],
+            "'openvino' has no optimization to choose",
+        ),
+        (["--precision", "bf16", "-m", "tiny-sr-x4"], "'ort' has no option precision"),
         (["--layers", "--min-psnr", "50"], "--min-psnr cannot be used with --layers"),
         (["--layers", "--against", "x.onnx", "-m", "y"], "--model cannot be used with --against"),
         (["--against", "x.onnx"], "--against cannot be used without --layers"),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from swinir_deploy.errors import UsageError
 from swinir_deploy.evaluation import benchmark as module
 from swinir_deploy.evaluation.benchmark import Contender, benchmark
+from swinir_deploy.evaluation.timing import latency
 from swinir_deploy.runtimes import BACKENDS, Backend, Runtime, RuntimeSpec
 
 CALLS: list[str] = []
@@ -68,8 +69,20 @@ def test_times_and_ratios_are_those_of_the_sleeps() -> None:
     assert 20 <= fast.p50_ms < 35
     assert 1.4 < fast.ratio < 2.2
     assert fast.ratio_low <= fast.ratio <= fast.ratio_high
-    assert slow.p50_ms <= slow.p90_ms <= slow.p99_ms
+    assert (slow.p90_ms, slow.p99_ms) == (None, None), "8 runs are too few"
     assert slow.mpix_per_s == pytest.approx(16 * 24 * 4 / 1e6 / (slow.p50_ms / 1e3))
+
+
+@pytest.mark.parametrize(("runs", "known"), [(1, 0), (9, 0), (10, 1), (99, 1), (100, 2)])
+def test_percentiles_need_runs_beyond_them(runs: int, known: int) -> None:
+    times = np.random.default_rng(runs).permutation(np.arange(1.0, runs + 1))
+    found = latency(times)
+    assert found.p50_ms == (runs + 1) / 2
+    assert [found.p90_ms is not None, found.p99_ms is not None] == [known >= 1, known == 2]
+    if found.p90_ms is not None:
+        assert sum(times <= found.p90_ms) == pytest.approx(0.9 * runs, abs=1)
+    if found.p99_ms is not None:
+        assert sum(times <= found.p99_ms) == pytest.approx(0.99 * runs, abs=1)
 
 
 def test_contenders_take_turns_and_are_closed() -> None:

@@ -58,13 +58,22 @@ def test_a_report_survives_its_file(tmp_path: Path) -> None:
     assert read_report(path) == wanted
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": [{}]}', "\x00"])
-def test_something_else_is_no_report(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it is not JSON"),
+        ("[]", "it holds a list"),
+        ("{}", "it has no 'rows'"),
+        ('{"rows": [{}]}', "it has no 'label'"),
+        ("\x00", "it is not JSON"),
+    ],
+)
+def test_something_else_is_no_report(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "old.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"old\.json is not a report.*bench -o FILE"):
+    with pytest.raises(InputError, match=rf"old\.json is not a report.*: {reason}\. .*-o FILE"):
         read_report(path)
-    with pytest.raises(InputError, match="none"):
+    with pytest.raises(InputError, match=r"Cannot read .*none\.json: No such file"):
         read_report(tmp_path / "none.json")
 
 
@@ -92,6 +101,15 @@ def test_slower_is_what_is_beyond_the_noise(
     assert change.slowdown == pytest.approx(now[0] / before[0])
     assert change.noise == pytest.approx(noise)
     assert change.is_regression == is_regression
+
+
+def test_a_few_runs_leave_more_room() -> None:
+    few = replace(ROW, runs=3, p90_ms=None, p99_ms=None)
+    for p50, is_regression in ((12.4, False), (12.6, True)):
+        (change,) = compare_reports(report(replace(few, p50_ms=p50)), report(ROW))
+        assert (change.noise, change.is_regression) == (0.25, is_regression)
+    (change,) = compare_reports(report(ROW), report(few))
+    assert change.noise == 0.25
 
 
 def test_only_equal_measurements_are_compared() -> None:

@@ -329,9 +329,36 @@ def test_a_picture_that_cannot_be_measured_is_named(
     checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
-    Image.new("RGB", (7, 40)).save(tmp_path / "narrow.png")
+    Image.new("RGB", (4, 40)).save(tmp_path / "narrow.png")
     with pytest.raises(InputError, match=r"narrow\.png"):
         evaluate(checkpoints["sr"], tmp_path)
     (tmp_path / "narrow.png").write_bytes(b"hello")
     with pytest.raises(PictureError, match=r"narrow\.png"):
         evaluate(checkpoints["sr"], tmp_path)
+
+
+def test_a_picture_too_small_for_ssim_has_a_psnr_and_a_note(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    """10 pixels inside a border of 2: SSIM's window has 11."""
+    photo = Image.fromarray(data.astronaut())
+    photo.crop((200, 60, 240, 100)).save(tmp_path / "large.png")
+    report = evaluate(checkpoints["sr"], tmp_path, reference=False)
+    large = report.mean
+    photo.crop((200, 60, 214, 100)).save(tmp_path / "small.png")
+    report = evaluate(checkpoints["sr"], tmp_path, reference=False)
+    (first, second), mean = report.pictures, report.mean
+    assert first.scores == large
+    assert {*second.scores} == {*second.baseline} == {"psnr_y", "psnr_rgb"}
+    assert math.isfinite(second.scores["psnr_y"])
+    assert mean["ssim_y"] == large["ssim_y"]
+    assert mean["psnr_y"] == pytest.approx((large["psnr_y"] + second.scores["psnr_y"]) / 2)
+    (note,) = [note for note in report.notes if "SSIM" in note]
+    assert note == (
+        "SSIM takes 11x11 pixels inside the border, and 1 of 2 pictures have fewer (small.png); "
+        "the mean is that of the others."
+    )
+    (tmp_path / "large.png").unlink()
+    alone = evaluate(checkpoints["sr"], tmp_path, reference=False)
+    assert alone.mean == second.scores
+    assert "1 of 1 pictures have fewer (small.png)." in " ".join(alone.notes)

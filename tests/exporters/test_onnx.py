@@ -27,7 +27,8 @@ from swinir_deploy.catalog import load_catalog
 from swinir_deploy.errors import CatalogError, CheckFailedError, InputError, UsageError
 from swinir_deploy.exporters import onnx as onnx_exporter
 from swinir_deploy.exporters.check import structure_check
-from swinir_deploy.exporters.onnx import SUPPORTED_OPSETS, export_onnx
+from swinir_deploy.exporters.onnx import export_onnx
+from swinir_deploy.exporters.requests import SUPPORTED_OPSETS
 from swinir_deploy.hyperparameters import is_buffer
 from swinir_deploy.loading import LoadedModel, load_model
 from swinir_deploy.network.config import SwinIRConfig

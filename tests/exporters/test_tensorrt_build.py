@@ -70,6 +70,19 @@ def test_an_engine_and_its_sidecar(model: Path, tmp_path: Path) -> None:
     assert left - {log_path(output).name} == {"x.engine", "x.engine.json"}
 
 
+def test_two_tile_profiles_in_one_engine(model: Path, tmp_path: Path) -> None:
+    shapes = ShapeRequest(tile_px=(16, 32), batch=(1, 2, 2))
+    report = build_engine(model, "rtx:sm89", tmp_path / "a.engine", shapes=shapes, progress=False)
+    sides = [(profile.min[2:], profile.max[2:]) for profile in report.metadata.profiles]
+    assert sides == [((16, 16), (16, 16)), ((32, 32), (32, 32))]
+    one = build_engine(
+        *(model, "rtx:sm89", tmp_path / "b.engine"),
+        shapes=ShapeRequest(tile_px=16, batch=(1, 2, 2)),
+        progress=False,
+    )
+    assert report.key != one.key
+
+
 def test_the_second_build_comes_from_the_cache(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,10 +93,12 @@ def test_the_second_build_comes_from_the_cache(
     monkeypatch.setattr(build_module, "compile_model", None)  # would fail when called
     copy = tmp_path / "renamed.onnx"
     copy.write_bytes(model.read_bytes())
+    log_path(tmp_path / "b.engine").write_text("of an engine that lay there before")
     again = build_engine(
         copy, "rtx:sm89", tmp_path / "b.engine", shapes=TILE, cache=cache, progress=False
     )
     assert again.from_cache
+    assert not log_path(tmp_path / "b.engine").exists()
     assert again.metadata.onnx_name == "renamed.onnx"
     assert (tmp_path / "b.engine").read_bytes() == (tmp_path / "a.engine").read_bytes()
     assert read_engine_metadata(tmp_path / "b.engine") == again.metadata

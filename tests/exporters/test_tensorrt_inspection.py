@@ -74,10 +74,17 @@ def test_a_report_is_written_and_read_again(small: Path, tmp_path: Path) -> None
     assert again == found
     assert again.target == "rtx:sm120"
     assert EngineInspection.from_dict(found.to_dict(), "here") == found
-    for text in ("[]", "{", '{"model": "x"}'):
+    for text, reason in (
+        ("[]", "it holds a list"),
+        ("{", "it is not JSON"),
+        ('{"model": "x"}', "it has no 'target'"),
+        (json.dumps({**found.to_dict(), "profiles": [3]}), "not a report"),
+    ):
         path.write_text(text)
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=rf"{reason}.* or an ONNX file\."):
             read_inspection(path, "rtx:sm89")
+    with pytest.raises(InputError, match=r"Cannot read .*none\.json: No such file"):
+        read_inspection(tmp_path / "none.json", "rtx:sm89")
 
 
 def test_a_log_without_kernels_is_no_empty_report(

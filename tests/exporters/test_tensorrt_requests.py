@@ -95,6 +95,12 @@ def test_by_default_tiles_of_256_in_batches_of_1_to_8() -> None:
 
 
 def test_tiles_and_batches_that_are_asked_for() -> None:
+    several = ShapeRequest(tile_px=(64, 128, 64), batch=(1, 2, 4))
+    assert shapes_of(several) == [
+        *shapes_of(ShapeRequest(tile_px=64, batch=(1, 2, 4))),
+        *shapes_of(ShapeRequest(tile_px=128, batch=(1, 2, 4))),
+    ]
+    assert shapes_of(ShapeRequest(tile_px=())) == shapes_of(ShapeRequest())
     assert shapes_of(ShapeRequest(tile_px=64, batch=(2, 2, 3))) == [
         ((2, 3, 64, 64), (2, 3, 64, 64), (3, 3, 64, 64))
     ]

@@ -305,13 +305,17 @@ def measured(tmp_path, source, target, limit):
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_measured_peaks_stay_below_the_limit(tmp_path, suffix):
-    """12 million pixels become 48 million: 144 MB of samples, and more while they are encoded."""
+    """12 million pixels become 48 million: 144 MB of samples, and more while they are encoded.
+
+    A PNG of several rows of tiles is always written as they are computed.
+    """
     y, x = np.mgrid[:3000, :4000]
     pixels = np.stack([x // 16, y // 12, (x + y) // 28], axis=2).astype(np.uint8)
     source, limit = tmp_path / "in.png", 160 * MEGABYTE
     Image.fromarray(pixels).save(source)
     grown, whole, _ = measured(tmp_path, source, tmp_path / f"whole{suffix}", None)
-    assert 2 * limit < grown < whole
+    assert grown < whole
+    assert (grown > 2 * limit) == (suffix == ".jpg")
     grown, _, streamed = measured(tmp_path, source, tmp_path / f"strips{suffix}", limit)
     assert grown < streamed < limit
     if suffix == ".jpg":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_runtimes import FakeRuntime
+from fake_runtimes import FakeRuntime, nearest
 
 from swinir_deploy.errors import PictureError
 from swinir_deploy.imaging import Picture, Restorer, jobs, write_picture
@@ -265,15 +265,16 @@ def test_a_folder_within_a_limit_streams_what_is_large(tmp_path):
     for i in range(3):  # by Pillow, whole
         name = f"{i}.png"
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
-    files = [tmp_path / folder / "large.png" for folder in ("plain", "out")]
-    assert files[0].read_bytes() != files[1].read_bytes(), "in strips, by our own writer"
-    assert np.array_equal(*(jobs.read_picture(path).pixels for path in files))
+    for folder in ("plain", "out"):  # in strips, by our own writer, with a limit or without
+        path = tmp_path / folder / "large.png"
+        assert path.read_bytes().count(b"IDAT") > 2
+        assert np.array_equal(jobs.read_picture(path).pixels, nearest(large, 2))
 
 
 SCRIPT = """
 import sys, threading
 sys.path.insert(0, {here!r})
-from fake_runtimes import FakeRuntime
+from fake_runtimes import FakeRuntime, nearest
 from swinir_deploy.imaging import Restorer, jobs
 
 write = jobs.write_picture
@@ -327,14 +328,14 @@ def test_ctrl_c_finishes_what_is_being_written_and_leaves_nothing_half_done(tmp_
 STREAMING = """
 import sys, threading
 sys.path.insert(0, {here!r})
-from fake_runtimes import FakeRuntime
+from fake_runtimes import FakeRuntime, nearest
 from swinir_deploy.imaging import Restorer
 
 class Runtime(FakeRuntime):
     def _before(self, batch):
         if len(self.shapes) == 150:  # rows of tiles are in the file by now
             print("now", flush=True)
-            threading.Event().wait(30)
+            threading.Event().wait(1.5)  # the tile that is computed is computed to the end
 
 with Runtime() as runtime:
     Restorer(runtime, 64).restore_file({source!r}, {target!r}, max_memory_bytes={limit})

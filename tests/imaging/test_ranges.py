@@ -63,6 +63,60 @@ def test_planes_of_a_colour_picture_are_split_at_the_largest_batch():
     assert runtime.shapes == [(2, 72, 72), (1, 72, 72)]
 
 
+TILES_OF_128 = ((1, 4), (128, 128), (128, 128))
+TILES_OF_256 = ((1, 4), (256, 256), (256, 256))
+
+
+def two_tiles(**changes):
+    """As an engine with two tile profiles has it; the larger one is the widest."""
+    given = dict(zip(("batch", "height", "width"), TILES_OF_256, strict=True))
+    return {**ranges(**given), "other_ranges": (TILES_OF_128,), **changes}
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "wanted"),
+    [
+        # As few pixels as possible: one of 256 holds four of 128.
+        ((100, 120), None, [(1, 128, 128)]),
+        ((100, 200), None, [(2, 128, 128)]),
+        ((200, 200), None, [(1, 256, 256)]),
+        ((250, 130), None, [(1, 256, 256)]),
+        # 10 tiles of 128, each 96 rows below the last, against 4 of 256.
+        ((900, 128), None, [(4, 128, 128)] * 2 + [(2, 128, 128)]),
+        # What was asked for comes first.
+        ((200, 200), 128, [(4, 128, 128)]),
+        ((100, 100), 256, [(1, 256, 256)]),
+        ((100, 100), 0, [(1, 128, 128)]),
+    ],
+)
+def test_the_best_of_several_tile_profiles_is_taken(size, tile, wanted):
+    pixels = noise(*size, 3)
+    with FakeRuntime(scale=1, **two_tiles()) as runtime:
+        assert np.array_equal(Restorer(runtime, tile, batch=4).restore_array(pixels), pixels)
+    assert runtime.shapes == wanted
+
+
+def test_when_memory_runs_out_the_smaller_profile_is_taken():
+    pixels = noise(500, 500, 3)
+    with LittleMemoryRuntime(128 * 128, MemoryError("no"), scale=1, **two_tiles()) as runtime:
+        assert np.array_equal(Restorer(runtime, batch=4).restore_array(pixels), pixels)
+    assert runtime.shapes[-1] == (1, 128, 128)
+    with (
+        LittleMemoryRuntime(128 * 128 - 1, MemoryError("no"), scale=1, **two_tiles()) as runtime,
+        pytest.raises(DeviceMemoryError, match="one tile of 128x128"),
+    ):
+        Restorer(runtime).restore_array(pixels)
+
+
+def test_profiles_for_other_batches_are_left_alone():
+    """Tiles are put together for one range of batches."""
+    other = ((1, 1), *TILES_OF_128[1:])
+    pixels = noise(100, 100, 3)
+    with FakeRuntime(scale=1, **two_tiles(other_ranges=(other,))) as runtime:
+        assert np.array_equal(Restorer(runtime, batch=4).restore_array(pixels), pixels)
+    assert runtime.shapes == [(1, 256, 256)]
+
+
 @st.composite
 def limits(draw, least, most):
     low = draw(st.integers(least, most))

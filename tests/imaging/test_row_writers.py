@@ -1,7 +1,12 @@
 """Files written row by row against independent readers, and against files written whole."""
 
 import io
+import struct
+import threading
+import zlib
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -9,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import swinir_deploy
 from swinir_deploy.errors import PictureError, UsageError
 from swinir_deploy.imaging import Picture, read_picture, write_picture
 from swinir_deploy.imaging.png_writer import PngWriter
@@ -58,6 +64,59 @@ def test_pillow_and_tifffile_read_8_bit_rows(height, width, channels, step):
             assert np.array_equal(np.asarray(image).reshape(samples.shape), samples)
     oracle = tifffile.imread(io.BytesIO(tiff.getvalue()))
     assert np.array_equal(oracle.reshape(samples.shape), samples)
+
+
+def png_stream(data):
+    """The joined IDAT chunks, their checksums compared."""
+    position, found = 8, []
+    while position < len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        body = data[position + 8 : position + 8 + length]
+        assert struct.unpack_from(">I", data, position + 8 + length)[0] == zlib.crc32(kind + body)
+        found += [body] if kind == b"IDAT" else []
+        position += 12 + length
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", ["smooth", "noise", "black"])
+def test_bands_of_a_large_png_are_one_stream(dtype, kind):
+    """zlib itself looks at the checksum over all bands (RFC 1950)."""
+    make = {"smooth": smooth, "noise": noise, "black": lambda *a, dtype: np.zeros(a, dtype)}[kind]
+    samples = make(700, 500, 3, dtype=dtype)
+    png = io.BytesIO()
+    with PngWriter(png, 500, 700, 3, dtype) as writer:
+        for top in range(0, 700, 37):
+            writer.write_rows(samples[top : top + 37])
+    parts = png_stream(png.getvalue())
+    assert len(parts) > 4
+    raw = zlib.decompress(b"".join(parts))
+    assert len(raw) == 700 * (1 + 500 * 3 * np.dtype(dtype).itemsize)
+    if dtype == np.uint8:
+        with Image.open(png) as image:
+            assert np.array_equal(np.asarray(image), samples)
+    else:
+        shown = cv2.imdecode(np.frombuffer(png.getvalue(), np.uint8), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(shown[..., ::-1], samples)
+
+
+def test_bands_cost_little_space():
+    """Beside one stream of the same rows, filters and level, whose bytes Pillow makes."""
+    with Image.open(Path(swinir_deploy.__file__).parent / "demo" / "chelsea.png") as image:
+        picture = image.convert("RGB").resize((1200, 900), Image.Resampling.BICUBIC)
+    whole, bands = io.BytesIO(), io.BytesIO()
+    picture.save(whole, "PNG", compress_level=4)
+    with PngWriter(bands, 1200, 900, 3, np.uint8) as writer:
+        writer.write_rows(np.asarray(picture))
+    assert len(bands.getvalue()) < 1.02 * len(whole.getvalue())
+
+
+def test_a_writer_that_is_left_by_an_error_leaves_no_thread():
+    before = threading.active_count()
+    with pytest.raises(KeyError), PngWriter(io.BytesIO(), 900, 900, 3, np.uint8) as writer:
+        writer.write_rows(noise(600, 900, 3))
+        raise KeyError
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("writer", [PngWriter, TiffWriter])

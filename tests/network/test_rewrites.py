@@ -18,6 +18,7 @@ from swinir_deploy.network.rewrites import (
     apply_rewrites,
     expand_position_bias,
     fold_attention_scale,
+    fold_norms,
 )
 from swinir_deploy.network.swinir import SwinIR, WindowAttention
 
@@ -71,15 +72,19 @@ def test_the_function_stays(
     assert (network(picture) - wanted).abs().max() <= LIMIT
 
 
+FORMS = ("split_projections", "use_onnx_attention", "use_fused_attention", "make_token_major")
+
+
+def possible(order: tuple[str, ...]) -> bool:
+    """What changes the packed projections comes before the form of attention is chosen."""
+    forms = [name in FORMS for name in order]
+    return forms == sorted(forms) and "make_token_major" not in order[:-1]
+
+
 @pytest.mark.parametrize("qkv_bias", [True, False])
 @pytest.mark.parametrize(
     "order",
-    [
-        order
-        for n in (2, 3)
-        for order in itertools.permutations(REWRITES, n)
-        if "make_token_major" not in order[:-1]  # it ends the rewriting of attentions
-    ],
+    [order for n in (2, 3) for order in itertools.permutations(REWRITES, n) if possible(order)],
 )
 def test_every_order(order: tuple[str, ...], qkv_bias: bool) -> None:
     network, picture, wanted = networks(config_with_heads(10, qkv_bias=qkv_bias))
@@ -94,6 +99,27 @@ def test_several_stages_with_heads_of_their_own() -> None:
     apply_rewrites(network, REWRITES)
     assert (network(picture) - wanted).abs().max() <= LIMIT
     assert [attention.head_dim for attention in attentions(network)] == [32] * 2 + [16] * 4
+
+
+def test_norms_keep_nothing_but_ones_and_zeros() -> None:
+    network, picture, wanted = networks(config_with_heads(10))
+    fold_norms(network)
+    block = network.layers[0].residual_group.blocks[1]
+    for norm in (block.norm1, block.norm2):
+        assert torch.equal(norm.weight, torch.ones(20))
+        assert torch.equal(norm.bias, torch.zeros(20))
+    assert not torch.equal(network.norm.bias, torch.zeros(20))  # a convolution pads with zeros
+    assert (network(picture) - wanted).abs().max() <= LIMIT
+
+
+def test_a_form_of_attention_has_three_projections() -> None:
+    network, _, _ = networks(config_with_heads(16))
+    packed = attentions(network)[1].qkv.weight.clone()
+    REWRITES["split_projections"](network)
+    attention = attentions(network)[1]
+    split = [attention.query.weight, attention.key.weight, attention.value.weight]
+    assert torch.equal(torch.cat(split), packed)
+    assert not hasattr(attention, "qkv")
 
 
 def test_scale_goes_into_the_query_only() -> None:

@@ -19,7 +19,7 @@ import pytest
 from fake_gpu import Buffer
 from test_tensorrt import GPU, engine_file, machine
 
-from swinir_deploy import open_runtime
+from swinir_deploy import export_onnx, open_runtime
 from swinir_deploy.engine_files import ShapeProfile
 from swinir_deploy.errors import BackendUnavailableError
 from swinir_deploy.gpu import find_gpu
@@ -123,3 +123,14 @@ def test_what_is_asserted_of_pixels_can_hold_and_can_fail(
     else:
         with pytest.raises(AssertionError, match="trt-fp16 at"):
             check()
+
+
+@pytest.mark.slow
+def test_what_is_asserted_of_layers_can_hold(suite: Callable[[str], Any], tmp_path: Path) -> None:
+    """On OpenVINO, which needs no GPU, in the engine's place."""
+    pytest.importorskip("polygraphy")
+    pytest.importorskip("openvino")
+    module = suite("test_gpu_layers")
+    path = tmp_path / "tiny.onnx"
+    export_onnx("tiny-sr-x2", path, target="tensorrt")
+    module.check_layers(path, "openvino", tmp_path)

@@ -120,7 +120,7 @@ def test_an_npu_is_not_trusted(models: dict[str, Path], monkeypatch: pytest.Monk
     def on_cpu(core: Any, model: Any, _: str, properties: Any) -> Any:
         return compile_model(core, model, "CPU", properties)
 
-    monkeypatch.setattr(module, "_require_device", lambda *_: None)
+    monkeypatch.setattr(module, "require_device", lambda *_: None)
     monkeypatch.setattr(openvino.Core, "compile_model", on_cpu)
     with (
         pytest.warns(SwinIRDeployWarning, match=r"openvino#37264.*verify"),

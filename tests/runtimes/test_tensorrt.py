@@ -157,6 +157,25 @@ def test_the_spec_s_ranges_go_together_and_run_takes_the_other_profiles_too(
 
 
 @pytest.mark.parametrize("io", ["tensor", "image"])
+def test_an_engine_with_two_tile_profiles_gets_the_better_one(tmp_path: Path, io: str) -> None:
+    def profile(side: int) -> ShapeProfile:
+        sizes = [(n, 3, side, side) if io == "tensor" else (n, side, side, 3) for n in (1, 2, 4)]
+        return ShapeProfile(*sizes)
+
+    levels = np.random.default_rng(0).integers(0, 256, (100, 30, 3), np.uint8)
+    with open_runtime(engine_file(tmp_path, (profile(32), profile(64)), io=io)) as runtime:
+        assert runtime.spec.ranges == ((1, 4), (64, 64), (64, 64))
+        assert runtime.spec.other_ranges == (((1, 4), (32, 32), (32, 32)),)
+        assert (runtime.spec.batch, runtime.spec.height, runtime.spec.width) == (None, None, None)
+        shapes: list[tuple[int, ...]] = []
+        run = runtime.run
+        runtime.run = lambda batch: (shapes.append(batch.shape), run(batch))[1]  # type: ignore[method-assign]
+        restored = Restorer(runtime, overlap_px=8, batch=4).restore_array(levels)
+    np.testing.assert_array_equal(restored, levels.repeat(2, axis=0).repeat(2, axis=1))
+    assert {max(shape[1:]) for shape in shapes} == {32}
+
+
+@pytest.mark.parametrize("io", ["tensor", "image"])
 @pytest.mark.parametrize("size", [(10, 9), (64, 70), (150, 40)])
 def test_pictures_of_any_size_go_through_an_engine_for_a_range(
     tmp_path: Path, io: str, size: tuple[int, int]
@@ -202,7 +221,7 @@ def test_an_engine_of_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="model: built from one with SHA-256 111111111111"):
         open_runtime(engine_file(tmp_path), onnx=other)
     other.write_bytes(b"no model")
-    with pytest.raises(InputError, match="is no ONNX model"):
+    with pytest.raises(InputError, match="damaged or no ONNX file"):
         open_runtime(engine_file(tmp_path), onnx=other)
     with pytest.raises(InputError, match=r"Cannot read .*missing\.onnx"):
         open_runtime(engine_file(tmp_path), onnx=tmp_path / "missing.onnx")

@@ -127,6 +127,7 @@ def build_engine(
         if found is not None:
             plan, kept = found
             metadata = write_engine(path, plan, replace(kept, onnx_name=source.path.name))
+            _write_log(log_path(path), [])  # one that lies there is of another engine
         else:
             messages: list[Message] = []
             timing_key = _timing_key(library, gpu) if gpu and cache else ""

@@ -5,7 +5,6 @@ The whole is thrown away afterwards; what stays is the compiler's own account of
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,11 +26,14 @@ from swinir_deploy.exporters.tensorrt.options import BuildOptions
 from swinir_deploy.exporters.tensorrt.profiles import ShapeRequest, shape_profiles
 from swinir_deploy.exporters.tensorrt.source import SourceModel, read_source
 from swinir_deploy.exporters.tensorrt.targets import Target
+from swinir_deploy.json_files import read_object
 from swinir_deploy.tensorrt_library import Library, load_library
 
 __all__ = ["Activation", "EngineInspection", "inspect_model", "read_inspection"]
 
 _LARGEST = 10
+_REPORT = "a report of 'swinir-deploy inspect --json'"
+_ADVICE = "Give a report of 'swinir-deploy inspect --json', or an ONNX file."
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,10 @@ class EngineInspection:
                 for entry in values["largest"]
             )
             return cls(**known)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{source} is no report of 'swinir-deploy inspect --json' ({error!r}). Give such "
-                "a report, or an ONNX file."
-            ) from error
+        except KeyError as error:
+            raise InputError(f"{source} is not {_REPORT}: it has no {error}. {_ADVICE}") from error
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{source} is not {_REPORT}: {error}. {_ADVICE}") from error
 
 
 def inspect_model(
@@ -200,13 +201,7 @@ def read_inspection(
     file = Path(path)
     if file.suffix.lower() != ".json":
         return inspect_model(file, target, shapes=shapes, options=options, progress=progress)
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"Cannot read the report {file}: {error}.") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{file} is no report of 'swinir-deploy inspect --json'.")
-    return EngineInspection.from_dict(values, str(file))
+    return EngineInspection.from_dict(read_object(file, _REPORT, _ADVICE), str(file))
 
 
 def _describe(

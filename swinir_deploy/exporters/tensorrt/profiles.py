@@ -27,18 +27,24 @@ class ShapeRequest:
     """What the command line asks for; None where it does not say.
 
     Attributes:
-        tile_px: side of the square tile.
+        tile_px: side of the square tile; several make a profile each.
         batch: smallest, tuned-for and largest batch.
         min_shapes: smallest shape of each profile, as ``HxW`` or ``NxCxHxW``.
         opt_shapes: the shape that each profile is tuned for.
         max_shapes: the largest shape of each profile.
     """
 
-    tile_px: int | None = None
+    tile_px: int | Sequence[int] | None = None
     batch: tuple[int, int, int] | None = None
     min_shapes: Sequence[str] = ()
     opt_shapes: Sequence[str] = ()
     max_shapes: Sequence[str] = ()
+
+    @property
+    def tiles_px(self) -> tuple[int, ...]:
+        """The sides that are asked for, each once; none where nothing is said."""
+        asked = (self.tile_px,) if isinstance(self.tile_px, int) else self.tile_px
+        return tuple(dict.fromkeys(asked or ()))
 
 
 def parse_batch(text: str) -> tuple[int, int, int]:
@@ -70,21 +76,20 @@ def shape_profiles(request: ShapeRequest, model: ArtifactMetadata) -> tuple[Shap
     """
     fixed = _fixed_sizes(model)
     if request.min_shapes or request.opt_shapes or request.max_shapes:
-        if request.tile_px is not None or request.batch is not None:
+        if request.tiles_px or request.batch is not None:
             raise UsageError(
                 "--tile and --batch make a tile engine; --min-shape, --opt-shape and --max-shape "
                 "one for a range. Give one or the other (a batch is the N of NxCxHxW)."
             )
         ranges = _ranges(request, model)
     else:
-        side = request.tile_px or DEFAULT_TILE_PX // model.window_size * model.window_size
         batch = request.batch or DEFAULT_BATCH
         if request.batch is None and fixed[0] is not None:
             batch = (fixed[0],) * 3
-        height, width = side, side
-        if request.tile_px is None:
-            height, width = fixed[1] or side, fixed[2] or side
-        ranges = [[(count, height, width) for count in batch]]
+        default = DEFAULT_TILE_PX // model.window_size * model.window_size
+        sides = [(side, side) for side in request.tiles_px]
+        sides = sides or [(fixed[1] or default, fixed[2] or default)]
+        ranges = [[(count, *side) for count in batch] for side in sides]
     return tuple(_profile(sizes, fixed, model) for sizes in ranges)
 
 

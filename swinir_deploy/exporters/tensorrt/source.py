@@ -7,11 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from swinir_deploy.artifact import ArtifactMetadata
 from swinir_deploy.errors import ArtifactError, InputError
 from swinir_deploy.hashing import sha256_of_onnx
+from swinir_deploy.onnx_files import metadata_of, parse_onnx
 
 __all__ = ["SourceModel", "read_source"]
 
@@ -81,13 +80,10 @@ def read_source(path: str | os.PathLike[str]) -> SourceModel:
         )
     try:
         content = file.read_bytes()
-        model = onnx.load_model_from_string(content)
     except OSError as error:
         raise InputError(f"Cannot read {file}: {error.strerror}. Give an exported file.") from error
-    except Exception as error:  # protobuf's decoders share no public base
-        raise InputError(f"{file} is no ONNX model: {error}. Export the model again.") from error
-    props = {entry.key: entry.value for entry in model.metadata_props}
-    metadata = ArtifactMetadata.from_props(props, str(file))
+    model = parse_onnx(content, file)
+    metadata = metadata_of(model, file)
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value.name for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
