@@ -114,9 +114,10 @@ Members members_of_onnx(InputFile& file, const std::string& path) {
 constexpr const char* kBuildAgain = "build the engine again with 'swinir-deploy build'";
 
 std::string sidecar_text(const std::string& path) {
-  InputFile file(path,
-                 "A file whose name does not end in .onnx is an engine, which needs the sidecar that "
-                 "'swinir-deploy build' wrote beside it.");
+  InputFile file(
+      path,
+      "A file whose name does not end in .onnx is an engine, which needs the sidecar that "
+      "'swinir-deploy build' wrote beside it.");
   std::string bytes;
   if (file.left() > kLargestSidecar || !file.read(file.left(), bytes)) {
     fail(SWINIR_INVALID_MODEL, path, ": ", file.left(), " bytes; a sidecar has at most ",

@@ -41,6 +41,12 @@ options=(
     -DCUDA_INCLUDE_DIR="$build/headers/cuda/include"
     -DSWINIR_TEST_CUDA_LIBRARIES="$build/headers/cuda/lib"
 )
+rtx=$("$PYTHON" -c "
+from importlib.util import find_spec
+spec = find_spec('tensorrt_rtx_libs')
+print(spec.submodule_search_locations[0] if spec else '')")
+[ -z "$rtx" ] ||
+    options+=(-DSWINIR_TEST_RTX_LIBRARY="$(find "$rtx" -name 'libtensorrt_rtx.so.*' | head -1)")
 openvino=$("$PYTHON" -c "
 from importlib.util import find_spec
 spec = find_spec('openvino')
