@@ -1,12 +1,14 @@
 """How long a picture takes through the C library and through Python, in turns.
 
 python compare_latency.py [--build FOLDER] [--sizes WIDTHxHEIGHT ...] [--runs N] [--threads N]
+                          [--models FOLDER] [--export-only]
 
 One run for all: the built-in tiny-sr-x4 and a light x2 with random weights (the time does not
 depend on them), ONNX Runtime and OpenVINO in FP32, each from the graph that is exported for it,
 through Python and through C. The four take turns, round by round, forwards and backwards, so that
 the ratios hold on a noisy machine. The C library is called through ctypes, which takes
-microseconds. Prints a table in Markdown for docs/embedding.md.
+microseconds. Prints a table in Markdown for docs/embedding.md. --models keeps the exported models,
+so that a machine can come to rest between the export and the measurement.
 """
 
 from __future__ import annotations
@@ -39,21 +41,24 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BACK_ENDS = {"ort": "onnxruntime", "openvino": "openvino"}
 WARM_UP_ROUNDS = 2
 
-# ONNX Runtime's threads spin for tens of milliseconds after a run, at the cost of who comes next.
-PAUSE_S = 0.1
+# Thread pools spin for tens of milliseconds after a run, at the cost of who comes next.
+PAUSE_S = 0.05
 
 
 def write_models(folder: Path) -> dict[str, dict[str, Path]]:
-    """Model -> back end -> its file."""
-    torch.manual_seed(0)
+    """Model -> back end -> its file; what is there is left as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "light.safetensors"
-    save_file(SwinIR(load_catalog().get("light-sr-x2").config).state_dict(), checkpoint)
+    if not checkpoint.exists():
+        torch.manual_seed(0)
+        save_file(SwinIR(load_catalog().get("light-sr-x2").config).state_dict(), checkpoint)
     models: dict[str, dict[str, Path]] = {}
     for name, source in (("tiny-sr-x4", "tiny-sr-x4"), ("light x2", checkpoint)):
         models[name] = {}
         for backend in BACK_ENDS:
             path = folder / f"{name.split()[0]}-{backend}.onnx"
-            export_onnx(source, path, io="image", target=backend)
+            if not path.exists():
+                export_onnx(source, path, io="image", target=backend)
             models[name][backend] = path
     return models
 
@@ -108,9 +113,13 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["64x64", "256x256"])
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--models", type=Path)
+    parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        models = write_models(Path(name))
+        models = write_models(options.models or Path(name))
+        if options.export_only:
+            return
         versions = ", ".join(f"{p} {version(p)}" for p in BACK_ENDS.values())
         print(
             f"{platform.machine()}, {options.threads} threads, {versions}, Python "
