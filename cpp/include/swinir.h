@@ -68,7 +68,7 @@ SWINIR_API const char* swinir_version(void);
 /* An opened file. May be shared by any number of threads; sessions compute. */
 typedef struct swinir_model swinir_model;
 
-/* Of the arithmetic inside a model. */
+/* Of the weights and the arithmetic inside a model, from fine to coarse. */
 enum { SWINIR_FP32 = 1, SWINIR_FP16 = 2, SWINIR_BF16 = 3 };
 
 /* How much is reported. */
@@ -127,7 +127,7 @@ typedef struct swinir_model_info {
   int32_t window_px;   /* tiles are multiples of it */
   int32_t min_side_px; /* smallest side of a tensor; pictures may be smaller */
   int32_t io;          /* SWINIR_IO_TENSOR, SWINIR_IO_IMAGE: see swinir_session_run */
-  int32_t precision;   /* SWINIR_FP32 ... */
+  int32_t precision;   /* SWINIR_FP32 ...: the coarser of the file's and the back end's */
   int64_t batch;       /* the only one that it takes; 0: any */
   int64_t height;      /* the same */
   int64_t width;       /* the same */

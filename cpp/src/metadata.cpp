@@ -114,7 +114,10 @@ Members members_of_onnx(InputFile& file, const std::string& path) {
 constexpr const char* kBuildAgain = "build the engine again with 'swinir-deploy build'";
 
 std::string sidecar_text(const std::string& path) {
-  InputFile file(path, "An engine needs the sidecar that 'swinir-deploy build' wrote beside it.");
+  InputFile file(
+      path,
+      "A file whose name does not end in .onnx is an engine, which needs the sidecar that "
+      "'swinir-deploy build' wrote beside it.");
   std::string bytes;
   if (file.left() > kLargestSidecar || !file.read(file.left(), bytes)) {
     fail(SWINIR_INVALID_MODEL, path, ": ", file.left(), " bytes; a sidecar has at most ",
@@ -135,7 +138,7 @@ Members sidecar_members(std::string_view sidecar, const std::string& path) {
 }
 
 std::uint64_t size_of_plan(const std::string& path) {
-  return InputFile(path, "Build an engine first: swinir-deploy build --help").left();
+  return InputFile(path, "Export a model or build an engine first: swinir-deploy --help").left();
 }
 
 void check_plan(const std::string& path, std::uint64_t found, std::int64_t wanted) {
@@ -202,11 +205,12 @@ Metadata read_metadata(const ModelSource& source) {
                               : InputFile(source.data, source.size);
     return checked_model(members_of_onnx(model, path), path, "ort");
   }
+  const std::uint64_t found_bytes = is_file ? size_of_plan(path) : source.size;
   const std::string sidecar = is_file ? path + ".json" : "the sidecar of " + path;
   const Members engine = sidecar_members(is_file ? sidecar_text(sidecar) : source.sidecar, sidecar);
   const Checked checked(engine, sidecar);
   const auto plan_bytes = checked.number("plan_bytes", 1, std::numeric_limits<std::int64_t>::max());
-  check_plan(path, is_file ? size_of_plan(path) : source.size, plan_bytes);
+  check_plan(path, found_bytes, plan_bytes);
   check_weights(path, engine);
   const bool rtx =
       checked.choice("flavour", checked.string("flavour"), {{"tensorrt", 0}, {"rtx", 1}}) == 1;

@@ -77,7 +77,8 @@ swinir_model_info Model::info() const {
   info.window_px = metadata_.window_px;
   info.min_side_px = static_cast<std::int32_t>(min_side());
   info.io = metadata_.io;
-  info.precision = graph_.precision != 0 ? graph_.precision : metadata_.precision;
+  // The coarser of both: half weights stay so in FP32 arithmetic. A graph without one has 0.
+  info.precision = std::max(metadata_.precision, graph_.precision);
   info.batch = batch();
   info.height = height();
   info.width = width();

@@ -27,7 +27,7 @@ if ! command -v cmake >/dev/null || ! command -v ninja >/dev/null; then
 fi
 
 title "headers and models"
-PYTHON=$PYTHON bash cpp/tests/fetch_headers.sh "$build/headers"
+PYTHON=$PYTHON bash cpp/tools/fetch_headers.sh "$build/headers"
 "$PYTHON" cpp/tests/make_models.py "$build/models"
 library=$("$PYTHON" -c "
 import onnxruntime, pathlib
@@ -41,12 +41,22 @@ options=(
     -DCUDA_INCLUDE_DIR="$build/headers/cuda/include"
     -DSWINIR_TEST_CUDA_LIBRARIES="$build/headers/cuda/lib"
 )
+rtx=$("$PYTHON" -c "
+from importlib.util import find_spec
+spec = find_spec('tensorrt_rtx_libs')
+print(spec.submodule_search_locations[0] if spec else '')")
+[ -z "$rtx" ] ||
+    options+=(-DSWINIR_TEST_RTX_LIBRARY="$(find "$rtx" -name 'libtensorrt_rtx.so.*' | head -1)")
 openvino=$("$PYTHON" -c "
 from importlib.util import find_spec
 spec = find_spec('openvino')
 print(spec.submodule_search_locations[0] if spec else '')")
 if [ -n "$openvino" ]; then
-    options+=(-DSWINIR_OPENVINO=ON -DOPENVINO_INCLUDE_DIR="$openvino/include")
+    options+=(
+        -DSWINIR_OPENVINO=ON
+        -DOPENVINO_INCLUDE_DIR="$openvino/include"
+        -DSWINIR_TEST_OPENVINO_LIBRARY="$(find "$openvino/libs" -name 'libopenvino_c.so*' | head -1)"
+    )
 else
     title "skipped: OpenVINO's plug-in (pip install openvino)"
 fi
@@ -62,15 +72,24 @@ build_and_test() { # preset, what it is, options of ctest
     ctest --test-dir "$build/$1" --output-on-failure --no-tests=error "${@:3}"
 }
 
-# Whether a program that is built with a sanitizer runs here; not all kernels let it.
+# Whether a program that is built with a sanitizer, by compiler $2, runs here; not all kernels let it.
 sanitizer_works() {
-    echo 'int main(void) { return 0; }' >"$build/probe.c"
-    cc "-fsanitize=$1" "$build/probe.c" -o "$build/probe" 2>/dev/null && "$build/probe" 2>/dev/null
+    case $1 in
+    fuzzer*) echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return (d - d) * n; }' ;;
+    *) echo 'int main(void) { return 0; }' ;;
+    esac >"$build/probe.c"
+    "${2:-cc}" "-fsanitize=$1" "$build/probe.c" -o "$build/probe" 2>/dev/null &&
+        "$build/probe" -runs=1 >/dev/null 2>&1
 }
 
 build_and_test test "the system's compiler, every warning an error"
 if command -v clang++ >/dev/null; then
     build_and_test clang "clang, every warning an error"
+    if sanitizer_works fuzzer,address,undefined clang; then
+        build_and_test fuzz "libFuzzer on JSON, ONNX properties and sidecars" --parallel "$(nproc)"
+    else
+        title "skipped: libFuzzer does not run here (Debian: apt-get install libclang-rt-14-dev)"
+    fi
 else
     title "skipped: no clang (Debian: apt-get install clang)"
 fi
@@ -108,6 +127,11 @@ fi
 foreign=$(nm --dynamic --defined-only "$libdir/libswinir.so" | awk '$3 !~ /^swinir_/ {print $3}')
 [ -z "$foreign" ] || { title "libswinir.so shows foreign names: $foreign"; exit 1; }
 objdump -p "$libdir/libswinir.so" | grep -q 'SONAME.*libswinir\.so\.0\.1$'
+# Neither the library nor a plug-in is linked to what it runs on.
+for file in "$libdir/libswinir.so" "$libdir"/swinir/libswinir_*.so; do
+    linked=$(objdump -p "$file" | awk '$1 == "NEEDED" && $2 !~ /^(libc|libm|libdl|libgcc_s|libstdc\+\+|ld-linux.*)\.so/ {print $2}')
+    [ -z "$linked" ] || { title "$file is linked to $linked"; exit 1; }
+done
 
 title "the examples, against the installed package"
 cmake -S cpp/examples -B "$build/examples" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" \
@@ -115,6 +139,6 @@ cmake -S cpp/examples -B "$build/examples" -G Ninja -DCMAKE_PREFIX_PATH="$prefix
 cmake --build "$build/examples" >/dev/null
 "$PYTHON" cpp/tests/check_examples.py "$build/examples" "$libdir" "$build/models/tensor.onnx" "$library"
 
-title "the same pictures through C and Python"
-SWINIR_CPP_BUILD=$build/test SWINIR_CPP_MODELS=$build/models \
+title "the same pictures through C and Python, and a bundle that is built and run"
+SWINIR_CPP_PREFIX=$prefix SWINIR_CPP_BUILD=$build/test SWINIR_CPP_MODELS=$build/models \
     "$PYTHON" -m pytest -q tests/cpp

@@ -86,7 +86,9 @@ void refuses(const Folder& folder) {
   expect(file(with(usual, "something_new", "not JSON")), "");
 
   expect(folder.path() + "/none.onnx", "No such file");
-  expect(folder.path(), "needs the sidecar");
+  expect(folder.path(), "not a file");
+  expect(folder.path() + "/none.pth", "none.pth: No such file");
+  expect(folder.file("x.model", "?"), "does not end in .onnx");
   std::filesystem::create_directory(folder.path() + "/folder.onnx");
   expect(folder.path() + "/folder.onnx", "not a file");
   expect(folder.file("empty.onnx", ""), "not made by swinir-deploy");
@@ -118,10 +120,10 @@ void refuses(const Folder& folder) {
     sidecar(wrong.part, wrong.instead);
     expect(engine, wrong.message);
   }
+  folder.file("d.engine.json", std::string((4 << 20) + 1, ' '));
+  expect(engine, "4194305 bytes");
   std::filesystem::remove(engine);
   expect(engine, "d.engine: No such file");
-  folder.file("d.engine.json", std::string((4 << 20) + 1, ' '));
-  expect(engine, "bytes");
 }
 
 void from_memory() {

@@ -51,6 +51,18 @@ void damaged(const std::string& bytes, const char* library) {
          options, SWINIR_INVALID_MODEL, "changed after its export");
 }
 
+// Half weights, as the file says, stay half weights in the FP32 that OpenVINO answers.
+void precision(const std::string& bytes, const char* library) {
+  const Folder folder;
+  const std::string half = field(14, field(1, "swinir_deploy.precision") + field(2, "fp16"));
+  Model model;
+  CHECK_STATUS(open(folder.file("half.onnx", bytes + half), openvino_options(library), model),
+               SWINIR_OK);
+  swinir_model_info info = SWINIR_MODEL_INFO_INIT;
+  CHECK_STATUS(swinir_model_get_info(model.get(), &info), SWINIR_OK);
+  CHECK_EQUAL(info.precision, SWINIR_FP16);
+}
+
 std::vector<std::uint8_t> restored(const Model& model) {
   std::vector<std::uint8_t> in = noise(21 * 15 * 3), out(42 * 30 * 3);
   const swinir_picture input = picture(in.data(), 21, 15), output = picture(out.data(), 42, 30);
@@ -82,5 +94,6 @@ int main(int, char** arguments) {
   const std::string bytes{std::istreambuf_iterator<char>(file), {}};
   refusals(path, arguments[1]);
   damaged(bytes, arguments[1]);
+  precision(bytes, arguments[1]);
   from_memory(path, bytes, arguments[1]);
 }

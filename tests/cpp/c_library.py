@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 FORMATS = {"gray": 1, "rgb": 2, "bgr": 3, "rgba": 4, "bgra": 5}
 WHOLE, NO_OVERLAP = -1, -1
+
+
+def folder_of(variable: str) -> Path:
+    """The folder that ``make cpp-test`` names in an environment variable."""
+    if variable not in os.environ:
+        pytest.skip("the C library is tested by 'make cpp-test', which builds it")
+    return Path(os.environ[variable])
+
+
+def back_end_library(backend: str) -> Path:
+    """This environment's ONNX Runtime or OpenVINO."""
+    package, pattern = {
+        "ort": ("onnxruntime", "capi/libonnxruntime.so.*"),
+        "openvino": ("openvino", "libs/libopenvino_c.so.*"),
+    }[backend]
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"{package} is not installed")
+    return next(Path(spec.origin).parent.glob(pattern))
 
 
 class ModelOptions(ctypes.Structure):
@@ -92,21 +114,30 @@ class CLibrary:
         finally:
             self._c.swinir_model_close(model)
 
-    def restore(
-        self, model: ctypes.c_void_p, source: CPicture, target: CPicture, **options: int
-    ) -> None:
-        """swinir_session_restore in a session of its own."""
+    @contextmanager
+    def session(self, model: ctypes.c_void_p, **options: int) -> Iterator[ctypes.c_void_p]:
+        """A session of a model, with fields of swinir_session_options."""
         asked = SessionOptions(ctypes.sizeof(SessionOptions), **options)
         session = ctypes.c_void_p()
         self._check(
             self._c.swinir_session_create(model, ctypes.byref(asked), ctypes.byref(session))
         )
         try:
-            self._check(
-                self._c.swinir_session_restore(session, ctypes.byref(source), ctypes.byref(target))
-            )
+            yield session
         finally:
             self._c.swinir_session_destroy(session)
+
+    def restore(
+        self, model: ctypes.c_void_p, source: CPicture, target: CPicture, **options: int
+    ) -> None:
+        """swinir_session_restore in a session of its own."""
+        with self.session(model, **options) as session:
+            self._restore(session, source, target)
+
+    def _restore(self, session: ctypes.c_void_p, source: CPicture, target: CPicture) -> None:
+        self._check(
+            self._c.swinir_session_restore(session, ctypes.byref(source), ctypes.byref(target))
+        )
 
     def restored(
         self,
@@ -117,8 +148,15 @@ class CLibrary:
         **options: int,
     ) -> NDArray[Any]:
         """A new array of the same kind with ``scale`` times the sides."""
+        with self.session(model, **options) as session:
+            return self.restored_in(session, pixels, scale, format_name)
+
+    def restored_in(
+        self, session: ctypes.c_void_p, pixels: NDArray[Any], scale: int, format_name: str
+    ) -> NDArray[Any]:
+        """The same in a session that is there."""
         result = np.empty(
             (pixels.shape[0] * scale, pixels.shape[1] * scale, *pixels.shape[2:]), pixels.dtype
         )
-        self.restore(model, picture(pixels, format_name), picture(result, format_name), **options)
+        self._restore(session, picture(pixels, format_name), picture(result, format_name))
         return result

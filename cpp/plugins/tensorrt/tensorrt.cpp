@@ -33,9 +33,11 @@ namespace {
 #define SWINIR_TEXT(x) SWINIR_TEXT_OF(x)
 
 #ifdef SWINIR_TENSORRT_RTX
+[[maybe_unused]] constexpr std::int32_t kFirstWithSizes = 0;
 constexpr const char* kName = "tensorrt_rtx";
 constexpr const char* kLibrary = "libtensorrt_rtx.so." SWINIR_TEXT(NV_TENSORRT_MAJOR);
 #else
+[[maybe_unused]] constexpr std::int32_t kFirstWithSizes = 100100;
 constexpr const char* kName = "tensorrt";
 constexpr const char* kLibrary = "libnvinfer.so." SWINIR_TEXT(NV_TENSORRT_MAJOR);
 #endif
@@ -46,7 +48,7 @@ constexpr const char* kRemedy =
 
 // TensorRT 10 and later: 10.14.1 is 101401. Before, 8.6.1 was 8601. Checked before any object is
 // made.
-std::string checked_version(const Library& library) {
+std::int32_t checked_version(const Library& library) {
   const std::int32_t number = library.function<std::int32_t()>("getInferLibVersion")();
   const std::int32_t major = number / 10000;
   if (major != NV_TENSORRT_MAJOR) {
@@ -54,8 +56,23 @@ std::string checked_version(const Library& library) {
          ", major version ", major, "; this plug-in was built for ", NV_TENSORRT_MAJOR,
          ". Use the library, or the plug-in, of the other version.");
   }
-  return std::to_string(major) + "." + std::to_string(number / 100 % 100) + "." +
+  return number;
+}
+
+std::string version_text(std::int32_t number) {
+  return std::to_string(number / 10000) + "." + std::to_string(number / 100 % 100) + "." +
          std::to_string(number % 100);
+}
+
+// What a context needs, in bytes; 0: unknown. The one function here that not every version with the
+// same major number has: on TensorRT 10.0 a call would end behind its table of functions.
+std::int64_t activation_bytes([[maybe_unused]] const nvinfer1::ICudaEngine& engine,
+                              [[maybe_unused]] std::int32_t library_version) {
+#if NV_TENSORRT_MAJOR == 10 && NV_TENSORRT_MINOR == 0
+  return 0;
+#else
+  return library_version >= kFirstWithSizes ? engine.getDeviceMemorySizeV2() : 0;
+#endif
 }
 
 class Logger : public nvinfer1::ILogger {
@@ -127,7 +144,8 @@ struct swinir_backend_model {
       : device(asked.device != nullptr ? asked.device : "cuda"),
         index(device_index(device)),
         library(asked.library, {kLibrary}, kRemedy),
-        version(checked_version(library)),
+        version_number(checked_version(library)),
+        version(version_text(version_number)),
         logger(asked.log, asked.log_data, asked.log_level) {
     cuda.require_device(index);
     const CurrentDevice current(cuda, index);
@@ -186,6 +204,7 @@ struct swinir_backend_model {
   std::string device;
   int index;
   Library library;
+  std::int32_t version_number;
   std::string version;
   Cuda cuda;
   Logger logger;
@@ -244,7 +263,7 @@ struct swinir_backend_session {
 
   // The context's activations, and what this session has allocated.
   std::uint64_t bytes() const {
-    const std::int64_t activations = model.engine->getDeviceMemorySizeV2();
+    const std::int64_t activations = activation_bytes(*model.engine, model.version_number);
     return static_cast<std::uint64_t>(std::max<std::int64_t>(0, activations)) + input.bytes() +
            output.bytes();
   }

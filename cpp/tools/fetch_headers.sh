@@ -1,15 +1,23 @@
 #!/usr/bin/env bash
-# The C and C++ headers of the libraries behind the plug-ins, from package indexes, into the folder
-# $1: onnxruntime/, tensorrt/ and cuda/, with libcudart in cuda/lib. PYTHON: an interpreter with pip.
+# The C and C++ headers of the libraries behind the plug-ins, from package indexes.
+#
+#   fetch_headers.sh FOLDER [onnxruntime] [tensorrt] [cuda]
+#
+# makes FOLDER/onnxruntime and so on, those that are named or all; libcudart lies in cuda/lib. Needs
+# npm for onnxruntime, pip for the others. PYTHON: an interpreter with pip; python3 by default.
 set -euo pipefail
 
 target=$(realpath --canonicalize-missing "$1")
+PYTHON=$(command -v "${PYTHON:-python3}")
+PYTHON=$(realpath --no-symlinks "$PYTHON")
+wanted=" ${*:2} "
+wants() { [ "$wanted" = "  " ] || [[ $wanted = *" $1 "* ]]; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
 # ONNX Runtime's library comes with its Python package, which has no headers; an npm package has.
-if [ ! -e "$target/onnxruntime/onnxruntime_c_api.h" ]; then
+if wants onnxruntime && [ ! -e "$target/onnxruntime/onnxruntime_c_api.h" ]; then
     npm pack --silent com.github.asus4.onnxruntime@0.4.9 >/dev/null
     tar --extract --gzip --file ./*.tgz --wildcards '*/ios-arm64/*/Headers/*.h'
     mkdir -p "$target/onnxruntime"
@@ -17,7 +25,7 @@ if [ ! -e "$target/onnxruntime/onnxruntime_c_api.h" ]; then
 fi
 
 # TensorRT 10: Apache-2.0 headers inside kernel-lens.
-if [ ! -e "$target/tensorrt/NvInferRuntime.h" ]; then
+if wants tensorrt && [ ! -e "$target/tensorrt/NvInferRuntime.h" ]; then
     "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --dest wheels \
         kernel-lens==2.0.1
     "$PYTHON" -m zipfile -e wheels/kernel_lens-*.whl kernel-lens
@@ -25,7 +33,7 @@ if [ ! -e "$target/tensorrt/NvInferRuntime.h" ]; then
     cp kernel-lens/kernel_lens/include/tensorrt/*.h "$target/tensorrt"
 fi
 
-if [ ! -e "$target/cuda/include/cuda_runtime_api.h" ]; then
+if wants cuda && [ ! -e "$target/cuda/include/cuda_runtime_api.h" ]; then
     "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --dest wheels \
         nvidia-cuda-runtime==13.5.37 nvidia-cuda-crt==13.5.37
     for wheel in wheels/nvidia_cuda_*.whl; do "$PYTHON" -m zipfile -e "$wheel" cuda; done
