@@ -169,6 +169,11 @@ class _Wishes:
     provider: str | None
     precision: str | None
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether ONNX Runtime would compute on the CPU."""
+        return self.device in (None, "cpu") and self.provider in (None, "cpu")
+
 
 def _contenders(
     models: list[Selection],
@@ -188,7 +193,7 @@ def _contenders(
             wanted = BACKENDS.get(plain) if plain is not None else None
             if wanted is not None and ".onnx" in wanted.opens and not model.is_onnx:
                 _require_kernels(wanted, wishes)
-                path = _exported(model, wanted, wishes.precision, scratch, out)
+                path = _exported(model, wanted, wishes, scratch, out)
             else:
                 path = model.local(out)
             chosen = backend_for(path, plain)
@@ -204,8 +209,7 @@ def _contenders(
 
 def _require_kernels(backend: Backend, wishes: _Wishes) -> None:
     """Refuse what would be exported for nothing."""
-    on_cpu = wishes.device in (None, "cpu") and wishes.provider in (None, "cpu")
-    if (backend.name, wishes.precision) == ("ort", "bf16") and on_cpu:
+    if (backend.name, wishes.precision) == ("ort", "bf16") and wishes.on_cpu:
         raise BackendUnavailableError(
             "ONNX Runtime has no BF16 kernels on a CPU. Time BF16 with --backend openvino or "
             "torch, or give --precision fp32 or fp16."
@@ -213,7 +217,7 @@ def _require_kernels(backend: Backend, wishes: _Wishes) -> None:
 
 
 def _exported(
-    model: Selection, backend: Backend, precision: str | None, scratch: Path, out: Output
+    model: Selection, backend: Backend, wishes: _Wishes, scratch: Path, out: Output
 ) -> str:
     require("export", f"Exporting {model.name} for {backend.name}")
     from swinir_deploy.exporters.onnx import export_onnx
@@ -222,9 +226,11 @@ def _exported(
 
     out.say(f"Exporting {model.name} for {backend.name} ...")
     loaded = load_model(model.name, progress=not out.quiet, offline=out.offline)
-    target = backend.name if backend.name in RECIPES else "any"
+    # The recipe "ort" is for its CPU provider.
+    has_recipe = backend.name in RECIPES and (wishes.on_cpu or backend.name != "ort")
+    target = backend.name if has_recipe else "any"
     path = scratch / f"{Path(loaded.model_id).name}.{backend.name}.onnx"
-    typed = None if backend.name in _CHOOSES_PRECISION else precision
+    typed = None if backend.name in _CHOOSES_PRECISION else wishes.precision
     if not path.exists():
         export_onnx(loaded, path, target=target, **given(precision=typed))
     return str(path)

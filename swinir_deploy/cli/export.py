@@ -17,6 +17,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, check_target_file, size_text
 from swinir_deploy.cli.selection import select_model
+from swinir_deploy.exporters.recipes import get_recipe
 from swinir_deploy.exporters.requests import check_precision, chosen_opset
 from swinir_deploy.extras import require
 
@@ -75,7 +76,7 @@ Examples:
     "--opset",
     type=int,
     metavar="N",
-    help="ONNX operator set, 17 to 23.  [default: 20; 22 for bf16]",
+    help="ONNX operator set, 17 to 23.  [default: 20; 22 for bf16; 23 for fp32 --for ort]",
 )
 @click.option(
     "--img-range",
@@ -108,7 +109,7 @@ def command(
     if output is not None:
         check_target_file(output)
     check_precision(precision or "fp32", calibrate)
-    chosen_opset(opset, precision or "fp32")
+    chosen_opset(opset, precision or "fp32", get_recipe(target or "any"))
     require("export", "Exporting a model")
     from swinir_deploy.exporters.onnx import export_onnx
     from swinir_deploy.loading import load_model

@@ -88,7 +88,8 @@ def export_onnx(
         io: ``tensor``: NCHW float32 in 0..1, not clamped; ``image``: NHWC uint8 in and out.
         target: recipe of graph rewrites: ``any``, ``ort``, ``openvino`` or ``tensorrt``.
         shape: batch x channels x height x width; letters are dynamic, digits fixed.
-        opset: ONNX operator set, 17 to 23; None is 20, and 22 for ``bf16``.
+        opset: ONNX operator set, 17 to 23; None is 20, 22 for ``bf16``, and 23 for the target
+            ``ort`` in FP32.
         precision: of weights and activations: ``fp32``, ``fp16`` or ``bf16``. What must not be
             half stays FP32: both ends, LayerNorm, softmax (docs/precision.md).
         calibrate: folder with pictures to measure the network with, for ``fp16`` and ``bf16``;
@@ -102,7 +103,7 @@ def export_onnx(
     started = time.perf_counter()
     recipe = get_recipe(target)
     check_precision(precision, calibrate)
-    opset = chosen_opset(opset, precision)
+    opset = chosen_opset(opset, precision, recipe)
     if io not in get_args(IoLayout):
         raise UsageError(f"No io {io!r}; there are {', '.join(get_args(IoLayout))}.")
     if Path(output).suffix.lower() != ".onnx":
@@ -121,7 +122,7 @@ def export_onnx(
     precision_report = {}
     if prepared:
         dynamic = _with_sides(graph_model, loaded.config, io, ShapePattern())
-        precision_report = proved_report(prepared, dynamic, recipe.rewrites)
+        precision_report = proved_report(prepared, dynamic, recipe.rewrites_for(precision, opset))
     worst = max(checks, key=lambda check: check.comparison.max_abs).comparison
     metadata = ArtifactMetadata(
         io=io,
@@ -176,7 +177,8 @@ def build_graph(
     plan: PrecisionPlan | None = None,
 ) -> onnx.ModelProto:
     """The simplified graph of ``network``, which is not changed; neither checked nor described."""
-    rewritten = deployed_network(network, recipe.rewrites, plan)
+    plan = plan or PrecisionPlan()
+    rewritten = deployed_network(network, recipe.rewrites_for(plan.precision, opset), plan)
 
     weights = {
         name: _to_numpy(tensor)

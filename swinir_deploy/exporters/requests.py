@@ -6,29 +6,25 @@ from typing import get_args
 
 from swinir_deploy.artifact import Precision
 from swinir_deploy.errors import UsageError
+from swinir_deploy.exporters.recipes import BF16_OPSET, DEFAULT_OPSET, Recipe
 
 __all__ = [
-    "BF16_OPSET",
-    "DEFAULT_OPSET",
     "SUPPORTED_OPSETS",
     "check_precision",
     "chosen_opset",
 ]
 
-DEFAULT_OPSET = 20
-BF16_OPSET = 22
-"""The first in which Conv takes BF16."""
 SUPPORTED_OPSETS = range(17, 24)
 
 
-def chosen_opset(opset: int | None, precision: str) -> int:
-    """The operator set of an export; None takes the default of the precision.
+def chosen_opset(opset: int | None, precision: str, recipe: Recipe) -> int:
+    """The operator set of an export; None takes the default of the precision and the target.
 
     Raises:
         UsageError: it is not supported, or lacks BF16 convolutions that are asked for.
     """
     if opset is None:
-        return BF16_OPSET if precision == "bf16" else DEFAULT_OPSET
+        return recipe.default_opset(precision)
     if opset not in SUPPORTED_OPSETS:
         raise UsageError(
             f"Opset {opset} is not supported; give one from {SUPPORTED_OPSETS.start} to "

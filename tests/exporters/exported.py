@@ -52,7 +52,7 @@ def network_of(config: SwinIRConfig, seed: int = 0) -> SwinIR:
 def traced(config: SwinIRConfig, target: str, opset: int) -> dict[str, TracedUnit]:
     """The units of a network of ``config``; equal arguments give the same objects."""
     rewritten = network_of(config, seed=9)  # other weights: only the structure may be used
-    apply_rewrites(rewritten, get_recipe(target).rewrites)
+    apply_rewrites(rewritten, get_recipe(target).rewrites_for("fp32", opset))
     return trace_network(rewritten, opset)
 
 

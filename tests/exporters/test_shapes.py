@@ -110,5 +110,13 @@ def test_recipes() -> None:
     assert all(set(recipe.rewrites) <= set(REWRITES) for recipe in RECIPES.values())
     assert "align_heads" in get_recipe("tensorrt").rewrites
     assert "align_heads" not in get_recipe("ort").rewrites
+    assert "use_onnx_attention" in get_recipe("ort").rewrites_for("fp32", 23)
+    for precision, opset in (("fp16", 23), ("bf16", 23), ("fp32", 22)):
+        assert "use_onnx_attention" not in get_recipe("ort").rewrites_for(precision, opset)
+    assert all(
+        "use_onnx_attention" not in recipe.rewrites_for("fp32", 23)
+        for name, recipe in RECIPES.items()
+        if name != "ort"
+    )
     with pytest.raises(UsageError, match=r"No export target 'tensort'.*mean 'tensorrt'\?"):
         get_recipe("tensort")

@@ -56,7 +56,8 @@ def run_on_torch(
         raise UsageError(f"No precision {wanted!r} for torch; there are {', '.join(DTYPES)}.")
     place = find_device(device or "cpu")
     plan = _plan(marked.metadata, network, wanted)
-    rewrites = get_recipe(marked.metadata.target).rewrites
+    recipe, metadata = get_recipe(marked.metadata.target), marked.metadata
+    rewrites = recipe.rewrites_for(metadata.precision, metadata.opset)
     deployed = deployed_network(network.network, rewrites, plan).to(place)
     captured: dict[str, NDArray[Any]] = {}
 
