@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 
-__all__ = ["Gpu", "choose_gpu", "find_gpu"]
+__all__ = ["Gpu", "choose_gpu", "find_gpu", "free_memory_bytes"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,24 @@ def choose_gpu(gpu: Gpu) -> None:
             f"CUDA cannot use GPU {gpu.index}, {gpu.name} ({status.name}). Run nvidia-smi to see "
             "whether another process holds it, or name another one with --device."
         )
+
+
+def free_memory_bytes(index: int) -> int | None:
+    """What is free on a GPU now, whoever uses the rest; None where CUDA cannot say."""
+    try:
+        find_gpu(index)
+        from cuda.bindings import runtime
+
+        (before_status, before) = runtime.cudaGetDevice()
+        (status,) = runtime.cudaSetDevice(index)
+        if status != runtime.cudaError_t.cudaSuccess:
+            return None
+        status, free, _ = runtime.cudaMemGetInfo()
+        if before_status == runtime.cudaError_t.cudaSuccess:
+            runtime.cudaSetDevice(before)
+    except (BackendUnavailableError, UsageError):
+        return None
+    return int(free) if status == runtime.cudaError_t.cudaSuccess else None
 
 
 def _toolkit_version(runtime: object) -> str:

@@ -27,7 +27,16 @@ LAYERS = [
     {"engine_files"},
     {"gpu", "tensorrt_library"},
     {"json_files", "onnx_files"},
-    {"artifact", "atomic", "comparison", "extras", "hashing", "locking", "tensorrt_api"},
+    {
+        "artifact",
+        "atomic",
+        "comparison",
+        "extras",
+        "hashing",
+        "locking",
+        "process_memory",
+        "tensorrt_api",
+    },
     {"errors"},
 ]
 """From the top of the house to its foundation; a module imports from its own layer downwards."""

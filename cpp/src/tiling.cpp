@@ -57,9 +57,17 @@ AxisPlan plan_axis(std::int64_t side, std::int64_t tile, std::int64_t overlap, s
     return {side, only, only, {0}};
   }
   // Counted in windows: how far the last tile is from the first, and the longest step.
-  const std::int64_t distance = ceil_to_multiple(side - tile, window) / window;
+  std::int64_t distance = ceil_to_multiple(side - tile, window) / window;
   const std::int64_t step = (tile - overlap) / window;
   const std::int64_t gaps = (distance + step - 1) / step;
+  if (!fixed) {
+    // The smallest tile with which as many reach: the rest would only be computed twice.
+    const std::int64_t windows = (side + window - 1) / window;
+    const std::int64_t shared = (overlap + window - 1) / window;
+    const std::int64_t least = (windows + gaps * shared + gaps) / (gaps + 1) * window;
+    tile = std::max(least, ceil_to_multiple(min_side, window));
+    distance = windows - tile / window;
+  }
   AxisPlan plan{side, distance * window + tile, tile, {}};
   for (std::int64_t i = 0; i <= gaps; ++i) plan.starts.push_back(i * distance / gaps * window);
   return plan;

@@ -19,9 +19,9 @@ struct AxisPlan {
   std::vector<std::vector<float>> weights(std::int64_t scale) const;
 };
 
-// Spreads tiles evenly. `tile` is a multiple of `window` unless `fixed`, 0 <= overlap <= tile -
-// window: the caller sees to it. With `fixed` a smaller picture is padded to `tile`, otherwise to
-// one tile of whole windows.
+// Spreads as few tiles as possible evenly, none larger than they must be. `tile`, the largest side,
+// is a multiple of `window` unless `fixed`, 0 <= overlap <= tile - window: the caller sees to it.
+// With `fixed` a smaller picture is padded to `tile`, otherwise to one tile of whole windows.
 AxisPlan plan_axis(std::int64_t side, std::int64_t tile, std::int64_t overlap, std::int64_t window,
                    std::int64_t min_side, bool fixed);
 

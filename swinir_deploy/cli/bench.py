@@ -49,7 +49,8 @@ Examples:
 Back ends take turns, round by round; RATIO is the first one's time divided by this one's. A
 back end that needs an ONNX file gets one exported for the occasion. OF PEAK compares the network's
 own operations with the best product of matrices measured on this machine. P90 takes 10 runs and
-P99 100; with fewer, there is nothing beyond them.
+P99 100; with fewer, there is nothing beyond them. MEM MB is by how much opening a contender and its
+first run raised the peak memory of the process; others may have loaded before what it shares.
 """
 
 
@@ -139,6 +140,8 @@ def command(
             progress=lambda line: out.say(f"Timing {line}"),
             **given(shapes=shapes or None, batch=batch, runs=runs, duration_s=duration),
         )
+    for note in dict.fromkeys(row.note for row in report.rows if row.note):
+        out.note(note)
     changes = compare_reports(report, older) if older is not None else ()
     document = {**report.to_dict(), "changes": changes, "seconds": watch.seconds}
     out.answer(document, "\n\n".join([_table(report), *_changes(changes)]))
@@ -228,6 +231,7 @@ def _exported(
 
 
 def _table(report: BenchmarkReport) -> str:
+    has_gpu = any(row.device_memory_mb is not None for row in report.rows)
     head = ["CONTENDER", "PRECISION", "SHAPE", "RUNS", "P50 ms", "P90 ms", "P99 ms", "MPIX/s"]
     rows = [
         [
@@ -245,10 +249,17 @@ def _table(report: BenchmarkReport) -> str:
             "" if row.peak_share is None else f"{row.peak_share:.0%}",
             f"{row.load_ms:.0f}",
             f"{row.first_run_ms:.0f}",
+            _megabytes(row.rss_growth_mb),
+            *([_megabytes(row.device_memory_mb)] if has_gpu else []),
         ]
         for row in report.rows
     ]
-    return table([*head, "RATIO", "95 %", "GFLOP/s", "OF PEAK", "LOAD ms", "FIRST ms"], rows)
+    head += ["RATIO", "95 %", "GFLOP/s", "OF PEAK", "LOAD ms", "FIRST ms", "MEM MB"]
+    return table([*head, *(["GPU MB"] if has_gpu else [])], rows)
+
+
+def _megabytes(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
 
 
 def _changes(changes: Sequence[Change]) -> list[str]:
@@ -291,7 +302,7 @@ def _footer(report: BenchmarkReport, watch: Stopwatch) -> str:
         f"{report.machine.get('processor', 'unknown processor')}",
         f"{report.machine.get('usable_cpus', '?')} CPUs",
         *([f"GEMM peak {', '.join(peaks)} GFLOP/s"] if peaks else []),
-        *([f"peak memory {report.peak_rss_mb:.0f} MB"] if report.peak_rss_mb else []),
+        *([f"peak memory {report.peak_rss_mb:.0f} MB, all together"] if report.peak_rss_mb else []),
         "transfers to a device are counted" if report.transfers else "without transfers",
     ]
     return f"{'; '.join(parts)}; in {watch}"

@@ -20,7 +20,7 @@ from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
-    from swinir_deploy.imaging import FolderReport, RestoredFile
+    from swinir_deploy.imaging import FolderReport, RestoredFile, TileChoice
     from swinir_deploy.runtimes import RuntimeSpec
 
     _Size = click.ParamType[int]
@@ -35,7 +35,7 @@ Examples:
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png --resume
   swinir-deploy restore scan.jpg clean.png --task jpeg --quality 40 --tile 256
-  swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB
+  swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB --tile auto
 
 ONNX files need onnxruntime only; checkpoints and names of the catalogue need torch.
 """
@@ -58,6 +58,23 @@ class _MemorySize(_Size):
             self.fail(str(error), param, ctx)
 
 
+class _TileSize(_Size):
+    """Pixels, or ``auto``."""
+
+    name = "PX"
+
+    def convert(  # type: ignore[override]
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """The number, or the word."""
+        text = str(value).strip().lower()
+        if text == "auto":
+            return text
+        if not text.isdecimal():
+            self.fail(f"{value!r} is neither a number of pixels nor 'auto'.", param, ctx)
+        return int(text)
+
+
 @click.command("restore", epilog=EPILOG)
 @click.argument("source", metavar="IN", type=click.Path())
 @click.argument("target", metavar="[OUT]", required=False, type=click.Path())
@@ -66,15 +83,19 @@ class _MemorySize(_Size):
 @runtime_options
 @click.option(
     "--tile",
-    type=click.IntRange(0),
+    type=_TileSize(),
     metavar="PX",
-    help="Side of a tile; 0 for the whole picture.  [default: by size]",
+    help="Side of a tile; 0 for the whole picture; auto to try which is fastest and fits in "
+    "memory.  [default: by size]",
 )
 @click.option(
     "--overlap", type=click.IntRange(0), metavar="PX", help="Of neighbouring tiles.  [default: 32]"
 )
 @click.option(
-    "--batch", type=click.IntRange(1), metavar="N", help="Tiles in one run.  [default: 1]"
+    "--batch",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Tiles in one run.  [default: 1, or by trying with --tile auto]",
 )
 @click.option(
     "--format",
@@ -100,7 +121,8 @@ class _MemorySize(_Size):
     type=_MemorySize(),
     metavar="SIZE",
     help="For pictures on their way, such as 2GB: PNG, TIFF and JPEG results that would not fit "
-    "go to disk in strips. The model comes on top; IN is decoded whole.",
+    "go to disk in strips. The model comes on top, but its tiles with --tile auto; IN is decoded "
+    "whole.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option(
@@ -120,7 +142,7 @@ def command(
     provider: str | None,
     provider_options: dict[str, str] | None,
     threads: int | None,
-    tile: int | None,
+    tile: int | str | None,
     overlap: int | None,
     batch: int | None,
     picture_format: str | None,
@@ -154,8 +176,10 @@ def command(
         )
         if start.is_dir():
             report = restorer.restore_folder(start, goal, suffix, resume=resume, **limits)
+            _tell_choice(out, restorer.tile_choice)
             return _finish_folder(out, report, start, goal, runtime.spec, watch)
         restored = restorer.restore_file(start, goal, overwrite_input=overwrite, **limits)
+        _tell_choice(out, restorer.tile_choice)
         _finish_file(out, restored, runtime.spec, watch)
         return 0
 
@@ -218,6 +242,19 @@ def _check_places(
             f"{existing[0]} exists{itself}{more}. Give --overwrite to replace it"
             f"{', --resume to go on' if source.is_dir() else ''}, or another name."
         )
+
+
+def _tell_choice(out: Output, choice: TileChoice | None) -> None:
+    """What --tile auto came to."""
+    if choice is None:
+        return
+    chosen = choice.chosen
+    memory = "" if chosen.taken_bytes is None else f", {size_text(chosen.taken_bytes)} of memory"
+    out.note(
+        f"Tiles of {chosen.width}x{chosen.height} pixels, {chosen.batch} at a time, were the "
+        f"fastest of {len(choice.trials)} that were tried ({chosen.ms_per_mpix / 1e3:.2f} s for a "
+        f"megapixel{memory})."
+    )
 
 
 def _model(spec: RuntimeSpec) -> dict[str, Any]:

@@ -150,6 +150,7 @@ def command(
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
     from swinir_deploy.evaluation.parity import Limit, verify
+    from swinir_deploy.evaluation.targets import target_note
 
     reference = _load_reference(out, selection, model, key, img_range)
     asked = None if limit is None and min_psnr is None else Limit(limit, min_psnr)
@@ -164,6 +165,9 @@ def command(
         **given(provider=provider, provider_options=provider_options, threads=threads),
         **given(precision=precision),
     )
+    note = target_note(report.spec)
+    if note is not None:
+        out.note(note)
     out.say(_table(report))
     document = {**report.to_dict(), "seconds": watch.seconds}
     worst = report.worst.comparison

@@ -7,7 +7,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from swinir_deploy.comparison import sample_picture
 from swinir_deploy.errors import UsageError
 from swinir_deploy.evaluation.benchmark_reports import BenchmarkReport, BenchmarkRow
+from swinir_deploy.evaluation.footprint import Footprint
 from swinir_deploy.evaluation.machine import (
     describe_machine,
     gemm_peak_gflops,
     package_versions,
     peak_rss_mb,
 )
+from swinir_deploy.evaluation.targets import target_note
 from swinir_deploy.evaluation.timing import interleave, latency, ratio
+from swinir_deploy.hashing import sha256_of
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.flops import count_flops
 from swinir_deploy.runtimes import Runtime, backend_for, open_runtime
@@ -85,10 +88,14 @@ def benchmark(
         raise UsageError("batch and runs must be at least 1, and the duration above 0.")
     rows: list[BenchmarkRow] = []
     with ExitStack() as stack:
-        runtimes = [
-            stack.enter_context(open_runtime(c.model, c.backend, c.device, **_options(c, threads)))
-            for c in contenders
-        ]
+        runtimes, footprints = [], []
+        for c in contenders:
+            footprint = Footprint()
+            runtime = open_runtime(c.model, c.backend, c.device, **_options(c, threads))
+            runtimes.append(stack.enter_context(runtime))
+            footprint.opened(runtime.spec)
+            footprints.append(footprint)
+        hashes = [_file_hash(c.model) for c in contenders]
         labels = _labels(contenders, runtimes)
         peaks = _peaks(runtimes, threads)
         for height, width in shapes:
@@ -98,11 +105,25 @@ def benchmark(
                 functools.partial(runtime.run, _input(runtime, batch, height, width))
                 for runtime in runtimes
             ]
-            times_ms = interleave(jobs, runs, duration_s)
-            rows += [
-                _row(label, runtime, own, times_ms[0], (batch, height, width), peaks)
-                for label, runtime, own in zip(labels, runtimes, times_ms, strict=True)
+            memory = [
+                footprint.first_run(job) for footprint, job in zip(footprints, jobs, strict=True)
             ]
+            times_ms = interleave(jobs, runs, duration_s)
+            for index, runtime in enumerate(runtimes):
+                row = _row(
+                    *(labels[index], runtime, times_ms[index], times_ms[0]),
+                    *((batch, height, width), peaks),
+                )
+                rss_growth_mb, device_memory_mb = memory[index]
+                rows.append(
+                    replace(
+                        row,
+                        rss_growth_mb=rss_growth_mb,
+                        device_memory_mb=device_memory_mb,
+                        model_sha256=hashes[index],
+                        note=target_note(runtime.spec) or "",
+                    )
+                )
     return BenchmarkReport(
         rows=tuple(rows),
         machine=describe_machine(),
@@ -125,6 +146,10 @@ def _options(contender: Contender, threads: int | None) -> dict[str, Any]:
     factory = getattr(importlib.import_module(module), name)
     known = "threads" in inspect.signature(factory).parameters
     return {"threads": threads, **contender.options} if known else contender.options
+
+
+def _file_hash(model: str) -> str:
+    return sha256_of(Path(model)) if Path(model).is_file() else ""
 
 
 def _input(runtime: Runtime, batch: int, height: int, width: int) -> NDArray[Any]:

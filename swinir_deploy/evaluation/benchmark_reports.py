@@ -45,6 +45,14 @@ class BenchmarkRow:
             precision; None where there is none, as on a GPU.
         load_ms: to open the model.
         first_run_ms: the first run of this process at any shape.
+        rss_growth_mb: 10^6 bytes by which opening this contender and its first run at this shape
+            raised the peak of the process, beyond what it held before. Each is opened and first
+            run alone, but in one process: what an earlier one loaded or keeps, such as a shared
+            library, is not counted again. None where the peak cannot be set back (Linux can).
+        device_memory_mb: 10^6 bytes that became less on its CUDA device from before it was opened
+            until it had run at this shape; allocators keep what they once took. None elsewhere.
+        model_sha256: of the file that was opened; empty for a model of the catalogue.
+        note: what a reader should know, such as that the file was made for another target.
     """
 
     label: str
@@ -70,6 +78,10 @@ class BenchmarkRow:
     peak_share: float | None
     load_ms: float
     first_run_ms: float
+    rss_growth_mb: float | None = None
+    device_memory_mb: float | None = None
+    model_sha256: str = ""
+    note: str = ""
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -182,4 +194,6 @@ def read_report(path: str | os.PathLike[str]) -> BenchmarkReport:
 
 
 def _objects(values: Sequence[dict[str, Any]], kind: type[BenchmarkRow]) -> list[BenchmarkRow]:
-    return [kind(**{f.name: value[f.name] for f in fields(kind)}) for value in values]
+    # What a report of an older version lacks has a default, or is missed by the class.
+    names = {f.name for f in fields(kind)}
+    return [kind(**{k: v for k, v in value.items() if k in names}) for value in values]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from swinir_deploy import __version__
+from swinir_deploy.process_memory import highest_resident_bytes
 
 __all__ = ["describe_machine", "gemm_peak_gflops", "package_versions", "peak_rss_mb"]
 
@@ -100,16 +101,8 @@ def gemm_peak_gflops(precision: str = "fp32", threads: int | None = None) -> flo
 
 def peak_rss_mb() -> float | None:
     """The most memory that this process ever held, in 10^6 bytes; None where nobody counts."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count what the parent held before it started this
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e6
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on a Mac
+    peak = highest_resident_bytes()
+    return None if peak is None else peak / 1e6
 
 
 def _torch_product(precision: str, threads: int | None) -> Any:

@@ -178,7 +178,7 @@ def open_runtime_for(loaded: LoadedModel) -> Runtime:
     """The PyTorch back end on a model that is loaded already."""
     from swinir_deploy.runtimes.torch import TorchRuntime
 
-    return TorchRuntime(loaded)
+    return TorchRuntime(loaded, as_trained=True)
 
 
 def _limit_for(spec: RuntimeSpec) -> Limit:

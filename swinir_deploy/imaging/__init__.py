@@ -10,6 +10,7 @@ from swinir_deploy.imaging.padding import crop, pad_to_window
 from swinir_deploy.imaging.picture import Picture, PictureLayout
 from swinir_deploy.imaging.reports import FailedFile, FolderReport, RestoredFile
 from swinir_deploy.imaging.restorer import Restorer
+from swinir_deploy.imaging.tile_choice import TileChoice, TileTrial
 from swinir_deploy.imaging.tiled import DEFAULT_OVERLAP_PX, DEFAULT_TILE_PX, WHOLE_PICTURE_PX
 from swinir_deploy.imaging.tiling import AxisPlan, Tile, TilePlan, blend_strips, plan_tiles
 from swinir_deploy.imaging.writing import DEFAULT_QUALITY, check_target, write_picture
@@ -29,7 +30,9 @@ __all__ = [
     "RestoredFile",
     "Restorer",
     "Tile",
+    "TileChoice",
     "TilePlan",
+    "TileTrial",
     "blend_strips",
     "check_target",
     "crop",

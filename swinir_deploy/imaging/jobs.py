@@ -91,10 +91,12 @@ class FileJob:
         if limit is None:
             return 0
         probed = probe_picture(source, self._options.max_pixels)
-        need = memory_needed(probed, self._model, self._kind)
+        need = memory_needed(probed, self._model, self._kind)  # which may try and choose tiles
+        reserved = self._model.reserved_bytes
+        limit -= reserved
         if need.whole <= limit:
             sides = probed.layout.height, probed.layout.width
-            return need.streamed if self._pays_to_stream(*sides) else need.whole
+            return reserved + (need.streamed if self._pays_to_stream(*sides) else need.whole)
         if need.decode > limit:
             raise PictureError(
                 f"Cannot read {source}: decoding it takes up to {size_of(need.decode)}; the limit "
@@ -108,7 +110,7 @@ class FileJob:
                 "Write a .png, .tif or .jpg instead, or give more (max_memory, --max-memory)."
             )
         self._streams = True
-        return min(need.streamed, limit)
+        return reserved + min(need.streamed, limit)
 
     def read(self) -> None:
         """Decode the source."""
@@ -154,6 +156,7 @@ class FileJob:
         if self._streams:
             limit = self._options.max_memory_bytes
             assert limit is not None
+            limit -= self._model.reserved_bytes
             try:
                 most_rows = rows_within(limit, picture.layout, self._model)
             except UsageError as error:

@@ -32,7 +32,7 @@ between 1 % larger and 4 % smaller."""
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _MOST_ROWS_AT_ONCE = 16
-_BAND_BYTES = 2**17
+_BAND_BYTES = 2**16
 """Of samples in a band, at least: enough to make the loss at its ends small."""
 
 _MOST_WORKERS = 8
@@ -165,7 +165,7 @@ def _workers() -> int:
 
 def _rows_at_once(row_bytes: int) -> int:
     """Rows that are filtered together: filters need many times their bytes."""
-    return max(1, min(_MOST_ROWS_AT_ONCE, _BAND_BYTES // row_bytes))
+    return max(1, min(_MOST_ROWS_AT_ONCE, _BAND_BYTES // 2 // row_bytes))
 
 
 def encoder_bytes(width: int, pixel_bytes: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
 from swinir_deploy.imaging.reports import FolderReport, RestoredFile
@@ -22,9 +22,9 @@ def restore(
     model: str | os.PathLike[str],
     backend: str | None = None,
     device: str | None = None,
-    tile: int | None = None,
+    tile: int | Literal["auto"] | None = None,
     overlap_px: int = DEFAULT_OVERLAP_PX,
-    batch: int = 1,
+    batch: int | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     max_memory_bytes: int | None = None,
     resume: bool = False,

@@ -17,6 +17,7 @@ from swinir_deploy.imaging.limits import DEFAULT_MAX_PIXELS
 from swinir_deploy.imaging.picture import Picture
 from swinir_deploy.imaging.picture_rows import PictureRows, WholePicture
 from swinir_deploy.imaging.reports import FolderReport, RestoredFile
+from swinir_deploy.imaging.tile_choice import TileChoice
 from swinir_deploy.imaging.tiled import DEFAULT_OVERLAP_PX, TiledModel
 from swinir_deploy.imaging.tiling import TilePlan
 from swinir_deploy.imaging.writing import DEFAULT_QUALITY
@@ -37,9 +38,9 @@ class Restorer:
     def __init__(
         self,
         runtime: Runtime,
-        tile: int | None = None,
+        tile: int | Literal["auto"] | None = None,
         overlap_px: int = DEFAULT_OVERLAP_PX,
-        batch: int = 1,
+        batch: int | None = None,
         progress: bool | None = None,
     ) -> None:
         """Prepare; nothing is computed yet.
@@ -48,11 +49,14 @@ class Restorer:
             runtime: open; its ``spec`` says what it takes.
             tile: side of a tile in input pixels, rounded down to whole windows (but at least one);
                 0 for the whole picture at once; None for the whole picture up to
-                ``WHOLE_PICTURE_PX``, else ``DEFAULT_TILE_PX``. A runtime with fixed sides has its
-                own.
+                ``WHOLE_PICTURE_PX``, else ``DEFAULT_TILE_PX``; ``"auto"`` for the whole picture up
+                to ``WHOLE_PICTURE_PX``, else what is fastest of the sizes that fit in the memory
+                there is: they are tried at the first such picture (:attr:`tile_choice`). A runtime
+                with fixed sides has its own.
             overlap_px: neighbouring tiles share at least as many input pixels; never more than
                 half a tile.
-            batch: tiles for one call of the runtime. A runtime with a fixed batch has its own.
+            batch: tiles for one call of the runtime; None is one, or with ``"auto"`` what is
+                fastest. A runtime with a fixed batch has its own.
             progress: a bar on stderr; None for one only where stderr is a terminal.
 
         Raises:
@@ -65,6 +69,11 @@ class Restorer:
     def runtime(self) -> Runtime:
         """As given."""
         return self._model.runtime
+
+    @property
+    def tile_choice(self) -> TileChoice | None:
+        """What ``tile="auto"`` came to, with all that was tried; None while nothing was."""
+        return self._model.choice
 
     # ------------------------------------------------------------------------------ for callers
 
@@ -138,7 +147,8 @@ class Restorer:
             max_memory_bytes: for the picture on its way, without the model and its runtime; None
                 for no limit. A PNG, TIFF or JPEG that would not fit is written in strips as they
                 are computed, with the same pixels; where even one row of tiles would not fit,
-                tiles get lower, and a note says so. Sources are decoded whole.
+                tiles get lower, and a note says so. Sources are decoded whole. With
+                ``tile="auto"`` it counts for the model's runs, too, which get half at most.
 
         Raises:
             PictureError: a file that cannot be read or written, or that the limit for memory does
@@ -146,6 +156,7 @@ class Restorer:
             UsageError: ``target`` is ``source``, and that was not allowed.
             As :meth:`restore_array`.
         """
+        self._model.memory_limit_bytes = max_memory_bytes
         options = FileOptions(quality, max_pixels, max_memory_bytes, overwrite_input)
         return FileJob(self._model, Path(source), Path(target), options).restore()
 
@@ -179,6 +190,7 @@ class Restorer:
             PictureError: ``source`` is not a folder or holds no picture; ``target`` is a file.
             UsageError: ``target`` is ``source``, or ``suffix`` is not that of a picture format.
         """
+        self._model.memory_limit_bytes = max_memory_bytes
         options = FileOptions(quality, max_pixels, max_memory_bytes)
 
         def job(file: Path, result: Path) -> FileJob:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from swinir_deploy.errors import DeviceMemoryError, UsageError
 from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
 from swinir_deploy.imaging.padding import padded_side, reflect_indices
 from swinir_deploy.imaging.parallel import one_ahead
+from swinir_deploy.imaging.tile_choice import TileChoice, choose_tile, overlap_of
 from swinir_deploy.imaging.tiling import AxisPlan, Tile, TilePlan, blend_strips, plan_axis
 from swinir_deploy.runtimes.base import Runtime
 
@@ -58,6 +59,9 @@ class TiledModel:
         runtime: as given.
         spec: of the runtime.
         bridge: feeds the runtime.
+        memory_limit_bytes: for pictures and, with ``tile="auto"``, tiles together; half of it is
+            the most that tiles may take. None for no limit.
+        choice: what ``tile="auto"`` came to, once a picture was large enough to ask.
 
     Raises:
         UsageError: a negative tile or overlap, a batch below 1.
@@ -66,35 +70,53 @@ class TiledModel:
     def __init__(
         self,
         runtime: Runtime,
-        tile: int | None,
+        tile: int | Literal["auto"] | None,
         overlap_px: int,
-        batch: int,
+        batch: int | None,
         progress: bool | None,
     ) -> None:
+        if isinstance(tile, str) and tile != "auto":
+            raise UsageError(
+                f"Restorer got tile {tile!r}; it must be a number of pixels, 'auto' or None."
+            )
         for name, value, least in (
             ("tile", tile, 0),
             ("overlap_px", overlap_px, 0),
             ("batch", batch, 1),
         ):
-            if value is not None and value < least:
+            if isinstance(value, int) and value < least:
                 raise UsageError(f"Restorer got {name} {value}; it must be at least {least}.")
         self.runtime = runtime
         self.spec = runtime.spec
         self.bridge = ModelBridge(runtime)
-        self._tile = tile
+        self._is_auto = tile == "auto"
+        self._tile = None if isinstance(tile, str) else tile
         self._overlap_px = overlap_px
-        least, most = self.spec.ranges[0]
-        self._batch = max(least, min(batch, most or batch))
+        self._asked_batch = batch
+        self._batch = self._batch_within(batch or 1)
         self._progress = progress
         self._largest_tile: int | None = None
+        self.memory_limit_bytes: int | None = None
+        self.choice: TileChoice | None = None
         # An engine with several profiles has others; batches are put together for one range.
         every = [self.spec.ranges, *self.spec.other_ranges]
         self._sides = [sides for batches, *sides in every if batches == self.spec.ranges[0]]
+
+    def _batch_within(self, batch: int) -> int:
+        least, most = self.spec.ranges[0]
+        return max(least, min(batch, most or batch))
 
     @property
     def batch(self) -> int:
         """Tiles in one run, as memory has allowed so far."""
         return self._batch
+
+    @property
+    def reserved_bytes(self) -> int:
+        """What runs take of :attr:`memory_limit_bytes`; 0 where tiles are not chosen by it."""
+        if self.choice is None or self.memory_limit_bytes is None:
+            return 0
+        return self.choice.chosen.taken_bytes or 0
 
     @property
     def smallest_tile(self) -> int:
@@ -116,8 +138,10 @@ class TiledModel:
             most_rows: height of a tile in input pixels at most, rounded down to whole windows; the
                 heights that the runtime takes come first.
         """
+        if self._is_auto and self.choice is None and height * width > WHOLE_PICTURE_PX:
+            self._choose(height, width)
         tile = self._tile
-        if tile is None:
+        if tile is None or (self._is_auto and height * width <= WHOLE_PICTURE_PX):
             tile = 0 if height * width <= WHOLE_PICTURE_PX else DEFAULT_TILE_PX
         if self._largest_tile is not None:
             tile = min(tile or self._largest_tile, self._largest_tile)
@@ -138,6 +162,19 @@ class TiledModel:
 
         return plans[0] if len(plans) == 1 else min(plans, key=cost)
 
+    def _choose(self, height: int, width: int) -> None:
+        """Try tiles; all further pictures get the same, so that order does not matter."""
+        limit = self.memory_limit_bytes
+        self.choice = choose_tile(
+            self.runtime,
+            self._overlap_px,
+            pixels=height * width,
+            longest_px=max(height, width),
+            limit_bytes=None if limit is None else limit // 2,
+            batch=self._asked_batch,
+        )
+        self._tile, self._batch = self.choice.tile, self._batch_within(self.choice.batch)
+
     def _plan_axis(
         self, side: int, tile: int, limits: tuple[int, int | None], most_px: int | None = None
     ) -> AxisPlan:
@@ -151,7 +188,7 @@ class TiledModel:
             wanted = (tile or padded_side(side, window), most_px, most)
             used = max(least, min(px for px in wanted if px is not None) // window * window)
             is_fixed = False
-        overlap_px = max(0, min(self._overlap_px, used // 2, used - window))
+        overlap_px = overlap_of(used, self._overlap_px, window)
         return plan_axis(side, used, overlap_px, window, limits[0], is_fixed)
 
     def attempt(

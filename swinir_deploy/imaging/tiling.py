@@ -110,11 +110,11 @@ class TilePlan:
 def plan_axis(
     side: int, tile: int, overlap_px: int, window: int, min_side: int = 1, fixed: bool = False
 ) -> AxisPlan:
-    """Spread tiles evenly along one axis.
+    """Spread as few tiles as possible evenly along one axis, none larger than they must be.
 
     Args:
         side: of the picture in pixels, at least 1.
-        tile: side of a tile in pixels; a multiple of ``window`` unless ``fixed``.
+        tile: side of a tile in pixels at most; a multiple of ``window`` unless ``fixed``.
         overlap_px: neighbours share at least as many pixels; at most ``tile - window``.
         window: side of an attention window in pixels.
         min_side: smallest side that the model takes.
@@ -147,6 +147,12 @@ def plan_axis(
     distance = ceil_to_multiple(side - tile, window) // window
     step = (tile - overlap_px) // window
     gaps = -(-distance // step)
+    if not fixed:
+        # The smallest tile with which as many reach: the rest would only be computed twice.
+        windows, overlap = -(-side // window), -(-overlap_px // window)
+        least = -(-(windows + gaps * overlap) // (gaps + 1)) * window
+        tile = max(least, ceil_to_multiple(min_side, window))
+        distance = windows - tile // window
     starts = tuple(i * distance // gaps * window for i in range(gaps + 1))
     return AxisPlan(side, distance * window + tile, tile, starts)
 
@@ -165,7 +171,7 @@ def plan_tiles(
     Args:
         height: of the picture in pixels.
         width: of the picture in pixels.
-        tile: side of a tile in pixels, or its (height, width).
+        tile: side of a tile in pixels at most, or its (height, width).
         overlap_px: least overlap of neighbours, or that of (rows, columns).
         window: side of an attention window in pixels.
         min_side: smallest side that the model takes.

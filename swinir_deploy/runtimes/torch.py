@@ -1,4 +1,4 @@
-"""PyTorch: a checkpoint as it is; the reference that every other back end is compared with."""
+"""PyTorch: a checkpoint, without any export."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from swinir_deploy.errors import (
     UsageError,
 )
 from swinir_deploy.loading import LoadedModel, load_model
+from swinir_deploy.network.attention_forms import replace_attentions
+from swinir_deploy.network.cpu_attention import CpuAttention
+from swinir_deploy.network.onednn import onednn_is_faster, use_onednn
 from swinir_deploy.network.precision import DTYPES, PrecisionPlan, deployed_network
 from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
@@ -26,8 +29,11 @@ from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
 __all__ = ["TorchRuntime", "find_device"]
 
 
+_REWRITES = ("fold_attention_scale", "expand_position_bias", "use_fused_attention")
+
+
 class TorchRuntime(Runtime):
-    """A :class:`~swinir_deploy.network.SwinIR` in eval mode.
+    """A :class:`~swinir_deploy.network.SwinIR` in eval mode, rewritten for speed.
 
     Args:
         model: a checkpoint, a catalogue id, or what :func:`swinir_deploy.load_model` gave.
@@ -38,6 +44,8 @@ class TorchRuntime(Runtime):
         compile: let ``torch.compile`` make kernels for it; the first run of a shape takes long.
         img_range: as in :func:`swinir_deploy.load_model`.
         offline: never download; an official model that is not here is a DownloadError.
+        as_trained: compute the network as it was trained, without the rewrites that make it
+            faster: the reference for everything else.
 
     Raises:
         BackendUnavailableError: torch has no such device here.
@@ -54,11 +62,13 @@ class TorchRuntime(Runtime):
         compile: bool = False,  # noqa: A002 - torch's own name for it
         img_range: float | None = None,
         offline: bool = False,
+        as_trained: bool = False,
     ) -> None:
         self._model = model
         self._offline = offline
         self._img_range = img_range
         self._compile = compile
+        self._as_trained = as_trained
         if precision not in DTYPES:
             raise UsageError(
                 f"No precision {precision!r} for torch; there are {', '.join(DTYPES)}."
@@ -103,10 +113,17 @@ class TorchRuntime(Runtime):
         )
 
     def _typed(self, loaded: LoadedModel) -> tuple[SwinIR, PrecisionPlan]:
-        if self._precision == "fp32":
-            return loaded.network, PrecisionPlan("fp32")
-        plan = prepare_precision(loaded, self._precision).plan
-        return deployed_network(loaded.network, plan=plan), plan
+        plan = PrecisionPlan("fp32")
+        if self._precision != "fp32":
+            plan = prepare_precision(loaded, self._precision).plan
+        if self._as_trained:
+            return deployed_network(loaded.network, plan=plan), plan
+        network = deployed_network(loaded.network, _REWRITES, plan)
+        if self._device.type == "cpu" and self._precision == "fp32" and not self._compile:
+            replace_attentions(network, CpuAttention)
+            if onednn_is_faster():
+                use_onednn(network)
+        return network, plan
 
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         if not batch.flags.writeable:

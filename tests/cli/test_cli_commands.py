@@ -283,6 +283,18 @@ def test_bench(swinir: Program, onnx_file: Path, checkpoint: Path) -> None:
     assert json.loads(Path("bench.json").read_text()) == run.document
 
 
+def test_a_file_made_for_another_target_is_noted(
+    swinir: Program, checkpoint: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "for-openvino.onnx"
+    swinir("export", "--model", checkpoint, "--for", "openvino", "-o", path)
+    words = "was exported for openvino and runs on ort cpu"
+    run = swinir("bench", "--model", path, "--shape", "8x8", "--runs", 3, "--json")
+    assert words in run.stderr and words in run.document["notes"][0]
+    assert words in run.document["rows"][0]["note"]
+    assert words in swinir("verify", path, "-m", checkpoint, "--shape", "9x13").stderr
+
+
 def test_bench_exports_for_back_ends_that_need_it(
     swinir: Program, checkpoint: Path, onnx_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,12 +88,30 @@ def test_a_limit_for_memory_gives_the_same_pixels(
     Image.fromarray(pixels).save(source)
     swinir("restore", source, "whole.png", "-m", onnx_file, "--tile", 64)
     run = swinir(
-        *("restore", source, "strips.png", "-m", onnx_file, "--tile", 64, "--max-memory", "14MB")
+        *("restore", source, "strips.png", "-m", onnx_file, "--tile", 64, "--max-memory", "24MB")
     )
     assert "Tiles" not in run.stderr, "the usual ones"
-    assert Path("whole.png").read_bytes() != Path("strips.png").read_bytes(), "another encoder"
     whole, strips = (np.asarray(Image.open(name)) for name in ("whole.png", "strips.png"))
     assert np.array_equal(whole, strips)
+
+
+def test_tiles_are_chosen_by_trying(swinir: Program, onnx_file: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (500, 400, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    run = swinir(
+        *("restore", tmp_path / "a.png", "o.png", "-m", onnx_file, "--tile", "auto"),
+        *("--max-memory", "1GB"),
+    )
+    assert "at a time, were the fastest of" in run.stderr
+    with Image.open("o.png") as restored:
+        assert restored.size[0] % 400 == 0
+    small = tmp_path / "small.png"
+    Image.fromarray(pixels[:64, :64]).save(small)
+    assert (
+        "fastest" not in swinir("restore", small, "s.png", "-m", onnx_file, "--tile", "auto").stderr
+    )
+    wrong = swinir("restore", small, "t.png", "-m", onnx_file, "--tile", "automatic", code=2)
+    assert "neither a number of pixels nor 'auto'" in wrong.stderr
 
 
 def test_a_limit_that_does_not_suffice_is_bad_input(

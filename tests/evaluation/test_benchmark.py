@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import replace
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 
 from swinir_deploy.errors import UsageError
 from swinir_deploy.evaluation import benchmark as module
+from swinir_deploy.evaluation import footprint
 from swinir_deploy.evaluation.benchmark import Contender, benchmark
+from swinir_deploy.evaluation.targets import target_note
 from swinir_deploy.evaluation.timing import latency
+from swinir_deploy.process_memory import forget_peak
 from swinir_deploy.runtimes import BACKENDS, Backend, Runtime, RuntimeSpec
 
 CALLS: list[str] = []
@@ -205,3 +209,94 @@ def test_without_a_configuration_there_are_no_operations() -> None:
     row = benchmark([Contender("1", "a")], runs=1).rows[0]
     assert row.gflops is None
     assert row.peak_share is None
+
+
+# ----------------------------------------------------------------------------------------- memory
+
+
+class Hungry(Sleeper):
+    """Takes memory when it is opened and gives it back; keeps some; takes more when it runs."""
+
+    def _load(self) -> RuntimeSpec:
+        np.ones(80_000_000, np.uint8)
+        self.kept = np.ones(40_000_000, np.uint8)
+        return super()._load()
+
+    def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
+        np.ones(int(self.sleep_ms * 1e6), np.uint8)
+        return np.zeros(self._spec.output_shape(batch.shape), batch.dtype)
+
+
+@pytest.mark.skipif(not forget_peak(), reason="the peak cannot be set back here")
+@pytest.mark.parametrize(("running_mb", "wanted_mb"), [(10, 80), (90, 130)])
+def test_memory_is_that_of_one_contender(
+    monkeypatch: pytest.MonkeyPatch, running_mb: int, wanted_mb: int
+) -> None:
+    """The larger of opening and of what is kept (40 MB) with a run on top.
+
+    Opening takes 80 MB, then 40: the first block is given back at once. Blocks above 32 MB come
+    from the system and go back to it; smaller ones may stay in the heap.
+    """
+    ran: list[Runtime] = []
+
+    def opened(model: str, backend: str, device: str | None, **options: Any) -> Runtime:
+        kind = Hungry if backend == "hungry" else Sleeper
+        ran.append(kind(backend, float(model), "tensor"))
+        return ran[-1]
+
+    monkeypatch.setattr(module, "open_runtime", opened)
+    report = benchmark([Contender(str(running_mb), "hungry"), Contender("1", "modest")], runs=3)
+    hungry, modest = report.rows
+    assert hungry.rss_growth_mb == pytest.approx(wanted_mb, abs=12)
+    assert modest.rss_growth_mb is not None and modest.rss_growth_mb < 12
+    assert report.peak_rss_mb is not None and report.peak_rss_mb > hungry.rss_growth_mb
+    assert hungry.device_memory_mb is None
+
+
+def test_memory_of_a_gpu_is_what_became_less_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {0: 8_000_000_000, 1: 4_000_000_000}
+    monkeypatch.setattr(footprint, "free_memory_bytes", free.get)
+    measured = footprint.Footprint()
+    measured.opened(RuntimeSpec("fake", "cuda:1", "tensor", 2, 3, 8))
+
+    def job() -> None:
+        free[1] -= 700_000_000
+
+    assert measured.first_run(job)[1] == 700.0
+
+
+def test_the_opened_file_is_named_by_its_hash(tmp_path: Path, monkeypatch: Any) -> None:
+    file = tmp_path / "a.onnx"
+    file.write_bytes(b"model")
+    monkeypatch.setattr(module, "open_runtime", lambda *_, **__: Sleeper("ort", 1, "tensor"))
+    (row,) = benchmark([Contender(str(file), "ort")], runs=3).rows
+    assert row.model_sha256 == hashlib.sha256(b"model").hexdigest()
+
+
+# ---------------------------------------------------------------------------------------- targets
+
+
+@pytest.mark.parametrize(
+    ("backend", "provider", "target", "wanted"),
+    [
+        ("ort", "CPUExecutionProvider", "openvino", "ort"),
+        ("ort", "CPUExecutionProvider", "ort", None),
+        ("ort", "CPUExecutionProvider", "any", None),
+        ("ort", "TensorrtExecutionProvider", "tensorrt", None),
+        ("ort", "NvTensorRTRTXExecutionProvider", "ort", "tensorrt"),
+        ("openvino", "", "tensorrt", "openvino"),
+        ("openvino", "", "openvino", None),
+        ("trt", "", "tensorrt", None),
+        ("trt-rtx", "", "ort", "tensorrt"),
+        ("torch", "", "any", None),
+    ],
+)
+def test_a_file_on_a_target_that_it_was_not_made_for_is_noted(
+    backend: str, provider: str, target: str, wanted: str | None
+) -> None:
+    spec = RuntimeSpec(backend, "cpu", "tensor", 2, 3, 8, target=target, provider=provider)
+    note = target_note(spec)
+    if wanted is None:
+        assert note is None
+    else:
+        assert note is not None and f"--for {wanted}" in note and f"for {target}" in note

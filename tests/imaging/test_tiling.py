@@ -57,11 +57,16 @@ def test_overlap_is_at_least_what_was_asked_for(side, windows, window, overlap):
     axis = plan_axis(side, tile, overlap_px, window)
     if side > tile:
         gaps = np.diff(axis.starts)
-        assert (tile - gaps >= overlap_px).all()
+        assert (axis.tile - gaps >= overlap_px).all()
         assert axis.padded == -(-side // window) * window, "padded as the official forward pads"
         # One tile fewer would not have been enough.
         step = (tile - overlap_px) // window * window
         assert (len(axis.starts) - 2) * step + tile < axis.padded
+        # Nor would tiles a window smaller.
+        assert axis.tile <= tile
+        smaller = axis.tile - window
+        step = max(0, smaller - overlap_px) // window * window
+        assert (len(axis.starts) - 1) * step + smaller < axis.padded
     else:
         assert axis.starts == (0,)
         assert axis.tile == -(-side // window) * window
