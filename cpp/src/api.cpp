@@ -36,7 +36,7 @@ swinir_status note(swinir_status status, const char* message) noexcept {
   last_error[size] = '\0';
   // What a file says may stand in a message: no line breaks, no terminal's control sequences.
   std::replace_if(
-      last_error, last_error + size, [](char c) { return c >= 0 && (c < ' ' || c == 0x7F); }, '?');
+      last_error, last_error + size, [](unsigned char c) { return c < ' ' || c == 0x7F; }, '?');
   return status;
 }
 

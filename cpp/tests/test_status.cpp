@@ -54,6 +54,11 @@ void invalid_arguments() {
   CHECK_STATUS(swinir_session_restore(session.get(), &buffers.input, nullptr), wanted);
   CHECK_STATUS(swinir_session_run(session.get(), nullptr, nullptr, nullptr, 0), wanted);
   CHECK_STATUS(swinir_session_get_memory(session.get(), nullptr), wanted);
+  const std::int64_t shape[4] = {1, 3, 8, 8};
+  std::int64_t output_shape[4];
+  CHECK_STATUS(swinir_model_output_shape(nullptr, shape, output_shape), wanted);
+  CHECK_STATUS(swinir_model_output_shape(model.get(), nullptr, output_shape), wanted);
+  CHECK_STATUS(swinir_model_output_shape(model.get(), shape, nullptr), wanted);
   swinir_model_close(nullptr);
   swinir_session_destroy(nullptr);
 
