@@ -156,6 +156,7 @@ def _official_module() -> ModuleType:
                 del sys.modules[name]
             else:
                 sys.modules[name] = found
+    sys.modules[module.__name__] = module  # torch.compile looks its code's module up
     return module
 
 
