@@ -33,6 +33,10 @@ from swinir_deploy.runtimes import Runtime, backend_for, open_runtime
 
 __all__ = ["BenchmarkReport", "BenchmarkRow", "Contender", "benchmark"]
 
+_SETTLE_S = 0.05
+"""Longer than OpenMP's and ONNX Runtime's threads spin. Without it, eager PyTorch took up to 1.7
+times as long after ONNX Runtime (docs/performance.md)."""
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -98,6 +102,7 @@ def benchmark(
         hashes = [_file_hash(c.model) for c in contenders]
         labels = _labels(contenders, runtimes)
         peaks = _peaks(runtimes, threads)
+        settle_s = _SETTLE_S if any(r.spec.device == "cpu" for r in runtimes) else 0.0
         for height, width in shapes:
             if progress is not None:
                 progress(f"{height}x{width}, batch {batch}: {', '.join(labels)}")
@@ -108,7 +113,7 @@ def benchmark(
             memory = [
                 footprint.first_run(job) for footprint, job in zip(footprints, jobs, strict=True)
             ]
-            times_ms = interleave(jobs, runs, duration_s)
+            times_ms = interleave(jobs, runs, duration_s, settle_s)
             for index, runtime in enumerate(runtimes):
                 row = _row(
                     *(labels[index], runtime, times_ms[index], times_ms[0]),

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from swinir_deploy.errors import InputError
@@ -194,6 +194,10 @@ def read_report(path: str | os.PathLike[str]) -> BenchmarkReport:
 
 
 def _objects(values: Sequence[dict[str, Any]], kind: type[BenchmarkRow]) -> list[BenchmarkRow]:
-    # What a report of an older version lacks has a default, or is missed by the class.
-    names = {f.name for f in fields(kind)}
-    return [kind(**{k: v for k, v in value.items() if k in names}) for value in values]
+    # What a report of an older version lacks has a default, or is a KeyError.
+    required = {f.name for f in fields(kind) if f.default is MISSING}
+    names = [f.name for f in fields(kind)]
+    return [
+        kind(**{name: value[name] for name in names if name in required or name in value})
+        for value in values
+    ]

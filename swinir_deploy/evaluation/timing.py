@@ -54,7 +54,10 @@ class Ratio:
 
 
 def interleave(
-    contenders: Sequence[Callable[[], object]], runs: int | None = None, duration_s: float = 3.0
+    contenders: Sequence[Callable[[], object]],
+    runs: int | None = None,
+    duration_s: float = 3.0,
+    settle_s: float = 0.0,
 ) -> NDArray[np.float64]:
     """Call every contender once a round, in an order that rotates.
 
@@ -64,7 +67,9 @@ def interleave(
     Args:
         contenders: what is timed; each returns when it is done.
         runs: rounds; None goes on for ``duration_s``, and for three rounds at least.
-        duration_s: of all rounds together.
+        duration_s: of all rounds together, pauses not counted.
+        settle_s: pause before each call of another contender. Worker threads of one back end spin
+            for some time after its run, and on a CPU would take the cores from the next one.
 
     Returns:
         [contender, round] in milliseconds.
@@ -84,19 +89,22 @@ def interleave(
             previous = latest
 
     rounds: list[list[float]] = []
-    deadline = time.perf_counter() + duration_s
+    spent_ms = 0.0
 
     def more() -> bool:
         if runs is not None:
             return len(rounds) < runs
-        return len(rounds) < _MIN_ROUNDS or time.perf_counter() < deadline
+        return len(rounds) < _MIN_ROUNDS or spent_ms < duration_s * 1e3
 
     while more():
         times = [0.0] * len(contenders)
         for offset in range(len(contenders)):
             index = (len(rounds) + offset) % len(contenders)
+            if len(contenders) > 1:
+                time.sleep(settle_s)
             times[index] = timed(contenders[index])
         rounds.append(times)
+        spent_ms += sum(times)
     by_contender = list(zip(*rounds, strict=True))
     return np.asarray(by_contender, np.float64)
 

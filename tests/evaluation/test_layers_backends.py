@@ -20,8 +20,10 @@ from swinir_deploy import export_onnx, load_model
 from swinir_deploy.checkpoint import save_checkpoint
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.evaluation.layers import compare_layers
+from swinir_deploy.exporters.recipes import get_recipe
 from swinir_deploy.gpu import find_gpu
 from swinir_deploy.network import SwinIR
+from swinir_deploy.network.precision import deployed_network
 from swinir_deploy.runtimes import Backend
 
 pytest.importorskip("polygraphy", reason="polygraphy is not installed")
@@ -154,9 +156,13 @@ def test_every_module_with_weights_is_compared(small_checkpoint: Path, fp32: Pat
     report = compare_layers(fp32, backend="torch", network=load_model(small_checkpoint))
     assert report.passed
     assert report.ran_on == "torch cpu, fp32"
+    modules = dict(deployed_network(SwinIR(CONFIG), get_recipe("any").rewrites).named_modules())
     leaves = {
-        path for path, module in SwinIR(CONFIG).named_modules() if [*module.parameters(False)]
-    } - {path for path, module in SwinIR(CONFIG).named_modules() if [*module.children()]}
+        path
+        for path, module in modules.items()
+        if [*module.parameters(False)] and not [*module.children()]
+    }
+    assert "layers.0.residual_group.blocks.0.attn.query" in leaves
     compared = {module_of(row.node) for row in report.rows}
     assert leaves <= compared
     blocks = {f"layers.{i}.residual_group.blocks.{j}" for i in (0, 1) for j in (0, 1)}

@@ -91,7 +91,7 @@ def test_half_precision_has_no_peak_on_a_cpu(monkeypatch: pytest.MonkeyPatch) ->
     def measured(*_: object) -> None:
         raise AssertionError("a product in FP16 takes seconds")
 
-    monkeypatch.setattr(machine, "_torch_product", measured)
+    monkeypatch.setattr(machine, "_torch_products", measured)
     assert gemm_peak_gflops("fp16") is None
 
 
