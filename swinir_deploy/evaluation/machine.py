@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -25,12 +26,13 @@ _PACKAGES = (
     *("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino"),
     *("tensorrt", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
 )
+_CPU_FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _GEMM_SIDE = 2048
 _GEMM_SECONDS = 0.6
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, its telling flags and clock, memory, system, limits of a container, GPUs."""
+    """Processor, its telling flags and clocks, memory, system, limits of a container, GPUs."""
     fields = _cpu_info()
     flags = (fields.get("flags") or fields.get("Features") or "").split()
     found: dict[str, Any] = {
@@ -43,6 +45,7 @@ def describe_machine() -> dict[str, Any]:
     }
     if "cpu MHz" in fields:
         found["cpu_mhz"] = float(fields["cpu MHz"])
+    found |= _cpu_frequency_policy()
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
         found["memory_gb"] = round(pages * size / 1e9, 1)
@@ -151,6 +154,16 @@ def _cpu_info() -> dict[str, str]:
     first = info.read_text(errors="replace").split("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _cpu_frequency_policy() -> dict[str, Any]:
+    """Governor and highest clock of the first processor, where the system lets them be seen."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(OSError):
+        found["cpu_governor"] = (_CPU_FREQUENCY / "scaling_governor").read_text().strip()
+    with contextlib.suppress(OSError, ValueError):
+        found["cpu_max_mhz"] = int((_CPU_FREQUENCY / "cpuinfo_max_freq").read_text()) / 1000
+    return found
 
 
 def _usable_cpus() -> int | None:

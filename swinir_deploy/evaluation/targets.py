@@ -20,8 +20,10 @@ def target_note(spec: RuntimeSpec) -> str | None:
         wanted = "tensorrt"
     if wanted is None or spec.target in ("", "any", wanted):
         return None
-    where = f"{spec.backend} {spec.device}"
+    io = " --io image" if spec.io == "image" else ""
     return (
-        f"{spec.model_id or 'The model'} was exported for {spec.target} and runs on {where}: its "
-        f"graph is not the one that is fastest there. Export it with --for {wanted}."
+        f"{spec.model_id or 'The model'} was exported for {spec.target} and runs on {spec.backend} "
+        f"{spec.device}: its graph is not the one that is fastest there. Export the right one, "
+        f"with the other options as before: swinir-deploy export --model "
+        f"{spec.model_id or 'MODEL'}{io} --for {wanted}"
     )

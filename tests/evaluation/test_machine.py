@@ -29,6 +29,18 @@ def test_the_machine_is_described_as_the_system_does() -> None:
     assert found["memory_gb"] == pytest.approx(total_kb * 1024 / 1e9, rel=0.02)
 
 
+def test_the_clock_that_the_system_sets_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of Linux's cpufreq, whose clocks are in kHz; a virtual machine has none."""
+    monkeypatch.setattr(machine, "_CPU_FREQUENCY", tmp_path)
+    assert "cpu_governor" not in describe_machine()
+    (tmp_path / "scaling_governor").write_text("performance\n")
+    (tmp_path / "cpuinfo_max_freq").write_text("3400000\n")
+    found = describe_machine()
+    assert (found["cpu_governor"], found["cpu_max_mhz"]) == ("performance", 3400.0)
+
+
 def test_thread_settings_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert describe_machine()["thread_settings"]["OMP_NUM_THREADS"] == "1"
