@@ -14,7 +14,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 
-.PHONY: demo test test-fast test-gpu lint types package-check train cpp-test clean
+.PHONY: demo test test-fast test-gpu lint types package-check train bench-peers cpp-test clean
 
 demo: $(VENV)/installed-cpu
 	$(BIN)/swinir-deploy demo -o $(OUT)
@@ -47,6 +47,12 @@ package-check: $(VENV)/installed-dev
 train: $(VENV)/installed-dev
 	test -e $(TRAINING)/pictures/manifest.json || $(BIN)/python tools/training_pictures.py $(TRAINING)/pictures
 	$(BIN)/python tools/train.py --model $(MODEL) --pictures $(TRAINING)/pictures --compile --out $(TRAINING)/$(MODEL)
+
+# This project against the official network in PyTorch and its naive exports: half an hour, on a
+# machine that does nothing else.
+bench-peers: $(VENV)/installed-dev
+	$(PIP_INSTALL) matplotlib
+	$(BIN)/python tools/bench_peers.py -o benchmarks/peers.json --plot docs/images/peers.svg
 
 # The C library: built with every warning an error, tested under the sanitizers and beside Python.
 # Needs a C++ compiler and npm; says so and does nothing without them.
