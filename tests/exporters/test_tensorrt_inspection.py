@@ -108,8 +108,8 @@ def test_one_gpu_is_named(small: Path, target: str) -> None:
     [
         ("tiny-sr-x4", TILE, 7, 60),
         ("tiny-sr-x4", RANGE, 7, 65),
-        ("light-sr-x2", TILE, 7, 100),
-        ("light-sr-x2", RANGE, 7, 110),
+        ("light-sr-x2", TILE, 7, 105),
+        ("light-sr-x2", RANGE, 7, 105),
     ],
     ids=["tiny, tile", "tiny, range", "light, tile", "light, range"],
 )
