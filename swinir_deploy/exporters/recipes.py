@@ -63,7 +63,11 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         Recipe("any", _SPLIT, "correct and fast everywhere"),
         Recipe("ort", _SPLIT, "ONNX Runtime on a CPU: attention as one operator", True),
-        Recipe("openvino", ("fold_norms", *_SPLIT), "OpenVINO, which fuses attention by itself"),
+        Recipe(
+            "openvino",
+            (*_SPLIT, "align_near_heads", "fold_norms"),
+            "OpenVINO, which fuses attention by itself",
+        ),
         Recipe(
             "tensorrt",
             (*_PLAIN, "align_heads", "widen_stream", "make_token_major"),

@@ -6,6 +6,7 @@ are applied in the order of :data:`REWRITES` by the name that an export recipe g
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
@@ -24,8 +25,10 @@ from swinir_deploy.network.widening import widen_stream
 
 __all__ = [
     "HEAD_DIM_MULTIPLE",
+    "NEAR_PADDING",
     "REWRITES",
     "align_heads",
+    "align_near_heads",
     "apply_rewrites",
     "expand_position_bias",
     "fold_attention_scale",
@@ -34,6 +37,8 @@ __all__ = [
 
 HEAD_DIM_MULTIPLE = 8
 """TensorRT's fused attention takes head sizes that are multiples of it without copies."""
+NEAR_PADDING = 0.1
+"""The share of zero channels that aligned heads may cost where alignment is only an advantage."""
 
 
 @torch.no_grad()
@@ -58,16 +63,23 @@ def expand_position_bias(network: SwinIR) -> None:
 
 
 @torch.no_grad()
-def align_heads(network: SwinIR, multiple: int = HEAD_DIM_MULTIPLE) -> None:
+def align_heads(
+    network: SwinIR, multiple: int = HEAD_DIM_MULTIPLE, most_padding: float = math.inf
+) -> None:
     """Pad every head with zero channels up to a multiple of ``multiple`` (30 becomes 32).
 
     Zero query and key channels add nothing to the logits; zero value channels meet zero columns
     of the output projection. ``scale`` is untouched: it belongs to the unpadded head size.
+
+    Args:
+        network: changed in place.
+        multiple: of channels.
+        most_padding: heads that need more zero channels than this share of their own stay.
     """
     for attention in _attentions(network):
         heads, old = attention.num_heads, attention.head_dim
         new = -(-old // multiple) * multiple
-        if new == old:
+        if new == old or new - old > most_padding * old:
             continue
         rows = (3, heads, old)
         weight = pad_dimension(attention.qkv.weight.reshape(*rows, -1), 2, new).flatten(0, 2)
@@ -80,6 +92,11 @@ def align_heads(network: SwinIR, multiple: int = HEAD_DIM_MULTIPLE) -> None:
             pad_dimension(columns, 2, new).flatten(1), attention.proj.bias.clone()
         )
         attention.head_dim = new
+
+
+def align_near_heads(network: SwinIR) -> None:
+    """:func:`align_heads` where it costs little: heads of 30 channels, but not those of 10."""
+    align_heads(network, most_padding=NEAR_PADDING)
 
 
 @torch.no_grad()
@@ -147,6 +164,7 @@ REWRITES: dict[str, Callable[[SwinIR], None]] = {
     "fold_attention_scale": fold_attention_scale,
     "expand_position_bias": expand_position_bias,
     "align_heads": align_heads,
+    "align_near_heads": align_near_heads,
     "fold_norms": fold_norms,
     "widen_stream": widen_stream,
     "split_projections": split_projections,

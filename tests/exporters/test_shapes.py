@@ -109,7 +109,8 @@ def test_recipes() -> None:
     assert all(recipe.name == name for name, recipe in RECIPES.items())
     assert all(set(recipe.rewrites) <= set(REWRITES) for recipe in RECIPES.values())
     assert "align_heads" in get_recipe("tensorrt").rewrites
-    assert "align_heads" not in get_recipe("ort").rewrites
+    assert "align_near_heads" in get_recipe("openvino").rewrites
+    assert not {"align_heads", "align_near_heads"} & set(get_recipe("ort").rewrites)
     assert "use_onnx_attention" in get_recipe("ort").rewrites_for("fp32", 23)
     for precision, opset in (("fp16", 23), ("bf16", 23), ("fp32", 22)):
         assert "use_onnx_attention" not in get_recipe("ort").rewrites_for(precision, opset)

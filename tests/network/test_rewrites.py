@@ -15,6 +15,7 @@ from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.rewrites import (
     REWRITES,
     align_heads,
+    align_near_heads,
     apply_rewrites,
     expand_position_bias,
     fold_attention_scale,
@@ -180,6 +181,14 @@ def test_another_multiple() -> None:
     network, picture, wanted = networks(config_with_heads(10))
     align_heads(network, multiple=32)
     assert {attention.head_dim for attention in attentions(network)} == {32}
+    assert (network(picture) - wanted).abs().max() <= LIMIT
+
+
+@pytest.mark.parametrize(("head_dim", "kept"), [(30, 32), (10, 10), (15, 16), (14, 14)])
+def test_heads_are_aligned_where_it_costs_little(head_dim: int, kept: int) -> None:
+    network, picture, wanted = networks(config_with_heads(head_dim))
+    align_near_heads(network)
+    assert {attention.head_dim for attention in attentions(network)} == {kept}
     assert (network(picture) - wanted).abs().max() <= LIMIT
 
 
