@@ -205,6 +205,8 @@ class RuntimeStats:
         load_ms: time to open the model, in milliseconds.
         first_run_ms: the first run, which may compile; 0 before it.
         total_run_ms: all runs together.
+        device_ms: of the run that ended last, by the GPU's own events, from its first piece of work
+            there to its last; None unless :meth:`Runtime.time_device` asked for it before.
     """
 
     runs: int
@@ -212,6 +214,7 @@ class RuntimeStats:
     load_ms: float
     first_run_ms: float
     total_run_ms: float
+    device_ms: float | None = None
 
 
 class Runtime(abc.ABC):
@@ -231,6 +234,8 @@ class Runtime(abc.ABC):
         self._pictures = 0
         self._first_run_ms = 0.0
         self._total_run_ms = 0.0
+        self._times_device = False
+        self._device_ms: float | None = None
         self._open = True
 
     # ------------------------------------------------------------------ what a back end fills in
@@ -255,9 +260,21 @@ class Runtime(abc.ABC):
                 "swinir_deploy.Restorer cuts and pads pictures to such sizes."
             )
 
-    def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any] | None:
-        """Shape and NumPy dtype of a DLPack tensor in GPU memory; None: only the host's is read."""
-        return None
+    def _takes_gpu_memory(self) -> bool:
+        """Whether the next three hooks work, and ``_times_device`` is heeded by both ``_infer``.
+
+        A back end that heeds it times the work of a run by events of the GPU, copies included, and
+        puts the milliseconds into ``_device_ms``.
+        """
+        return False
+
+    def _copy_to_gpu(self, batch: NDArray[Any]) -> Any:
+        """A copy of one checked, C-contiguous batch in the own GPU's memory."""
+        raise NotImplementedError
+
+    def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any]:
+        """Shape and NumPy dtype of a DLPack tensor in GPU memory."""
+        raise NotImplementedError
 
     def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> Any:
         """Compute one checked batch in GPU memory; the result stays there."""
@@ -275,13 +292,63 @@ class Runtime(abc.ABC):
         """Counters since the model was opened."""
         with self._lock:
             return RuntimeStats(
-                self._runs, self._pictures, self._load_ms, self._first_run_ms, self._total_run_ms
+                self._runs,
+                self._pictures,
+                self._load_ms,
+                self._first_run_ms,
+                self._total_run_ms,
+                self._device_ms,
             )
 
     @property
     def closed(self) -> bool:
         """True once :meth:`close` was called."""
         return not self._open
+
+    @property
+    def takes_gpu_memory(self) -> bool:
+        """Whether :meth:`run_on_gpu`, :meth:`copy_to_gpu` and :meth:`time_device` work here."""
+        return self._takes_gpu_memory()
+
+    def time_device(self, on: bool = True) -> bool:
+        """Time the runs that begin from now on by the GPU's own events: ``stats.device_ms``.
+
+        Copies from and to host memory are part of what :meth:`run` does, and of its time. A run
+        costs two events more; without this, nothing.
+
+        Returns:
+            Whether they are timed: always False where ``takes_gpu_memory`` is.
+
+        Raises:
+            RuntimeClosedError: the runtime is closed.
+        """
+        self._require_open()
+        with self._lock:
+            self._times_device = on and self._takes_gpu_memory()
+            self._device_ms = None
+        return self._times_device
+
+    def copy_to_gpu(self, batch: Any) -> Any:
+        """Put a batch into the memory of the back end's own GPU, for :meth:`run_on_gpu`.
+
+        Args:
+            batch: in host memory, as :meth:`run` takes it.
+
+        Returns:
+            A copy with ``__dlpack__``; complete when this returns.
+
+        Raises:
+            InputError: as :meth:`run` does.
+            DeviceMemoryError: the GPU has no memory left for it.
+            RuntimeClosedError: the runtime is closed.
+            UsageError: this back end reads host memory only.
+        """
+        self._require_open()
+        self._require_gpu_memory()
+        array = self._host_array(batch)
+        self._check_input(array.shape, array.dtype)
+        with self._memory_errors(array.shape):
+            return self._copy_to_gpu(np.ascontiguousarray(array))
 
     def run(self, batch: Any) -> NDArray[Any]:
         """Restore a batch of pictures.
@@ -332,13 +399,8 @@ class Runtime(abc.ABC):
             raise InputError(
                 f"run_on_gpu() got {type(tensor).__name__}, which is not in CUDA memory. Use run()."
             )
-        described = self._describe_on_gpu(tensor)
-        if described is None:
-            raise UsageError(
-                f"The back end {self._spec.backend!r} on {self._spec.device} reads host memory "
-                "only. Copy the tensor to the CPU and use run()."
-            )
-        shape, dtype = described
+        self._require_gpu_memory()
+        shape, dtype = self._describe_on_gpu(tensor)
         self._check_input(shape, dtype)
         started = time.perf_counter()
         with self._memory_errors(shape):
@@ -410,6 +472,13 @@ class Runtime(abc.ABC):
         if not self._open:
             raise RuntimeClosedError(
                 f"This {self._spec.backend} runtime is closed. Open it again with open_runtime()."
+            )
+
+    def _require_gpu_memory(self) -> None:
+        if not self._takes_gpu_memory():
+            raise UsageError(
+                f"The back end {self._spec.backend!r} on {self._spec.device} reads host memory "
+                "only. Give run() a batch in the CPU's memory."
             )
 
     def _host_array(self, batch: Any) -> NDArray[Any]:

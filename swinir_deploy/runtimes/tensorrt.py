@@ -131,7 +131,16 @@ class TensorRtRuntime(Runtime):
 
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         with self._lane() as lane:
-            return lane.run(batch, self._spec.output_shape(batch.shape))
+            result = lane.run(batch, self._spec.output_shape(batch.shape), timed=self._times_device)
+            self._device_ms = lane.device_ms
+        return result
+
+    def _takes_gpu_memory(self) -> bool:
+        return True
+
+    def _copy_to_gpu(self, batch: NDArray[Any]) -> DeviceArray:
+        with self._lane() as lane:
+            return lane.copy_to_gpu(batch)
 
     def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any]:
         self._device.activate()
@@ -140,7 +149,11 @@ class TensorRtRuntime(Runtime):
 
     def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> DeviceArray:
         with self._lane() as lane:
-            return lane.run_on_gpu(tensor, self._spec.output_shape(shape))
+            result = lane.run_on_gpu(
+                tensor, self._spec.output_shape(shape), timed=self._times_device
+            )
+            self._device_ms = lane.device_ms
+        return result
 
     def _unload(self) -> None:
         self._device.activate()
