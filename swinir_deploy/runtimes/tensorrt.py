@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from swinir_deploy.engine_files import ShapeProfile, read_engine_metadata
 from swinir_deploy.errors import RuntimeClosedError, UsageError
-from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
+from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.cuda import CudaDevice, DeviceArray
+from swinir_deploy.runtimes.spec import RuntimeSpec
 from swinir_deploy.runtimes.tensorrt_engine import LoadedEngine, runtime_cache_path
 from swinir_deploy.runtimes.tensorrt_lane import Lane
 from swinir_deploy.runtimes.tensorrt_profiles import choose_profile, fixed_sizes, widest_profile

@@ -26,7 +26,8 @@ from swinir_deploy.network.cpu_attention import CpuAttention
 from swinir_deploy.network.onednn import onednn_is_faster, use_onednn
 from swinir_deploy.network.precision import DTYPES, PrecisionPlan, deployed_network
 from swinir_deploy.network.swinir import SwinIR
-from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
+from swinir_deploy.runtimes.base import Runtime
+from swinir_deploy.runtimes.spec import RuntimeSpec
 
 __all__ = ["TorchRuntime", "find_device"]
 
