@@ -19,7 +19,6 @@ import argparse
 import contextlib
 import functools
 import json
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -27,8 +26,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +43,7 @@ from swinir_deploy import export_onnx, load_model, open_runtime  # noqa: E402
 from swinir_deploy.atomic import atomic_output  # noqa: E402
 from swinir_deploy.catalog import load_catalog  # noqa: E402
 from swinir_deploy.comparison import compare, sample_picture  # noqa: E402
+from swinir_deploy.evaluation.isolation import Isolated  # noqa: E402
 from swinir_deploy.evaluation.machine import (  # noqa: E402
     describe_machine,
     gemm_peak_gflops,
@@ -189,58 +187,49 @@ PEERS = (
 """The first is what ratios refer to."""
 
 
-class Worker:
-    """A contender in a process of its own, which computes when it is told to."""
+class OpenPeer:
+    """A peer that is open and has run once, in the process of its own that this is made in."""
 
-    def __init__(self, context: SpawnContext, index: int, where: tuple[str, int, str]) -> None:
-        self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, index, where), daemon=True)
-        self._process.start()
-        theirs.close()
-        self.ready_s: float = self.pipe.recv()
+    def __init__(self, index: int, model_id: str, side: int, folder: str) -> None:
+        self._stack = ExitStack()
+        started = time.perf_counter()
+        with quiet():
+            self._job = PEERS[index].open(Bench(model_id, side, Path(folder)), self._stack)
+            self._job()
+        self._ready_s = time.perf_counter() - started
+
+    def ready_s(self) -> float:
+        """How long it took to open it and to run once."""
+        return self._ready_s
 
     def output(self) -> NDArray[Any]:
         """What it makes of the picture."""
-        self.pipe.send("output")
-        return np.asarray(self.pipe.recv())
+        return self._job()
 
-    def run(self) -> None:
-        """Compute once."""
-        self.pipe.send("run")
-        self.pipe.recv()
+    def run(self) -> float:
+        """Compute once; how long that took, in milliseconds."""
+        started = time.perf_counter()
+        self._job()
+        return (time.perf_counter() - started) * 1e3
 
     def close(self) -> None:
-        """End the process."""
-        self.pipe.send("end")
-        self._process.join()
-
-
-def _work(pipe: Connection, index: int, where: tuple[str, int, str]) -> None:
-    model_id, side, folder = where
-    with ExitStack() as stack:
-        started = time.perf_counter()
-        with quiet():
-            job = PEERS[index].open(Bench(model_id, side, Path(folder)), stack)
-            job()
-        pipe.send(time.perf_counter() - started)
-        while (order := pipe.recv()) != "end":
-            result = job()
-            pipe.send(result if order == "output" else None)
+        """Close what was opened."""
+        self._stack.close()
 
 
 def measure(bench: Bench, seconds: float, peaks: dict[str, float | None]) -> list[dict[str, Any]]:
     """Rows of one model at one side."""
     rows = []
-    context = multiprocessing.get_context("spawn")
     where = (bench.model_id, bench.side, str(bench.folder))
     with ExitStack() as stack:
         workers = []
         for index, peer in enumerate(PEERS):
-            workers.append(stack.enter_context(closing(Worker(context, index, where))))
-            print(f"  {peer.label}: ready in {workers[-1].ready_s:.1f} s", flush=True)
-        reference = workers[0].output()
-        compared = [compare(worker.output(), reference) for worker in workers]
-        jobs = [worker.run for worker in workers]
+            workers.append(stack.enter_context(closing(Isolated(OpenPeer, index, *where))))
+            ready_s = workers[-1].call("ready_s")
+            print(f"  {peer.label}: ready in {ready_s:.1f} s", flush=True)
+        reference = workers[0].call("output")
+        compared = [compare(worker.call("output"), reference) for worker in workers]
+        jobs = [functools.partial(worker.call, "run") for worker in workers]
         times = interleave(jobs, duration_s=seconds, settle_s=SETTLE_S)
     flops = count_flops(bench.config, bench.side, bench.side)
     for peer, own_ms, difference in zip(PEERS, times, compared, strict=True):

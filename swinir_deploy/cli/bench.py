@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from swinir_deploy.cli.bench_table import changes_text, footer, report_text
 from swinir_deploy.cli.options import (
     ModelRequest,
     NearChoice,
@@ -19,14 +20,14 @@ from swinir_deploy.cli.options import (
     model_options,
     report_option,
 )
-from swinir_deploy.cli.output import Output, Stopwatch, check_target_file, table
+from swinir_deploy.cli.output import Output, Stopwatch, check_target_file
 from swinir_deploy.cli.selection import Selection, find_model, select_model
 from swinir_deploy.errors import BackendUnavailableError, CheckFailedError, UsageError
 from swinir_deploy.extras import require
 
 if TYPE_CHECKING:
     from swinir_deploy.evaluation.benchmark import Contender
-    from swinir_deploy.evaluation.benchmark_reports import BenchmarkReport, Change
+    from swinir_deploy.evaluation.benchmark_reports import Change
     from swinir_deploy.runtimes import Backend
 
 __all__ = ["command"]
@@ -51,6 +52,10 @@ back end that needs an ONNX file gets one exported for the occasion. OF PEAK com
 own operations with the best product of matrices measured on this machine. P90 takes 10 runs and
 P99 100; with fewer, there is nothing beyond them. MEM MB is by how much opening a contender and its
 first run raised the peak memory of the process; others may have loaded before what it shares.
+With --isolate each contender has a process of its own, and MEM MB is the most that it held.
+GPU ms is the median by the GPU's own events, without what the host does before and after; torch on
+CUDA, trt and trt-rtx have it. All other times are the host's. With --no-transfers no copy to or
+from the GPU is in either. On the CPU there is none, and the flag changes nothing.
 """
 
 
@@ -90,6 +95,16 @@ first run raised the peak memory of the process; others may have loaded before w
     type=NearChoice(PRECISIONS),
     help="Of torch, openvino and of what is exported for the occasion.  [default: fp32]",
 )
+@click.option(
+    "--transfers/--no-transfers",
+    default=True,
+    help="Count copies to and from the GPU (default), or leave input and output in its memory.",
+)
+@click.option(
+    "--isolate",
+    is_flag=True,
+    help="Each contender in a process of its own, undisturbed by the others' memory and threads.",
+)
 @click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the rows, too.")
 @click.option(
     "--compare",
@@ -113,6 +128,8 @@ def command(
     duration: float | None,
     threads: int | None,
     precision: str | None,
+    transfers: bool,
+    isolate: bool,
     csv_file: str | None,
     before: str | None,
     output: str | None,
@@ -120,12 +137,18 @@ def command(
     """Time models and back ends against each other."""
     if runs is not None and duration is not None:
         raise UsageError(f"--runs {runs} and --duration {duration:g} are two ways. Give one.")
-    from swinir_deploy.evaluation.benchmark_reports import compare_reports, read_report
+    from swinir_deploy.evaluation.benchmark_reports import (
+        compare_reports,
+        read_report,
+        require_same_way,
+    )
 
     for target in (output, csv_file):
         if target is not None:
             check_target_file(target)
     older = read_report(before) if before is not None else None
+    if older is not None:
+        require_same_way(older, transfers=transfers, isolated=isolate)
     models = [select_model(request, out, "bench --task sr --scale 4 --backend torch,ort")]
     models += [find_model(name) for name in against]
     watch = Stopwatch()
@@ -137,6 +160,8 @@ def command(
         report = benchmark(
             contenders,
             threads=threads,
+            transfers=transfers,
+            isolate=isolate,
             progress=lambda line: out.say(f"Timing {line}"),
             **given(shapes=shapes or None, batch=batch, runs=runs, duration_s=duration),
         )
@@ -144,8 +169,9 @@ def command(
         out.note(note)
     changes = compare_reports(report, older) if older is not None else ()
     document = {**report.to_dict(), "changes": changes, "seconds": watch.seconds}
-    out.answer(document, "\n\n".join([_table(report), *_changes(changes)]))
-    out.say(_footer(report, watch))
+    tables = [report_text(report), *([changes_text(changes)] if changes else [])]
+    out.answer(document, "\n\n".join(tables))
+    out.say(footer(report, watch))
     out.save(output)
     if csv_file is not None:
         Path(csv_file).write_text(report.to_csv())
@@ -236,56 +262,6 @@ def _exported(
     return str(path)
 
 
-def _table(report: BenchmarkReport) -> str:
-    has_gpu = any(row.device_memory_mb is not None for row in report.rows)
-    head = ["CONTENDER", "PRECISION", "SHAPE", "RUNS", "P50 ms", "P90 ms", "P99 ms", "MPIX/s"]
-    rows = [
-        [
-            row.label,
-            row.precision,
-            f"{row.batch}x{row.height}x{row.width}",
-            str(row.runs),
-            f"{row.p50_ms:.1f}",
-            "-" if row.p90_ms is None else f"{row.p90_ms:.1f}",
-            "-" if row.p99_ms is None else f"{row.p99_ms:.1f}",
-            f"{row.mpix_per_s:.2f}",
-            f"{row.ratio:.2f}x",
-            f"{row.ratio_low:.2f}-{row.ratio_high:.2f}",
-            "" if row.gflops is None else f"{row.gflops:.0f}",
-            "" if row.peak_share is None else f"{row.peak_share:.0%}",
-            f"{row.load_ms:.0f}",
-            f"{row.first_run_ms:.0f}",
-            _megabytes(row.rss_growth_mb),
-            *([_megabytes(row.device_memory_mb)] if has_gpu else []),
-        ]
-        for row in report.rows
-    ]
-    head += ["RATIO", "95 %", "GFLOP/s", "OF PEAK", "LOAD ms", "FIRST ms", "MEM MB"]
-    return table([*head, *(["GPU MB"] if has_gpu else [])], rows)
-
-
-def _megabytes(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f}"
-
-
-def _changes(changes: Sequence[Change]) -> list[str]:
-    if not changes:
-        return []
-    rows = [
-        [
-            c.row.label,
-            f"{c.row.batch}x{c.row.height}x{c.row.width}",
-            f"{c.before_ms:.1f}",
-            f"{c.row.p50_ms:.1f}",
-            f"{c.slowdown - 1:+.0%}",
-            f"{c.noise:.0%}",
-            "SLOWER" if c.is_regression else "",
-        ]
-        for c in changes
-    ]
-    return [table(["CONTENDER", "SHAPE", "BEFORE ms", "NOW ms", "CHANGE", "NOISE", ""], rows)]
-
-
 def _judge(changes: Sequence[Change], before: str | None) -> None:
     if before is None:
         return
@@ -300,15 +276,3 @@ def _judge(changes: Sequence[Change], before: str | None) -> None:
             f"Slower than in {before} by more than the noise: {', '.join(dict.fromkeys(slower))}. "
             "Measure again on a quiet machine before you believe it."
         )
-
-
-def _footer(report: BenchmarkReport, watch: Stopwatch) -> str:
-    peaks = [f"{name} {value:.0f}" for name, value in report.gemm_peak_gflops.items()]
-    parts = [
-        f"{report.machine.get('processor', 'unknown processor')}",
-        f"{report.machine.get('usable_cpus', '?')} CPUs",
-        *([f"GEMM peak {', '.join(peaks)} GFLOP/s"] if peaks else []),
-        *([f"peak memory {report.peak_rss_mb:.0f} MB, all together"] if report.peak_rss_mb else []),
-        "transfers to a device are counted" if report.transfers else "without transfers",
-    ]
-    return f"{'; '.join(parts)}; in {watch}"

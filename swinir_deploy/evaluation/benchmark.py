@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import inspect
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swinir_deploy.comparison import sample_picture
 from swinir_deploy.errors import UsageError
 from swinir_deploy.evaluation.benchmark_reports import BenchmarkReport, BenchmarkRow
-from swinir_deploy.evaluation.footprint import Footprint
+from swinir_deploy.evaluation.contenders import (
+    Contender,
+    FirstRun,
+    IsolatedContender,
+    OpenContender,
+)
 from swinir_deploy.evaluation.machine import (
     describe_machine,
     gemm_peak_gflops,
@@ -29,32 +28,13 @@ from swinir_deploy.evaluation.timing import interleave, latency, ratio
 from swinir_deploy.hashing import sha256_of
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.flops import count_flops
-from swinir_deploy.runtimes import Runtime, backend_for, open_runtime
+from swinir_deploy.runtimes import RuntimeSpec
 
 __all__ = ["BenchmarkReport", "BenchmarkRow", "Contender", "benchmark"]
 
 _SETTLE_S = 0.05
 """Longer than OpenMP's and ONNX Runtime's threads spin. Without it, eager PyTorch took up to 1.7
 times as long after ONNX Runtime (docs/performance.md)."""
-
-
-@dataclass(frozen=True)
-class Contender:
-    """What is timed: a model on a back end.
-
-    Attributes:
-        model: file or catalogue id, as :func:`swinir_deploy.open_runtime` takes it.
-        backend: name, or None to choose by the file.
-        device: or None for the back end's default.
-        options: of the back end.
-        label: in the report; None makes one of back end, device and model.
-    """
-
-    model: str
-    backend: str | None = None
-    device: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    label: str | None = None
 
 
 def benchmark(
@@ -65,9 +45,11 @@ def benchmark(
     runs: int | None = None,
     duration_s: float = 3.0,
     threads: int | None = None,
+    transfers: bool = True,
+    isolate: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> BenchmarkReport:
-    """Time contenders in one process, interleaved.
+    """Time contenders, interleaved.
 
     Every round runs each contender once, in an order that rotates, so that a machine that slows
     down slows all of them; ratios are taken round by round.
@@ -80,10 +62,16 @@ def benchmark(
         duration_s: for each shape, all contenders together.
         threads: given to every back end that has this option, as those on GPUs have not; None
             leaves it to them.
+        transfers: False leaves input and output of a back end on a GPU in the GPU's memory, so
+            that no copy is timed. Back ends on the CPU are timed as ever.
+        isolate: each contender in a new process, of which only one computes at a time. In a common
+            one they find memory that others have taken from the system already. A script that asks
+            for it must do so under ``if __name__ == "__main__":``.
         progress: called with a line for each shape.
 
     Raises:
-        UsageError: nothing to time, or a count that makes no sense.
+        UsageError: nothing to time, a count that makes no sense, or a back end on a GPU whose
+            transfers cannot be left out.
         SwinIRDeployError: a contender cannot be opened or run.
     """
     if not contenders or not shapes:
@@ -91,88 +79,81 @@ def benchmark(
     if batch < 1 or (runs is not None and runs < 1) or duration_s <= 0:
         raise UsageError("batch and runs must be at least 1, and the duration above 0.")
     rows: list[BenchmarkRow] = []
+    opened: type[OpenContender] | type[IsolatedContender]
+    opened = IsolatedContender if isolate else OpenContender
     with ExitStack() as stack:
-        runtimes, footprints = [], []
-        for c in contenders:
-            footprint = Footprint()
-            runtime = open_runtime(c.model, c.backend, c.device, **_options(c, threads))
-            runtimes.append(stack.enter_context(runtime))
-            footprint.opened(runtime.spec)
-            footprints.append(footprint)
+        runners = [
+            _Runner(stack.enter_context(closing(opened(c, threads, transfers)))) for c in contenders
+        ]
+        specs = [runner.spec for runner in runners]
         hashes = [_file_hash(c.model) for c in contenders]
-        labels = _labels(contenders, runtimes)
-        peaks = _peaks(runtimes, threads)
-        settle_s = _SETTLE_S if any(r.spec.device == "cpu" for r in runtimes) else 0.0
-        for height, width in shapes:
+        labels = _labels(contenders, specs)
+        peaks = _peaks(specs, threads)
+        settle_s = _SETTLE_S if any(spec.device == "cpu" for spec in specs) else 0.0
+        for shape in shapes:
+            size = (batch, *shape)
             if progress is not None:
-                progress(f"{height}x{width}, batch {batch}: {', '.join(labels)}")
-            jobs = [
-                functools.partial(runtime.run, _input(runtime, batch, height, width))
-                for runtime in runtimes
-            ]
-            memory = [
-                footprint.first_run(job) for footprint, job in zip(footprints, jobs, strict=True)
-            ]
-            times_ms = interleave(jobs, runs, duration_s, settle_s)
-            for index, runtime in enumerate(runtimes):
-                row = _row(
-                    *(labels[index], runtime, times_ms[index], times_ms[0]),
-                    *((batch, height, width), peaks),
+                progress(f"{shape[0]}x{shape[1]}, batch {batch}: {', '.join(labels)}")
+            first_runs = [runner.prepare(size) for runner in runners]
+            times_ms = interleave(runners, runs, duration_s, settle_s)
+            rows += [
+                _row(
+                    *(labels[index], runner, size, first_runs[index], peaks),
+                    *(times_ms[index], times_ms[0], hashes[index], isolate),
                 )
-                rss_growth_mb, device_memory_mb = memory[index]
-                rows.append(
-                    replace(
-                        row,
-                        rss_growth_mb=rss_growth_mb,
-                        device_memory_mb=device_memory_mb,
-                        model_sha256=hashes[index],
-                        note=target_note(runtime.spec) or "",
-                    )
-                )
+                for index, runner in enumerate(runners)
+            ]
     return BenchmarkReport(
         rows=tuple(rows),
         machine=describe_machine(),
         versions=package_versions(),
         threads=threads,
-        transfers=True,
+        transfers=transfers,
         gemm_peak_gflops=peaks,
-        peak_rss_mb=peak_rss_mb(),
+        peak_rss_mb=None if isolate else peak_rss_mb(),
+        isolated=isolate,
     )
 
 
-def _options(contender: Contender, threads: int | None) -> dict[str, Any]:
-    """The contender's own, and ``threads`` where its back end takes them."""
-    if threads is None:
-        return contender.options
-    backend = backend_for(contender.model, contender.backend)
-    if backend.missing():
-        return contender.options  # open_runtime() says what to install
-    module, _, name = backend.factory.partition(":")
-    factory = getattr(importlib.import_module(module), name)
-    known = "threads" in inspect.signature(factory).parameters
-    return {"threads": threads, **contender.options} if known else contender.options
+class _Runner:
+    """An open contender as :func:`interleave` calls it, and what its GPU said meanwhile."""
+
+    def __init__(self, contender: OpenContender | IsolatedContender) -> None:
+        self._contender = contender
+        self._device_ms: list[float | None] = []
+        self.spec: RuntimeSpec = contender.spec
+
+    def prepare(self, size: tuple[int, int, int]) -> FirstRun:
+        self._device_ms.clear()
+        return self._contender.prepare(*size)
+
+    def __call__(self) -> float:
+        done = self._contender.run()
+        self._device_ms.append(done.device_ms)
+        return done.host_ms
+
+    def device_p50_ms(self, runs: int) -> float | None:
+        """Median of the last ``runs``: those that counted; warming up came before."""
+        known = [ms for ms in self._device_ms[-runs:] if ms is not None]
+        return float(np.median(known)) if known else None
 
 
 def _file_hash(model: str) -> str:
     return sha256_of(Path(model)) if Path(model).is_file() else ""
 
 
-def _input(runtime: Runtime, batch: int, height: int, width: int) -> NDArray[Any]:
-    picture = sample_picture(batch, runtime.spec.in_chans, height, width)
-    if runtime.spec.io == "tensor":
-        return picture
-    return np.ascontiguousarray(np.round(picture * 255).astype(np.uint8).transpose(0, 2, 3, 1))
-
-
 def _row(
     label: str,
-    runtime: Runtime,
+    runner: _Runner,
+    size: tuple[int, int, int],
+    first_run: FirstRun,
+    peaks: dict[str, float],
     times_ms: NDArray[np.float64],
     first_ms: NDArray[np.float64],
-    input_shape: tuple[int, int, int],
-    peaks: dict[str, float],
+    model_sha256: str,
+    isolated: bool,
 ) -> BenchmarkRow:
-    spec, (batch, height, width) = runtime.spec, input_shape
+    spec, (batch, height, width) = runner.spec, size
     own, compared = latency(times_ms), ratio(first_ms, times_ms)
     gflops = None
     if spec.config:
@@ -201,31 +182,35 @@ def _row(
         ratio_high=compared.high,
         gflops=gflops,
         peak_share=None if gflops is None or peak is None else gflops / peak,
-        load_ms=runtime.stats.load_ms,
-        first_run_ms=runtime.stats.first_run_ms,
+        load_ms=first_run.load_ms,
+        first_run_ms=first_run.first_run_ms,
+        device_p50_ms=runner.device_p50_ms(own.runs),
+        rss_growth_mb=first_run.rss_growth_mb,
+        device_memory_mb=first_run.device_memory_mb,
+        peak_rss_mb=first_run.peak_rss_mb if isolated else None,
+        model_sha256=model_sha256,
+        note=target_note(spec) or "",
     )
 
 
-def _peaks(runtimes: Sequence[Runtime], threads: int | None) -> dict[str, float]:
+def _peaks(specs: Sequence[RuntimeSpec], threads: int | None) -> dict[str, float]:
     """Precision -> the CPU's measured product of matrices, for the precisions in use there."""
-    precisions = {r.spec.precision for r in runtimes if r.spec.device == "cpu"}
+    precisions = {spec.precision for spec in specs if spec.device == "cpu"}
     found = {name: gemm_peak_gflops(name, threads) for name in sorted(precisions)}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _labels(contenders: Sequence[Contender], runtimes: Sequence[Runtime]) -> list[str]:
+def _labels(contenders: Sequence[Contender], specs: Sequence[RuntimeSpec]) -> list[str]:
     """Back ends' names; with device or model where those differ."""
     several_models = len({c.model for c in contenders if not c.label}) > 1
-    devices = {(r.spec.backend, r.spec.device) for r in runtimes}
-    several_devices = len(devices) > len({r.spec.backend for r in runtimes})
+    backends = [spec.backend for spec in specs]
+    several_devices = len({(s.backend, s.device) for s in specs}) > len(set(backends))
     labels = []
-    for contender, runtime in zip(contenders, runtimes, strict=True):
-        parts = [runtime.spec.backend]
+    for contender, spec in zip(contenders, specs, strict=True):
+        parts = [spec.backend]
         if several_devices:
-            parts.append(runtime.spec.device)
-        if several_models and runtime.spec.backend in [
-            r.spec.backend for r in runtimes if r is not runtime
-        ]:
+            parts.append(spec.device)
+        if several_models and backends.count(spec.backend) > 1:
             parts.append(Path(contender.model).name)
         labels.append(contender.label or " ".join(parts))
     return labels

@@ -5,14 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
-from swinir_deploy.errors import InputError
+from swinir_deploy.errors import InputError, UsageError
 from swinir_deploy.json_files import read_object
 
-__all__ = ["BenchmarkReport", "BenchmarkRow", "Change", "compare_reports", "read_report"]
+__all__ = [
+    "BenchmarkReport",
+    "BenchmarkRow",
+    "Change",
+    "compare_reports",
+    "read_report",
+    "require_same_way",
+]
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class BenchmarkRow:
         width: of the input, in pixels.
         batch: pictures in a run.
         runs: that were counted.
-        p50_ms: median time of a run, from array to array.
+        p50_ms: median time of a run by the host's clock, from array to array.
         p90_ms: 90th percentile; None for fewer than 10 runs.
         p99_ms: 99th percentile; None for fewer than 100 runs.
         mean_ms: mean.
@@ -45,10 +51,16 @@ class BenchmarkRow:
             precision; None where there is none, as on a GPU.
         load_ms: to open the model.
         first_run_ms: the first run of this process at any shape.
+        device_p50_ms: median time of the same runs by the GPU's own events, from its first piece of
+            work to its last: copies and gaps included, what the host does before and after is
+            not. None where there is no GPU, or the back end has no events.
         rss_growth_mb: 10^6 bytes by which opening this contender and its first run at this shape
             raised the peak of the process, beyond what it held before. Each is opened and first
             run alone, but in one process: what an earlier one loaded or keeps, such as a shared
             library, is not counted again. None where the peak cannot be set back (Linux can).
+        peak_rss_mb: 10^6 bytes that the contender's own process held at most until its first run at
+            this shape was done, the interpreter and all libraries among them; None where it had no
+            process of its own.
         device_memory_mb: 10^6 bytes that became less on its CUDA device from before it was opened
             until it had run at this shape; allocators keep what they once took. None elsewhere.
         model_sha256: of the file that was opened; empty for a model of the catalogue.
@@ -78,7 +90,9 @@ class BenchmarkRow:
     peak_share: float | None
     load_ms: float
     first_run_ms: float
+    device_p50_ms: float | None = None
     rss_growth_mb: float | None = None
+    peak_rss_mb: float | None = None
     device_memory_mb: float | None = None
     model_sha256: str = ""
     note: str = ""
@@ -99,9 +113,12 @@ class BenchmarkReport:
         machine: processor, flags, clock, memory, system, GPUs.
         versions: of the packages that computed.
         threads: asked for; None is each back end's default.
-        transfers: device memory is copied to and from within the time of a run.
+        transfers: device memory is copied to and from within the time of a run; False: input and
+            output stay in the GPU's memory. On a CPU it makes no difference.
         gemm_peak_gflops: precision -> measured product of matrices on this CPU.
-        peak_rss_mb: the most memory that the process held, all contenders together.
+        peak_rss_mb: the most memory that the process held, all contenders together; None where each
+            had a process of its own.
+        isolated: each had.
     """
 
     rows: tuple[BenchmarkRow, ...]
@@ -111,18 +128,19 @@ class BenchmarkReport:
     transfers: bool
     gemm_peak_gflops: dict[str, float]
     peak_rss_mb: float | None
+    isolated: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
 
     def to_csv(self) -> str:
-        """The rows alone, a line each under the names of :class:`BenchmarkRow`."""
+        """The rows, a line each under the names of :class:`BenchmarkRow`, and ``transfers``."""
         text = io.StringIO()
-        names = [f.name for f in fields(BenchmarkRow)]
+        names = [*(f.name for f in fields(BenchmarkRow)), "transfers"]
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(row) for row in self.rows)
+        writer.writerows({**asdict(row), "transfers": self.transfers} for row in self.rows)
         return text.getvalue()
 
 
@@ -150,6 +168,8 @@ class Change:
         return self.slowdown > 1 + self.noise
 
 
+Value = TypeVar("Value", BenchmarkRow, BenchmarkReport)
+
 _LEAST_NOISE = 0.05
 _NOISE_OF_FEW_RUNS = 0.25
 """Where there are too few runs to see a spread. A choice, not a measurement."""
@@ -158,8 +178,36 @@ _REPORT = "a report of this version of 'swinir-deploy bench'"
 _ADVICE = "Write one with 'swinir-deploy bench -o FILE'."
 
 
+def require_same_way(before: BenchmarkReport, *, transfers: bool, isolated: bool) -> None:
+    """Refuse an older report whose times were taken in another way than those of a new one.
+
+    Transfers matter only where the older one timed a GPU.
+
+    Raises:
+        UsageError: the two cannot be compared; what to give instead.
+    """
+    on_gpu = any(row.device != "cpu" for row in before.rows)
+    if on_gpu and transfers != before.transfers:
+        was, flag = ("with", "--transfers") if before.transfers else ("without", "--no-transfers")
+        raise UsageError(
+            f"The report to compare with timed a GPU {was} transfers. Time with {flag}, too, or "
+            "compare with another report."
+        )
+    if isolated != before.isolated:
+        was = "processes of their own" if before.isolated else "one process together"
+        raise UsageError(
+            f"The contenders of the report to compare with ran in {was}. Time "
+            f"{'with' if before.isolated else 'without'} --isolate, or compare with another report."
+        )
+
+
 def compare_reports(report: BenchmarkReport, before: BenchmarkReport) -> tuple[Change, ...]:
-    """What became faster or slower; measurements that only one report has are left out."""
+    """What became faster or slower; measurements that only one report has are left out.
+
+    Raises:
+        UsageError: as :func:`require_same_way` does.
+    """
+    require_same_way(before, transfers=report.transfers, isolated=report.isolated)
     old_rows = {row.key: row for row in before.rows}
     changes = []
     for row in report.rows:
@@ -182,9 +230,8 @@ def read_report(path: str | os.PathLike[str]) -> BenchmarkReport:
     """
     document = read_object(path, _REPORT, _ADVICE)
     try:
-        rows = _objects(document["rows"], BenchmarkRow)
-        values = {f.name: document[f.name] for f in fields(BenchmarkReport) if f.name != "rows"}
-        return BenchmarkReport(tuple(rows), **values)
+        rows = tuple(_object(row, BenchmarkRow) for row in document["rows"])
+        return _object({**document, "rows": rows}, BenchmarkReport)
     except KeyError as error:
         raise InputError(
             f"{os.fspath(path)} is not {_REPORT}: it has no {error}. {_ADVICE}"
@@ -193,11 +240,8 @@ def read_report(path: str | os.PathLike[str]) -> BenchmarkReport:
         raise InputError(f"{os.fspath(path)} is not {_REPORT}: {error}. {_ADVICE}") from error
 
 
-def _objects(values: Sequence[dict[str, Any]], kind: type[BenchmarkRow]) -> list[BenchmarkRow]:
+def _object(values: dict[str, Any], kind: type[Value]) -> Value:
     # What a report of an older version lacks has a default, or is a KeyError.
     required = {f.name for f in fields(kind) if f.default is MISSING}
     names = [f.name for f in fields(kind)]
-    return [
-        kind(**{name: value[name] for name in names if name in required or name in value})
-        for value in values
-    ]
+    return kind(**{name: values[name] for name in names if name in required or name in values})

@@ -54,7 +54,7 @@ class Ratio:
 
 
 def interleave(
-    contenders: Sequence[Callable[[], object]],
+    contenders: Sequence[Callable[[], float]],
     runs: int | None = None,
     duration_s: float = 3.0,
     settle_s: float = 0.0,
@@ -65,7 +65,7 @@ def interleave(
     about as long as the one before.
 
     Args:
-        contenders: what is timed; each returns when it is done.
+        contenders: what is timed; each runs once and returns how long that took, in milliseconds.
         runs: rounds; None goes on for ``duration_s``, and for three rounds at least.
         duration_s: of all rounds together, pauses not counted.
         settle_s: pause before each call of another contender. Worker threads of one back end spin
@@ -74,16 +74,10 @@ def interleave(
     Returns:
         [contender, round] in milliseconds.
     """
-
-    def timed(contender: Callable[[], object]) -> float:
-        started = time.perf_counter()
-        contender()
-        return (time.perf_counter() - started) * 1e3
-
     for contender in contenders:
-        previous = timed(contender)
+        previous = contender()
         for _ in range(_MAX_WARMUP_ROUNDS):
-            latest = timed(contender)
+            latest = contender()
             if abs(latest - previous) <= _STEADY * previous:
                 break
             previous = latest
@@ -102,7 +96,7 @@ def interleave(
             index = (len(rounds) + offset) % len(contenders)
             if len(contenders) > 1:
                 time.sleep(settle_s)
-            times[index] = timed(contenders[index])
+            times[index] = contenders[index]()
         rounds.append(times)
         spent_ms += sum(times)
     by_contender = list(zip(*rounds, strict=True))

@@ -24,7 +24,8 @@ from swinir_deploy.process_memory import (
     peak_resident_bytes,
     resident_bytes,
 )
-from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
+from swinir_deploy.runtimes.base import Runtime
+from swinir_deploy.runtimes.spec import RuntimeSpec
 
 __all__ = ["MemoryMeter", "TileChoice", "TileTrial", "choose_tile", "meter_for", "overlap_of"]
 

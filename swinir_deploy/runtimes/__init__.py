@@ -18,7 +18,8 @@ from typing import Any
 
 from swinir_deploy.engine_files import ENGINE_SUFFIX, read_engine_metadata
 from swinir_deploy.errors import BackendUnavailableError, UsageError
-from swinir_deploy.runtimes.base import Runtime, RuntimeSpec, RuntimeStats
+from swinir_deploy.runtimes.base import Runtime, RuntimeStats
+from swinir_deploy.runtimes.spec import RuntimeSpec
 from swinir_deploy.tensorrt_library import FLAVOURS, FlavourName
 
 __all__ = [

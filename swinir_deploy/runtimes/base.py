@@ -10,15 +10,14 @@ import abc
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swinir_deploy.artifact import ArtifactMetadata, IoLayout, Precision
 from swinir_deploy.errors import (
     DeviceMemoryError,
     InputError,
@@ -26,173 +25,11 @@ from swinir_deploy.errors import (
     UsageError,
 )
 from swinir_deploy.runtimes.memory_errors import means_out_of_memory
+from swinir_deploy.runtimes.spec import RuntimeSpec
 
-__all__ = ["Ranges", "Runtime", "RuntimeSpec", "RuntimeStats"]
+__all__ = ["Runtime", "RuntimeStats"]
 
 RuntimeT = TypeVar("RuntimeT", bound="Runtime")
-
-Ranges = tuple[tuple[int, int | None], ...]
-"""Smallest and largest (None: any) batch size, height and width."""
-
-
-@dataclass(frozen=True)
-class RuntimeSpec:
-    """What an opened model takes and gives.
-
-    Attributes:
-        backend: name of the back end, such as ``ort``.
-        device: where it computes, such as ``cpu`` or ``cuda:0``.
-        io: ``tensor``: NCHW float32, 0..1; ``image``: NHWC uint8. RGB, or gray with one channel.
-        scale: output side divided by input side.
-        in_chans: channels of input and output, 1 or 3.
-        window_size: tiles are multiples of it.
-        precision: of the arithmetic inside.
-        min_side_px: smallest height and width that the model itself takes.
-        batch: the only batch size it takes, or None for any.
-        height: the only input height it takes, or None for any.
-        width: the only input width it takes, or None for any.
-        min_batch: smallest batch size.
-        max_batch: largest batch size, or None for any.
-        min_height: smallest input height, where it is above ``min_side_px``.
-        max_height: largest input height, or None for any.
-        min_width: smallest input width, where it is above ``min_side_px``.
-        max_width: largest input width, or None for any. All sizes within these ranges go
-            together.
-        other_ranges: what an engine with several profiles takes besides: ranges of batch, height
-            and width that go together, each as in :attr:`ranges`.
-        task: ``sr``, ``denoise``, ``jpeg`` or empty.
-        model_id: catalogue id or file name.
-        source_sha256: of the checkpoint that the model came from; empty if unknown.
-        target: recipe that the graph was exported for (``any`` for a checkpoint).
-        residual_scale_log2: k of the stream's factor 2**-k in an FP16 model; 0 for none.
-        config: the network's hyper-parameters, as ``SwinIRConfig.to_dict`` gives them.
-        provider: ONNX Runtime's execution provider, as read back; empty for other back ends.
-    """
-
-    backend: str
-    device: str
-    io: IoLayout
-    scale: int
-    in_chans: int
-    window_size: int
-    precision: Precision = "fp32"
-    min_side_px: int = 1
-    batch: int | None = None
-    height: int | None = None
-    width: int | None = None
-    min_batch: int = 1
-    max_batch: int | None = None
-    min_height: int = 1
-    max_height: int | None = None
-    min_width: int = 1
-    max_width: int | None = None
-    other_ranges: tuple[Ranges, ...] = ()
-    task: str = ""
-    model_id: str = ""
-    source_sha256: str = ""
-    target: str = "any"
-    residual_scale_log2: int = 0
-    config: dict[str, Any] = field(default_factory=dict)
-    provider: str = ""
-
-    @classmethod
-    def of_artifact(
-        cls,
-        metadata: ArtifactMetadata,
-        backend: str,
-        device: str,
-        shape: Sequence[object],
-        precision: Precision | None = None,
-    ) -> RuntimeSpec:
-        """Describe an exported file.
-
-        Args:
-            metadata: as the file carries it.
-            backend: name of the back end that opened it.
-            device: where it computes.
-            shape: of its input in its own layout; whatever is not a number is open.
-            precision: of the arithmetic, where the device chose another one than the file's.
-        """
-        spec = cls(
-            backend=backend,
-            device=device,
-            io=metadata.io,
-            scale=metadata.scale,
-            in_chans=metadata.in_chans,
-            window_size=metadata.window_size,
-            precision=precision or metadata.precision,
-            min_side_px=metadata.window_size // 2 + 1,
-            task=metadata.task,
-            model_id=metadata.model_id,
-            source_sha256=metadata.source_sha256,
-            target=metadata.target,
-            residual_scale_log2=metadata.residual_scale_log2,
-            config=metadata.config,
-        )
-        fixed = tuple(side if isinstance(side, int) else None for side in shape)
-        axes = (0, 2, 3) if metadata.io == "tensor" else (0, 1, 2)
-        batch, height, width = (fixed[axis] for axis in axes)
-        return replace(spec, batch=batch, height=height, width=width)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of input and output."""
-        return np.dtype(np.float32 if self.io == "tensor" else np.uint8)
-
-    @property
-    def ranges(self) -> Ranges:
-        """Smallest and largest (None: any) batch size, height and width; equal where fixed."""
-        low_height, low_width = (
-            max(self.min_side_px, low) for low in (self.min_height, self.min_width)
-        )
-        return (
-            (self.batch or self.min_batch, self.batch or self.max_batch),
-            (self.height or low_height, self.height or self.max_height),
-            (self.width or low_width, self.width or self.max_width),
-        )
-
-    def takes(self, batch: int, height: int, width: int) -> bool:
-        """Whether an input of this size is within :attr:`ranges`, or within other ones."""
-        sizes = (batch, height, width)
-        return any(
-            all(
-                low <= size and (high is None or size <= high)
-                for size, (low, high) in zip(sizes, ranges, strict=True)
-            )
-            for ranges in (self.ranges, *self.other_ranges)
-        )
-
-    def input_shape(self, batch: int, height: int, width: int) -> tuple[int, int, int, int]:
-        """Shape of an input batch in this model's layout."""
-        if self.io == "tensor":
-            return batch, self.in_chans, height, width
-        return batch, height, width, self.in_chans
-
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-        """Shape of the output for an input of ``input_shape``."""
-        batch, height, width = self.batch_height_width(input_shape)
-        return self.input_shape(batch, height * self.scale, width * self.scale)
-
-    def batch_height_width(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Batch, height and width of a four-dimensional shape in this model's layout."""
-        if self.io == "tensor":
-            return shape[0], shape[2], shape[3]
-        return shape[0], shape[1], shape[2]
-
-    def describe_input(self) -> str:
-        """For messages, such as ``[batch, 3, height, width] float32 (RGB, 0..1)``."""
-        batch, height, width = (
-            name if high is None else f"{low}..{high}" if low < high else f"{high}"
-            for name, (low, high) in zip(("batch", "height", "width"), self.ranges, strict=True)
-        )
-        dims = (
-            [batch, self.in_chans, height, width]
-            if self.io == "tensor"
-            else [batch, height, width, self.in_chans]
-        )
-        colour = "RGB" if self.in_chans == 3 else "gray"
-        values = "0..1" if self.io == "tensor" else "0..255"
-        return f"[{', '.join(map(str, dims))}] {self.dtype} ({colour}, {values})"
 
 
 @dataclass(frozen=True)
@@ -205,6 +42,8 @@ class RuntimeStats:
         load_ms: time to open the model, in milliseconds.
         first_run_ms: the first run, which may compile; 0 before it.
         total_run_ms: all runs together.
+        device_ms: of the run that ended last, by the GPU's own events, from its first piece of work
+            there to its last; None unless :meth:`Runtime.time_device` asked for it before.
     """
 
     runs: int
@@ -212,6 +51,7 @@ class RuntimeStats:
     load_ms: float
     first_run_ms: float
     total_run_ms: float
+    device_ms: float | None = None
 
 
 class Runtime(abc.ABC):
@@ -231,6 +71,8 @@ class Runtime(abc.ABC):
         self._pictures = 0
         self._first_run_ms = 0.0
         self._total_run_ms = 0.0
+        self._times_device = False
+        self._device_ms: float | None = None
         self._open = True
 
     # ------------------------------------------------------------------ what a back end fills in
@@ -255,9 +97,21 @@ class Runtime(abc.ABC):
                 "swinir_deploy.Restorer cuts and pads pictures to such sizes."
             )
 
-    def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any] | None:
-        """Shape and NumPy dtype of a DLPack tensor in GPU memory; None: only the host's is read."""
-        return None
+    def _takes_gpu_memory(self) -> bool:
+        """Whether the next three hooks work, and ``_times_device`` is heeded by both ``_infer``.
+
+        A back end that heeds it times the work of a run by events of the GPU, copies included, and
+        puts the milliseconds into ``_device_ms``.
+        """
+        return False
+
+    def _copy_to_gpu(self, batch: NDArray[Any]) -> Any:
+        """A copy of one checked, C-contiguous batch in the own GPU's memory."""
+        raise NotImplementedError
+
+    def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any]:
+        """Shape and NumPy dtype of a DLPack tensor in GPU memory."""
+        raise NotImplementedError
 
     def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> Any:
         """Compute one checked batch in GPU memory; the result stays there."""
@@ -275,13 +129,63 @@ class Runtime(abc.ABC):
         """Counters since the model was opened."""
         with self._lock:
             return RuntimeStats(
-                self._runs, self._pictures, self._load_ms, self._first_run_ms, self._total_run_ms
+                self._runs,
+                self._pictures,
+                self._load_ms,
+                self._first_run_ms,
+                self._total_run_ms,
+                self._device_ms,
             )
 
     @property
     def closed(self) -> bool:
         """True once :meth:`close` was called."""
         return not self._open
+
+    @property
+    def takes_gpu_memory(self) -> bool:
+        """Whether :meth:`run_on_gpu`, :meth:`copy_to_gpu` and :meth:`time_device` work here."""
+        return self._takes_gpu_memory()
+
+    def time_device(self, on: bool = True) -> bool:
+        """Time the runs that begin from now on by the GPU's own events: ``stats.device_ms``.
+
+        Copies from and to host memory are part of what :meth:`run` does, and of its time. A run
+        costs two events more; without this, nothing.
+
+        Returns:
+            Whether they are timed: always False where ``takes_gpu_memory`` is.
+
+        Raises:
+            RuntimeClosedError: the runtime is closed.
+        """
+        self._require_open()
+        with self._lock:
+            self._times_device = on and self._takes_gpu_memory()
+            self._device_ms = None
+        return self._times_device
+
+    def copy_to_gpu(self, batch: Any) -> Any:
+        """Put a batch into the memory of the back end's own GPU, for :meth:`run_on_gpu`.
+
+        Args:
+            batch: in host memory, as :meth:`run` takes it.
+
+        Returns:
+            A copy with ``__dlpack__``; complete when this returns.
+
+        Raises:
+            InputError: as :meth:`run` does.
+            DeviceMemoryError: the GPU has no memory left for it.
+            RuntimeClosedError: the runtime is closed.
+            UsageError: this back end reads host memory only.
+        """
+        self._require_open()
+        self._require_gpu_memory()
+        array = self._host_array(batch)
+        self._check_input(array.shape, array.dtype)
+        with self._memory_errors(array.shape):
+            return self._copy_to_gpu(np.ascontiguousarray(array))
 
     def run(self, batch: Any) -> NDArray[Any]:
         """Restore a batch of pictures.
@@ -332,13 +236,8 @@ class Runtime(abc.ABC):
             raise InputError(
                 f"run_on_gpu() got {type(tensor).__name__}, which is not in CUDA memory. Use run()."
             )
-        described = self._describe_on_gpu(tensor)
-        if described is None:
-            raise UsageError(
-                f"The back end {self._spec.backend!r} on {self._spec.device} reads host memory "
-                "only. Copy the tensor to the CPU and use run()."
-            )
-        shape, dtype = described
+        self._require_gpu_memory()
+        shape, dtype = self._describe_on_gpu(tensor)
         self._check_input(shape, dtype)
         started = time.perf_counter()
         with self._memory_errors(shape):
@@ -410,6 +309,13 @@ class Runtime(abc.ABC):
         if not self._open:
             raise RuntimeClosedError(
                 f"This {self._spec.backend} runtime is closed. Open it again with open_runtime()."
+            )
+
+    def _require_gpu_memory(self) -> None:
+        if not self._takes_gpu_memory():
+            raise UsageError(
+                f"The back end {self._spec.backend!r} on {self._spec.device} reads host memory "
+                "only. Give run() a batch in the CPU's memory."
             )
 
     def _host_array(self, batch: Any) -> NDArray[Any]:

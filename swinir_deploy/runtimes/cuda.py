@@ -23,7 +23,15 @@ from swinir_deploy.errors import (
 )
 from swinir_deploy.gpu import Gpu, find_gpu
 
-__all__ = ["CudaDevice", "CudaGraph", "CudaStream", "DeviceArray", "DeviceMemory", "PinnedMemory"]
+__all__ = [
+    "CudaDevice",
+    "CudaGraph",
+    "CudaStream",
+    "CudaTimer",
+    "DeviceArray",
+    "DeviceMemory",
+    "PinnedMemory",
+]
 
 DeviceArray = Any
 """``cuda.core.utils.StridedMemoryView``: shape, dtype, ptr and ``__dlpack__``."""
@@ -55,6 +63,13 @@ class CudaDevice:
         with _explained("creating a stream"):
             native = self._core.Device(self.gpu.index).create_stream()
         return CudaStream(native, self._driver)
+
+    def create_timer(self, stream: CudaStream) -> CudaTimer:
+        """For what is enqueued into a stream."""
+        options = self._core.EventOptions(timing_enabled=True)
+        with _explained("creating events"):
+            device = self._core.Device(self.gpu.index)
+            return CudaTimer(stream, device.create_event(options), device.create_event(options))
 
     def reserve(self, stream: CudaStream) -> DeviceMemory:
         """Device memory that grows; none yet."""
@@ -159,6 +174,38 @@ class CudaStream:
     def close(self) -> None:
         """Destroy it; its work must be done."""
         self.native.close()
+
+
+class CudaTimer:
+    """How long a GPU takes for what was enqueued between two events, gaps in between included.
+
+    It may be used again and again, never while its stream is captured.
+    """
+
+    def __init__(self, stream: CudaStream, start: Any, stop: Any) -> None:
+        self._stream = stream
+        self._start, self._stop = start, stop
+
+    def start(self) -> None:
+        """Enqueue the first event."""
+        with _explained("recording an event"):
+            self._stream.native.record(self._start)
+
+    def stop(self) -> None:
+        """Enqueue the second event."""
+        with _explained("recording an event"):
+            self._stream.native.record(self._stop)
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Between the two, in milliseconds; the stream must have been waited for."""
+        with _explained("reading its events"):
+            return float(self._stop - self._start)
+
+    def close(self) -> None:
+        """Destroy both."""
+        self._start.close()
+        self._stop.close()
 
 
 class CudaGraph:

@@ -18,8 +18,9 @@ from swinir_deploy.errors import (
     InferenceError,
     UsageError,
 )
-from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
+from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.providers import Provider, create_session, find_provider, first_line
+from swinir_deploy.runtimes.spec import RuntimeSpec
 
 __all__ = ["OnnxRuntime"]
 

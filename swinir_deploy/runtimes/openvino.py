@@ -24,7 +24,8 @@ from swinir_deploy.errors import (
     SwinIRDeployWarning,
     UsageError,
 )
-from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
+from swinir_deploy.runtimes.base import Runtime
+from swinir_deploy.runtimes.spec import RuntimeSpec
 
 __all__ = [
     "OpenVinoRuntime",

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from swinir_deploy.engine_files import ShapeProfile, read_engine_metadata
 from swinir_deploy.errors import RuntimeClosedError, UsageError
-from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
+from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.cuda import CudaDevice, DeviceArray
+from swinir_deploy.runtimes.spec import RuntimeSpec
 from swinir_deploy.runtimes.tensorrt_engine import LoadedEngine, runtime_cache_path
 from swinir_deploy.runtimes.tensorrt_lane import Lane
 from swinir_deploy.runtimes.tensorrt_profiles import choose_profile, fixed_sizes, widest_profile
@@ -131,7 +132,16 @@ class TensorRtRuntime(Runtime):
 
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         with self._lane() as lane:
-            return lane.run(batch, self._spec.output_shape(batch.shape))
+            result = lane.run(batch, self._spec.output_shape(batch.shape), timed=self._times_device)
+            self._device_ms = lane.device_ms
+        return result
+
+    def _takes_gpu_memory(self) -> bool:
+        return True
+
+    def _copy_to_gpu(self, batch: NDArray[Any]) -> DeviceArray:
+        with self._lane() as lane:
+            return lane.copy_to_gpu(batch)
 
     def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any]:
         self._device.activate()
@@ -140,7 +150,11 @@ class TensorRtRuntime(Runtime):
 
     def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> DeviceArray:
         with self._lane() as lane:
-            return lane.run_on_gpu(tensor, self._spec.output_shape(shape))
+            result = lane.run_on_gpu(
+                tensor, self._spec.output_shape(shape), timed=self._times_device
+            )
+            self._device_ms = lane.device_ms
+        return result
 
     def _unload(self) -> None:
         self._device.activate()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.errors import DeviceMemoryError, InferenceError
-from swinir_deploy.runtimes.cuda import CudaDevice, CudaGraph, DeviceArray
+from swinir_deploy.runtimes.cuda import CudaDevice, CudaGraph, CudaTimer, DeviceArray
 from swinir_deploy.runtimes.tensorrt_engine import LoadedEngine
 from swinir_deploy.runtimes.tensorrt_profiles import choose_profile
 from swinir_deploy.tensorrt_api import IExecutionContext
@@ -31,6 +31,13 @@ class _Key(NamedTuple):
     shape: Shape
     input_address: int
     output_address: int
+
+
+class _Recordable(NamedTuple):
+    """A run that a graph can be recorded from, once it is done."""
+
+    key: _Key
+    context: _Context
 
 
 @dataclass
@@ -58,12 +65,15 @@ class Lane:
 
     Attributes:
         graph_error: why recording was given up, or empty.
+        device_ms: of the last run by the GPU's events; None if that was not timed.
     """
 
     def __init__(self, engine: LoadedEngine, device: CudaDevice, graphs: int = 8) -> None:
         self._engine = engine
         self._device = device
         self.graph_error = ""
+        self.device_ms: float | None = None
+        self._timer: CudaTimer | None = None  # made when it is first asked for
         self._limit = 0 if engine.library.flavour.captures_graphs else graphs
         self._stream = device.create_stream()
         self._input, self._output, self._workspace = (device.reserve(self._stream) for _ in "iow")
@@ -81,7 +91,7 @@ class Lane:
         """How many CUDA graphs there are."""
         return len(self._graphs)
 
-    def run(self, batch: NDArray[Any], output_shape: Shape) -> NDArray[Any]:
+    def run(self, batch: NDArray[Any], output_shape: Shape, *, timed: bool = False) -> NDArray[Any]:
         """Copy a batch to the GPU, compute, and copy the result into a new array."""
         result_bytes = int(np.prod(output_shape)) * batch.dtype.itemsize
         with self._recovering():
@@ -90,20 +100,33 @@ class Lane:
                 self._forget_graphs()
             np.copyto(self._pinned_input.array(batch.shape, batch.dtype), batch)
             result = self._pinned_output.array(output_shape, batch.dtype)
-            self._stream.copy(self._input.address, self._pinned_input.address, batch.nbytes)
-            self._compute(_Key(batch.shape, self._input.address, self._output.address))
-            self._stream.copy(self._pinned_output.address, self._output.address, result_bytes)
-            self._stream.synchronize()
+            with self._finished(timed):
+                self._stream.copy(self._input.address, self._pinned_input.address, batch.nbytes)
+                recordable = self._compute(
+                    _Key(batch.shape, self._input.address, self._output.address)
+                )
+                self._stream.copy(self._pinned_output.address, self._output.address, result_bytes)
+            self._record(recordable)
         return np.array(result)  # a copy: the next run overwrites the page-locked memory
 
-    def run_on_gpu(self, tensor: Any, output_shape: Shape) -> DeviceArray:
+    def run_on_gpu(self, tensor: Any, output_shape: Shape, *, timed: bool = False) -> DeviceArray:
         """Compute on a tensor where it lies in GPU memory; the result stays there, too."""
         view = self._device.view(tensor, self._stream)
         with self._recovering():
             result = self._device.new_array(output_shape, view.dtype, self._stream)
-            self._compute(_Key(tuple(view.shape), view.ptr, result.ptr))
-            self._stream.synchronize()
+            with self._finished(timed):
+                recordable = self._compute(_Key(tuple(view.shape), view.ptr, result.ptr))
+            self._record(recordable)
         return result
+
+    def copy_to_gpu(self, batch: NDArray[Any]) -> DeviceArray:
+        """A batch in GPU memory of its own, complete when this returns."""
+        with self._recovering():
+            copied = self._device.new_array(batch.shape, batch.dtype, self._stream)
+            np.copyto(self._pinned_input.array(batch.shape, batch.dtype), batch)
+            self._stream.copy(copied.ptr, self._pinned_input.address, batch.nbytes)
+            self._stream.synchronize()
+        return copied
 
     def close(self) -> None:
         """Release everything; nothing may be running."""
@@ -114,29 +137,50 @@ class Lane:
         for pinned in (self._pinned_input, self._pinned_output):
             pinned.close()
         self._stream.synchronize()
+        if self._timer is not None:
+            self._timer.close()
         self._stream.close()
 
     # -------------------------------------------------------------------------------- inside
 
-    def _compute(self, key: _Key) -> None:
-        """Enqueue a run: as a graph if there is one, and record one if this was seen before."""
+    @contextlib.contextmanager
+    def _finished(self, timed: bool) -> Iterator[None]:
+        """Wait for what is enqueued inside, and time it on the GPU if asked."""
+        self.device_ms = None
+        if timed and self._timer is None:
+            self._timer = self._device.create_timer(self._stream)
+        timer = self._timer if timed else None
+        if timer is not None:
+            timer.start()
+        yield
+        if timer is not None:
+            timer.stop()
+        self._stream.synchronize()
+        if timer is not None:
+            self.device_ms = timer.elapsed_ms
+
+    def _compute(self, key: _Key) -> _Recordable | None:
+        """Enqueue a run, as a graph if there is one; what to record if it was seen before."""
         captured = self._graphs.get(key)
         if captured is not None:
             self._graphs.move_to_end(key)
             captured.graph.launch()
-            return
+            return None
         if self._limit == 0 or key not in self._seen:
             self._enqueue(self._context, key)
             self._remember(key)
-            return
+            return None
         context = _Context(self._engine, self._stream.address)
         # This run computes the result, and finishes what TensorRT puts off after a new shape;
         # only then may a graph be recorded.
         self._enqueue(context, key)
-        self._stream.synchronize()
-        self._record(context, key)
+        return _Recordable(key, context)
 
-    def _record(self, context: _Context, key: _Key) -> None:
+    def _record(self, recordable: _Recordable | None) -> None:
+        """Record a run that is done; its result and its time stand already."""
+        if recordable is None:
+            return
+        key, context = recordable
         try:
             graph = self._stream.capture(context.execute)
         except InferenceError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,8 @@ from swinir_deploy.network.cpu_attention import CpuAttention
 from swinir_deploy.network.onednn import onednn_is_faster, use_onednn
 from swinir_deploy.network.precision import DTYPES, PrecisionPlan, deployed_network
 from swinir_deploy.network.swinir import SwinIR
-from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
+from swinir_deploy.runtimes.base import Runtime
+from swinir_deploy.runtimes.spec import RuntimeSpec
 
 __all__ = ["TorchRuntime", "find_device"]
 
@@ -128,11 +131,19 @@ class TorchRuntime(Runtime):
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         if not batch.flags.writeable:
             batch = batch.copy()  # torch.from_numpy warns of memory that it could write to
-        return np.asarray(self._forward(torch.from_numpy(batch)).cpu().numpy())
+        with self._timed():
+            result = self._forward(torch.from_numpy(batch)).cpu()
+        return np.asarray(result.numpy())
 
-    def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any] | None:
-        if self._device.type != "cuda":
-            return None
+    def _takes_gpu_memory(self) -> bool:
+        return self._device.type == "cuda"
+
+    def _copy_to_gpu(self, batch: NDArray[Any]) -> torch.Tensor:
+        copied = torch.tensor(batch, device=self._home)
+        torch.cuda.current_stream(self._home).synchronize()
+        return copied
+
+    def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any]:
         view = from_dlpack(tensor)
         if view.device != self._home:
             raise InputError(
@@ -146,9 +157,25 @@ class TorchRuntime(Runtime):
         return tuple(view.shape), view.dtype
 
     def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> torch.Tensor:
-        result = self._forward(from_dlpack(tensor))
-        torch.cuda.current_stream(result.device).synchronize()
+        with self._timed():
+            result = self._forward(from_dlpack(tensor))
+        torch.cuda.current_stream(self._home).synchronize()
         return result
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Between two events in the stream that computes, if that was asked for."""
+        if not self._times_device:
+            yield
+            return
+        stream = torch.cuda.current_stream(self._home)
+        start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        stop = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        start.record(stream)
+        yield
+        stop.record(stream)
+        stop.synchronize()
+        self._device_ms = start.elapsed_time(stop)
 
     def _forward(self, batch: torch.Tensor) -> torch.Tensor:
         try:

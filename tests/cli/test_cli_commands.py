@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -283,6 +289,44 @@ def test_bench(swinir: Program, onnx_file: Path, checkpoint: Path) -> None:
     assert json.loads(Path("bench.json").read_text()) == run.document
 
 
+def test_bench_with_a_process_for_each(swinir: Program, onnx_file: Path, checkpoint: Path) -> None:
+    options = ["--against", checkpoint, "--shape", "8x8", "--runs", 3, "--isolate"]
+    run = swinir("bench", "--model", onnx_file, *options, "--json")
+    assert run.document["isolated"] is True
+    assert run.document["peak_rss_mb"] is None
+    ort, network = run.document["rows"]
+    assert (ort["backend"], network["backend"]) == ("ort", "torch")
+    # This process has torch; the first contender's has not, and knows nothing of the second one.
+    assert ort["peak_rss_mb"] < 0.7 * network["peak_rss_mb"]
+    run = swinir("bench", "--model", onnx_file, *options)
+    assert "each contender in a process of its own" in run.stderr
+    assert "all together" not in run.stderr
+    missing = swinir("bench", "--model", onnx_file, "--shape", "2x2", "--isolate", code=4)
+    assert "2x2 pixels" in missing.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
+def test_ctrl_c_ends_every_process_of_bench(onnx_file: Path) -> None:
+    options = ["-m", onnx_file, "--against", onnx_file, "--shape", "64x64", "--duration", 100]
+    command = [sys.executable, "-m", "swinir_deploy", "bench", *map(str, options), "--isolate"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert said.startswith("Timing")
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of them
+        _, rest = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    with contextlib.suppress(ProcessLookupError):
+        for _ in range(100):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        pytest.fail("a process is left")
+
+
 def test_a_file_made_for_another_target_is_noted(
     swinir: Program, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -312,9 +356,9 @@ def test_bench_exports_for_back_ends_that_need_it(
         *("bench", "--model", checkpoint, "--backend", "torch,ort", "--shape", "8x8"),
         *("--duration", "0.05", "--batch", "2", "--threads", "1"),
     )
-    lines = run.stdout.splitlines()
-    assert lines[0].split()[:3] == ["CONTENDER", "PRECISION", "SHAPE"]
-    assert [line.split()[:3] for line in lines[1:]] == [
+    _, head, *lines = run.stdout.splitlines()
+    assert head.split()[:3] == ["CONTENDER", "PRECISION", "SHAPE"]
+    assert [line.split()[:3] for line in lines] == [
         ["torch", "fp32", "2x8x8"],
         ["ort", "fp32", "2x8x8"],
     ]
@@ -349,12 +393,12 @@ def test_bench_compares_with_an_older_report(
 
 def test_bench_says_which_percentiles_it_cannot_tell(swinir: Program, onnx_file: Path) -> None:
     options = ("bench", "--model", onnx_file, "--shape", "8x8", "--runs")
-    head, row = swinir(*options, 2).stdout.splitlines()
+    _, head, row = swinir(*options, 2).stdout.splitlines()
     cells = row.split()
     assert cells[3] == "2"
     assert cells[5:7] == ["-", "-"]
     assert head.index("P90") < row.index(" - ") < head.index("MPIX/s")
-    cells = swinir(*options, 10).stdout.splitlines()[1].split()
+    cells = swinir(*options, 10).stdout.splitlines()[2].split()
     assert float(cells[4]) <= float(cells[5])
     assert cells[6] == "-"
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from swinir_deploy.errors import UsageError
+from swinir_deploy.errors import ArtifactError, UsageError
 from swinir_deploy.evaluation import benchmark as module
-from swinir_deploy.evaluation import footprint
+from swinir_deploy.evaluation import contenders, footprint
 from swinir_deploy.evaluation.benchmark import Contender, benchmark
 from swinir_deploy.evaluation.targets import target_note
 from swinir_deploy.evaluation.timing import latency
@@ -59,7 +59,7 @@ def sleepers(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(model: str, backend: str, device: str | None, **options: Any) -> Sleeper:
         return Sleeper(backend, float(model), options.get("io", "tensor"))
 
-    monkeypatch.setattr(module, "open_runtime", opened)
+    monkeypatch.setattr(contenders, "open_runtime", opened)
 
 
 def test_times_and_ratios_are_those_of_the_sleeps() -> None:
@@ -141,7 +141,7 @@ def test_an_error_closes_what_was_opened(monkeypatch: pytest.MonkeyPatch) -> Non
             raise UsageError("no b")
         return Sleeper(backend, float(model), "tensor")
 
-    monkeypatch.setattr(module, "open_runtime", opened)
+    monkeypatch.setattr(contenders, "open_runtime", opened)
     with pytest.raises(UsageError, match="no b"):
         benchmark([Contender("1", "a"), Contender("1", "b")])
     assert CALLS == ["close a"]
@@ -189,16 +189,16 @@ def test_threads_are_given_to_those_that_take_them(monkeypatch: pytest.MonkeyPat
         given[model] = options
         return Sleeper(backend, 1, "tensor")
 
-    monkeypatch.setattr(module, "open_runtime", opened)
-    monkeypatch.setattr(module, "backend_for", lambda model, backend: BACKENDS[backend])
+    monkeypatch.setattr(contenders, "open_runtime", opened)
+    monkeypatch.setattr(contenders, "backend_for", lambda model, backend: BACKENDS[backend])
     monkeypatch.setattr(Backend, "missing", lambda self: None)
-    contenders = [
+    asked = [
         Contender("a.onnx", "ort", options={"provider": "cpu"}),
         Contender("b.onnx", "ort", options={"threads": 1}),
         Contender("c.engine", "trt", options={"contexts": 1}),
         Contender("d.engine", "trt-rtx"),
     ]
-    assert benchmark(contenders, runs=1, threads=2).threads == 2
+    assert benchmark(asked, runs=1, threads=2).threads == 2
     assert given == {
         "a.onnx": {"provider": "cpu", "threads": 2},
         "b.onnx": {"threads": 1},
@@ -211,6 +211,92 @@ def test_without_a_configuration_there_are_no_operations() -> None:
     row = benchmark([Contender("1", "a")], runs=1).rows[0]
     assert row.gflops is None
     assert row.peak_share is None
+
+
+# ------------------------------------------------------------------------------------ on a GPU
+
+
+class OnGpu(Sleeper):
+    """Says of every run how many milliseconds its GPU took: 100, 101, ..."""
+
+    def _load(self) -> RuntimeSpec:
+        return replace(super()._load(), device="cuda:0")
+
+    def _takes_gpu_memory(self) -> bool:
+        return self.name != "no memory"
+
+    def _copy_to_gpu(self, batch: NDArray[Any]) -> Any:
+        CALLS.append(f"{self.name} copied")
+        return OnFakeGpu(batch)
+
+    def _describe_on_gpu(self, tensor: Any) -> Any:
+        return tensor.batch.shape, tensor.batch.dtype
+
+    def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+        CALLS.append(f"{self.name} stays")
+        return self._result(tensor.batch)
+
+    def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
+        CALLS.append(f"{self.name} copies")
+        return self._result(batch)
+
+    def _result(self, batch: NDArray[Any]) -> NDArray[Any]:
+        assert self._times_device == self._takes_gpu_memory()
+        self._device_ms = 100.0 + self.stats.runs if self._times_device else None
+        return np.zeros(self._spec.output_shape(batch.shape), batch.dtype)
+
+
+class OnFakeGpu:
+    def __init__(self, batch: NDArray[Any]) -> None:
+        self.batch = batch
+
+    def __dlpack__(self, **_: Any) -> Any:
+        raise AssertionError("only its runtime knows it")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0
+
+
+@pytest.fixture
+def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(model: str, backend: str, device: str | None, **options: Any) -> Sleeper:
+        return (Sleeper if device == "cpu" else OnGpu)(backend, float(model), "tensor")
+
+    monkeypatch.setattr(contenders, "open_runtime", opened)
+    monkeypatch.setattr(module, "gemm_peak_gflops", lambda *_: None)
+
+
+@pytest.mark.usefixtures("with_gpu")
+@pytest.mark.parametrize("transfers", [True, False])
+def test_transfers_are_counted_or_not(transfers: bool) -> None:
+    asked = [Contender("1", "gpu"), Contender("1", "host", "cpu")]
+    shapes = [(8, 8), (8, 16)]
+    report = benchmark(asked, shapes=shapes, runs=3, transfers=transfers)
+    assert report.transfers is transfers
+    ran = [call for call in CALLS if not call.startswith("close")]
+    if transfers:
+        assert set(ran) == {"gpu copies", "host"}
+    else:
+        assert set(ran) == {"gpu copied", "gpu stays", "host"}
+        assert ran.count("gpu copied") == len(shapes), "once for a shape"
+
+
+@pytest.mark.usefixtures("with_gpu")
+def test_the_gpu_s_time_is_that_of_the_runs_that_count() -> None:
+    asked = [Contender("1", "gpu"), Contender("1", "host", "cpu"), Contender("1", "no memory")]
+    gpu, host, other = benchmark(asked, runs=5).rows
+    runs = CALLS.count("gpu copies")
+    assert gpu.device_p50_ms == 100 + runs - 3  # the last five: 100 + runs - 5 to 100 + runs - 1
+    assert host.device_p50_ms is None
+    assert other.device_p50_ms is None, "no events"
+
+
+@pytest.mark.usefixtures("with_gpu")
+def test_transfers_that_cannot_be_left_out_are_refused() -> None:
+    asked = [Contender("1", "gpu"), Contender("1", "no memory")]
+    with pytest.raises(UsageError, match=r"'no memory' on cuda:0 takes and gives host memory only"):
+        benchmark(asked, transfers=False)
+    assert CALLS == ["close no memory", "close gpu"], "nothing ran, all is closed"
 
 
 # ----------------------------------------------------------------------------------------- memory
@@ -246,7 +332,7 @@ def test_memory_is_that_of_one_contender(
         ran.append(kind(backend, float(model), "tensor"))
         return ran[-1]
 
-    monkeypatch.setattr(module, "open_runtime", opened)
+    monkeypatch.setattr(contenders, "open_runtime", opened)
     # Its libraries load, and give memory back, at times of their own.
     monkeypatch.setattr(module, "gemm_peak_gflops", lambda *_: None)
     report = benchmark([Contender(str(running_mb), "hungry"), Contender("1", "modest")], runs=3)
@@ -272,7 +358,7 @@ def test_memory_of_a_gpu_is_what_became_less_on_it(monkeypatch: pytest.MonkeyPat
 def test_the_opened_file_is_named_by_its_hash(tmp_path: Path, monkeypatch: Any) -> None:
     file = tmp_path / "a.onnx"
     file.write_bytes(b"model")
-    monkeypatch.setattr(module, "open_runtime", lambda *_, **__: Sleeper("ort", 1, "tensor"))
+    monkeypatch.setattr(contenders, "open_runtime", lambda *_, **__: Sleeper("ort", 1, "tensor"))
     (row,) = benchmark([Contender(str(file), "ort")], runs=3).rows
     assert row.model_sha256 == hashlib.sha256(b"model").hexdigest()
 
@@ -311,3 +397,37 @@ def test_the_note_names_the_model_and_its_edges() -> None:
     spec = RuntimeSpec("ort", "cpu", "image", 4, 3, 8, target="openvino", model_id="tiny-sr-x4")
     command = "swinir-deploy export --model tiny-sr-x4 --io image --for ort"
     assert (target_note(spec) or "").endswith(command)
+
+
+# -------------------------------------------------------------------------- processes of their own
+
+
+def test_contenders_of_their_own_processes(fp32: Path, fp16: Path) -> None:
+    """Two files on a real back end; the peak is that of a process, not its growth."""
+    pytest.importorskip("onnxruntime")
+    onnx_files = {"full": fp32, "half": fp16}
+    asked = [Contender(str(path), "ort", label=name) for name, path in onnx_files.items()]
+    shapes = [(8, 8), (9, 12)]
+    report = benchmark(asked, shapes=shapes, runs=4, threads=1, isolate=True)
+    assert report.isolated and report.peak_rss_mb is None
+    assert [(r.label, r.height, r.runs) for r in report.rows] == [
+        (name, height, 4) for height, _ in shapes for name in onnx_files
+    ]
+    for row in report.rows:
+        assert 0 < row.p50_ms < 1000
+        assert row.peak_rss_mb is not None and row.rss_growth_mb is not None
+        assert row.peak_rss_mb > row.rss_growth_mb
+        assert row.backend == "ort" and row.model_sha256
+
+
+def test_one_process_says_no_peak_of_a_row() -> None:
+    report = benchmark([Contender("1", "a")], runs=1)
+    assert not report.isolated
+    assert report.rows[0].peak_rss_mb is None
+    assert report.peak_rss_mb is not None
+
+
+def test_an_error_in_another_process_is_the_same_error(tmp_path: Path) -> None:
+    missing = Contender(str(tmp_path / "none.onnx"), "ort")
+    with pytest.raises(ArtifactError, match=r"none\.onnx: no such file"):
+        benchmark([missing], isolate=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from swinir_deploy.errors import InputError
+from swinir_deploy.errors import InputError, UsageError
 from swinir_deploy.evaluation.benchmark_reports import (
     BenchmarkReport,
     BenchmarkRow,
@@ -78,9 +78,13 @@ def test_something_else_is_no_report(tmp_path: Path, text: str, reason: str) -> 
 
 
 def test_the_table_is_one_line_a_row() -> None:
-    rows = list(csv.DictReader(io.StringIO(report(ROW, replace(ROW, label="a,b")).to_csv())))
+    timed = report(ROW, replace(ROW, label="a,b"))
+    rows = list(csv.DictReader(io.StringIO(timed.to_csv())))
     assert [row["label"] for row in rows] == ["ort", "a,b"]
     assert float(rows[0]["p50_ms"]) == 10.0
+    assert [row["transfers"] for row in rows] == ["True", "True"]
+    (row,) = csv.DictReader(io.StringIO(replace(report(ROW), transfers=False).to_csv()))
+    assert row["transfers"] == "False"
 
 
 @pytest.mark.parametrize(
@@ -122,3 +126,37 @@ def test_only_equal_measurements_are_compared() -> None:
         replace(ROW, device="cuda:0"),
     ]
     assert compare_reports(report(ROW), report(*others)) == ()
+
+
+def test_a_gpu_that_was_timed_with_other_transfers_is_refused() -> None:
+    rows = (ROW, replace(ROW, device="cuda:0", device_p50_ms=8.0))
+    counted, left_out = report(*rows), replace(report(*rows), transfers=False)
+    with pytest.raises(UsageError, match=r"a GPU with transfers\. Time with --transfers, too"):
+        compare_reports(left_out, counted)
+    with pytest.raises(UsageError, match=r"without transfers\. Time with --no-transfers, too"):
+        compare_reports(counted, left_out)
+    assert [c.row.device for c in compare_reports(left_out, left_out)] == ["cpu", "cuda:0"]
+
+
+def test_transfers_do_not_matter_on_the_cpu() -> None:
+    left_out = replace(report(ROW), transfers=False)
+    assert len(compare_reports(left_out, report(ROW))) == 1
+    assert len(compare_reports(report(ROW), left_out)) == 1
+
+
+def test_processes_of_their_own_are_compared_with_the_same() -> None:
+    common, isolated = report(ROW), replace(report(ROW), isolated=True)
+    with pytest.raises(UsageError, match=r"in one process together\. Time without --isolate"):
+        compare_reports(isolated, common)
+    with pytest.raises(UsageError, match=r"in processes of their own\. Time with --isolate"):
+        compare_reports(common, isolated)
+    assert len(compare_reports(isolated, isolated)) == 1
+
+
+def test_an_older_report_is_read(tmp_path: Path) -> None:
+    document = report(ROW).to_dict()
+    del document["rows"][0]["device_p50_ms"]
+    del document["isolated"]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(document))
+    assert read_report(path) == report(ROW)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,26 +11,20 @@ from swinir_deploy.evaluation.timing import interleave, latency, ratio
 
 def test_contenders_take_turns_in_an_order_that_rotates() -> None:
     calls: list[str] = []
-    jobs = [lambda name=name: calls.append(name) for name in "abc"]
-    times = interleave(jobs, runs=3)
-    assert times.shape == (3, 3)
+
+    def job(name: str) -> float:
+        calls.append(name)
+        return float(ord(name))
+
+    times = interleave([partial(job, name) for name in "abc"], runs=3)
+    assert times.tolist() == [[97.0] * 3, [98.0] * 3, [99.0] * 3]
     assert "".join(calls[-9:]) == "abcbcacab"
 
 
 def test_a_pause_is_no_part_of_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, pauses = [0.0], []
-
-    def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        clock[0] += seconds
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-
-    def job(seconds: float) -> None:
-        clock[0] += seconds
-
-    jobs = [lambda: job(0.1), lambda: job(0.2)]
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    jobs = [lambda: 100.0, lambda: 200.0]
     times = interleave(jobs, duration_s=2.9, settle_s=0.5)
     assert np.allclose(times[0], 100) and np.allclose(times[1], 200)
     assert times.shape[1] == 10  # of 0.3 s each; the pauses do not count

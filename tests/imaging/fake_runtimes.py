@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from swinir_deploy.runtimes.base import Runtime, RuntimeSpec
+from swinir_deploy.runtimes.base import Runtime
+from swinir_deploy.runtimes.spec import RuntimeSpec
 
 DEFAULT_SPEC = RuntimeSpec(
     backend="fake",

@@ -21,6 +21,15 @@ import numpy as np
 CAPACITY_BYTES = 1 << 26
 """Of the fake GPU's memory."""
 
+COPY_MS = 1.0
+KERNEL_MS = 16.0
+
+
+class Clock:
+    """The fake GPU's own: it goes on by what copies and kernels take, and by nothing else."""
+
+    now_ms = 0.0
+
 
 class Buffer:
     """``cuda.core.Buffer``."""
@@ -60,6 +69,7 @@ class Stream:
     def __init__(self) -> None:
         self.recording: list[Callable[[], None]] | None = None
         self.handle = id(self)
+        self._events: list[Event] = []
         STREAMS[self.handle] = self
 
     def submit(self, work: Callable[[], None]) -> None:
@@ -70,6 +80,15 @@ class Stream:
 
     def sync(self) -> None:
         assert self.recording is None, "a stream was waited for while it was captured"
+        for event in self._events:
+            event.is_done = True
+        self._events.clear()
+
+    def record(self, event: Event) -> Event:
+        assert self.recording is None, "an event would go into the graph"
+        event.happened_ms, event.is_done = Clock.now_ms, False
+        self._events.append(event)
+        return event
 
     def close(self) -> None:
         del STREAMS[self.handle]
@@ -79,6 +98,33 @@ class Stream:
 
 
 STREAMS: dict[int, Stream] = {}
+
+
+class EventOptions:
+    """``cuda.core.EventOptions``."""
+
+    def __init__(self, *, timing_enabled: bool = False) -> None:
+        self.timing_enabled = timing_enabled
+
+
+class Event:
+    """``cuda.core.Event``; how many there are that were not closed is ``Event.alive``."""
+
+    alive = 0
+
+    def __init__(self, options: EventOptions) -> None:
+        self.is_timing_enabled = options.timing_enabled
+        self.is_done = False
+        self.happened_ms = 0.0
+        Event.alive += 1
+
+    def __sub__(self, other: Event) -> float:
+        assert self.is_timing_enabled and other.is_timing_enabled
+        assert self.is_done and other.is_done, "an event is read before its stream is waited for"
+        return self.happened_ms - other.happened_ms
+
+    def close(self) -> None:
+        Event.alive -= 1
 
 
 class GraphBuilder:
@@ -139,6 +185,9 @@ class Device:
     def create_stream(self) -> Stream:
         return Stream()
 
+    def create_event(self, options: EventOptions) -> Event:
+        return Event(options)
+
     def allocate(self, size: int, *, stream: Stream) -> Buffer:
         assert isinstance(stream, Stream)
         return Buffer(size, "gpu")
@@ -169,6 +218,12 @@ class StridedMemoryView:
         cls, buffer: Buffer, shape: tuple[int, ...], *, dtype: np.dtype[Any]
     ) -> StridedMemoryView:
         return cls(array_at(buffer.handle, shape, dtype), buffer.handle, 0, buffer)
+
+    def __dlpack__(self, **_: Any) -> Any:
+        raise AssertionError("only the view may be asked")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self.device_id
 
 
 class FakeTensor:
@@ -203,12 +258,18 @@ def cuMemcpyAsync(target: int, source: int, size: int, stream: int) -> tuple[CUr
     """``cuda.bindings.driver.cuMemcpyAsync``."""
     check_alive(target, size)
     check_alive(source, size)
-    STREAMS[stream].submit(lambda: ctypes.memmove(target, source, size) and None)
+
+    def copy() -> None:
+        Clock.now_ms += COPY_MS
+        ctypes.memmove(target, source, size)
+
+    STREAMS[stream].submit(copy)
     return (CUresult.CUDA_SUCCESS,)
 
 
 core = SimpleNamespace(
     Device=Device,
+    EventOptions=EventOptions,
     LegacyPinnedMemoryResource=LegacyPinnedMemoryResource,
     LEGACY_DEFAULT_STREAM=LEGACY_DEFAULT_STREAM,
     utils=SimpleNamespace(StridedMemoryView=StridedMemoryView),

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import numpy as np
-from fake_gpu import STREAMS, Device, array_at, check_alive
+from fake_gpu import KERNEL_MS, STREAMS, Clock, Device, array_at, check_alive
 
 Shape = tuple[int, ...]
 
@@ -137,6 +137,7 @@ class IExecutionContext:
                 assert self._memory[1] >= self._needed(), "too little activation memory"
                 check_alive(*self._memory)
             self._engine.runs += 1
+            Clock.now_ms += KERNEL_MS
             dtype = np.dtype(np.float32 if self._engine.io == "tensor" else np.uint8)
             first = 2 if self._engine.io == "tensor" else 1
             source = array_at(self._addresses["input"], shape, dtype)

@@ -8,7 +8,10 @@ import re
 
 import fake_gpu
 import fake_tensorrt
+import fake_torch
+import numpy as np
 import pytest
+import torch
 
 TENSORRT = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
 CORE = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
@@ -19,11 +22,15 @@ DRIVER = pytest.importorskip("cuda.bindings.driver")
 CLASSES = {
     fake_gpu.Buffer: CORE.Buffer,
     fake_gpu.Device: CORE.Device,
+    fake_gpu.Event: CORE.Event,
+    fake_gpu.EventOptions: CORE.EventOptions,
     fake_gpu.Graph: GRAPH.Graph,
     fake_gpu.GraphBuilder: GRAPH.GraphBuilder,
     fake_gpu.LegacyPinnedMemoryResource: CORE.LegacyPinnedMemoryResource,
     fake_gpu.Stream: CORE.Stream,
     fake_gpu.StridedMemoryView: CORE.utils.StridedMemoryView,
+    fake_torch.Event: torch.cuda.Event,
+    fake_torch.Stream: torch.cuda.Stream,
     **{
         getattr(fake_tensorrt, name): getattr(TENSORRT, name)
         for name in (
@@ -38,6 +45,7 @@ CLASSES = {
 }
 
 FOR_THE_TESTS = {"alive", "array", "cache", "contexts", "current", "fails", "io", "kernels"} | {
+    "happened_ms",
     "launches",
     "opened",
     "profiles",
@@ -93,6 +101,8 @@ def test_the_functions_of_the_driver_are_real() -> None:
     [
         ("Device.allocate(", "size: int, *, stream"),
         ("Device.create_stream(", "options"),
+        ("Device.create_event(", "options: EventOptions"),
+        ("Stream.record(", "event: Event"),
     ],
 )
 def test_what_the_real_functions_take(text: str, wanted: str) -> None:
@@ -100,3 +110,23 @@ def test_what_the_real_functions_take(text: str, wanted: str) -> None:
     signature = (getattr(getattr(CORE, owner), name).__doc__ or "").splitlines()[0]
     assert signature.startswith(text)
     assert wanted in signature
+
+
+def test_events_are_timed_and_subtracted() -> None:
+    assert CORE.EventOptions(timing_enabled=True).timing_enabled
+    assert "__sub__" in vars(CORE.Event)
+
+
+def test_a_view_can_be_viewed_again() -> None:
+    """As the runtime does with a batch that it put on the GPU itself; here, in host memory."""
+    view = CORE.utils.StridedMemoryView
+    first = view.from_dlpack(np.zeros((1, 3, 4, 5), np.float32), stream_ptr=-1)
+    assert first.__dlpack_device__() == (1, 0)
+    again = view.from_dlpack(first, stream_ptr=-1)
+    assert (again.ptr, again.shape, again.dtype) == (first.ptr, (1, 3, 4, 5), np.float32)
+
+
+def test_torch_s_events_can_be_timed() -> None:
+    assert "enable_timing" in inspect.signature(torch.cuda.Event.__new__).parameters
+    assert "stream" in inspect.signature(torch.cuda.Event.record).parameters
+    assert "device" in inspect.signature(torch.cuda.current_stream).parameters

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fake_gpu
+import fake_tensorrt
 import numpy as np
 import pytest
 from fake_gpu import Buffer
@@ -100,6 +102,31 @@ def test_what_is_asserted_of_engines_can_hold(
     test = getattr(module, name)
     wanted = test.__code__.co_varnames[: test.__code__.co_argcount]
     test(**{argument: offered[argument] for argument in wanted})
+
+
+@pytest.mark.parametrize("flavour", ["tensorrt", "rtx"])
+@pytest.mark.usefixtures("fake_machine")
+def test_what_is_asserted_of_times_can_hold_and_can_fail(
+    suite: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str
+) -> None:
+    module = suite("test_gpu_bench")
+    path = engine_file(tmp_path, (RANGE,), flavour)
+    name = {"tensorrt": "trt-fp16", "rtx": "rtx-fp16"}[flavour]
+    monkeypatch.setattr(module, "on_host", lambda result: result.array)
+
+    def check() -> None:
+        module.test_the_gpu_s_time_is_within_the_host_s(
+            name, lambda _: open_runtime(path), Nearest()
+        )
+        for transfers in (True, False):
+            module.test_bench_of_an_engine(name, lambda *_: path, transfers)
+
+    with monkeypatch.context() as patch, pytest.raises(AssertionError, match=r"60002\.0 <="):
+        patch.setattr(fake_tensorrt, "KERNEL_MS", 60_000.0)  # longer than the host waited
+        check()
+    monkeypatch.setattr(fake_tensorrt, "KERNEL_MS", 1e-4)
+    monkeypatch.setattr(fake_gpu, "COPY_MS", 1e-4)
+    check()
 
 
 @pytest.mark.parametrize(("error", "passes"), [(0.0, True), (0.01, False), (np.nan, False)])

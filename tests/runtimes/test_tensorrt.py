@@ -70,9 +70,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fake_gpu.Buffer.alive.clear()
     fake_gpu.STREAMS.clear()
     fake_gpu.Graph.launches = 0
+    fake_gpu.Event.alive = 0
     fake_tensorrt.Runtime.opened.clear()
     yield
     assert not fake_gpu.STREAMS, "a stream was left open"
+    assert not fake_gpu.Event.alive, "an event was left open"
 
 
 def engine_file(
@@ -599,6 +601,79 @@ def test_a_tensor_that_cannot_be_read_there_is_refused(
         pytest.raises(InputError, match=message),
     ):
         runtime.run_on_gpu(tensor())
+
+
+def test_a_batch_that_was_put_on_the_gpu_is_computed_on_there(
+    tmp_path: Path, flavour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = picture(2, 3, 8, 9)
+    with open_runtime(engine_file(tmp_path, flavour=flavour)) as runtime:
+        assert runtime.takes_gpu_memory
+        tensor = runtime.copy_to_gpu(batch)
+        runtime.run(picture(2, 3, 8, 9) * 0)  # it has memory of its own
+        monkeypatch.setattr(fake_gpu.driver, "cuMemcpyAsync", lambda *_: pytest.fail("copied"))
+        for _ in range(4):
+            np.testing.assert_array_equal(runtime.run_on_gpu(tensor).array, enlarged(batch))
+        assert runtime.stats.runs == 5
+        with pytest.raises(InputError, match=r"got shape \[1, 1, 8, 8\]"):
+            runtime.copy_to_gpu(picture(1, 1, 8, 8))
+
+
+# ------------------------------------------------------------------- time by the GPU's events
+
+
+@pytest.mark.parametrize("graphs", [0, 8])
+def test_the_gpu_s_time_is_that_of_copies_and_kernels(
+    tmp_path: Path, flavour: str, graphs: int
+) -> None:
+    """The third run on is a replayed graph; the second one is recorded after its time was taken."""
+    batch = picture(1, 3, 8, 8)
+    path = engine_file(tmp_path, flavour=flavour)
+    with open_runtime(path, cuda_graphs=graphs, contexts=1) as runtime:
+        assert isinstance(runtime, TensorRtRuntime)
+        assert runtime.time_device()
+        assert runtime.stats.device_ms is None
+        for _ in range(4):
+            runtime.run(batch)
+            assert runtime.stats.device_ms == 2 * fake_gpu.COPY_MS + fake_gpu.KERNEL_MS
+        assert runtime.captured_graphs == (1 if graphs and flavour == "tensorrt" else 0)
+        assert runtime.graph_errors == ()
+        tensor = runtime.copy_to_gpu(batch)
+        for _ in range(2):
+            runtime.run_on_gpu(tensor)
+            assert runtime.stats.device_ms == fake_gpu.KERNEL_MS
+        assert fake_gpu.Event.alive == 2, "one pair for the only lane"
+
+
+def test_no_event_is_made_unless_it_is_asked_for(tmp_path: Path) -> None:
+    batch = picture(1, 3, 8, 8)
+    with open_runtime(engine_file(tmp_path)) as runtime:
+        for _ in range(3):
+            runtime.run(batch)
+        assert runtime.stats.device_ms is None
+        assert fake_gpu.Event.alive == 0
+        runtime.time_device()
+        runtime.run(batch)
+        assert runtime.stats.device_ms is not None
+        assert not runtime.time_device(False)
+        runtime.run(batch)
+        assert runtime.stats.device_ms is None
+
+
+def test_a_run_that_fails_leaves_a_timer_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = picture(1, 3, 8, 8)
+    with open_runtime(engine_file(tmp_path)) as runtime:
+        runtime.time_device()
+        with monkeypatch.context() as patch:
+            failed = (fake_gpu.CUresult.CUDA_ERROR_ILLEGAL_ADDRESS,)
+            patch.setattr(fake_gpu.driver, "cuMemcpyAsync", lambda *_: failed)
+            with pytest.raises(InferenceError):
+                runtime.run(batch)
+        assert runtime.stats.device_ms is None
+        runtime.run(batch)
+        assert runtime.stats.device_ms == 2 * fake_gpu.COPY_MS + fake_gpu.KERNEL_MS
 
 
 # ------------------------------------------------------------------- RTX's runtime cache

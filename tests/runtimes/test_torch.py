@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import fake_torch
 import numpy as np
 import pytest
 import torch
@@ -68,6 +68,12 @@ def test_a_back_end_on_the_cpu_reads_no_gpu_memory(models: dict[str, Path], back
             runtime.run_on_gpu(OnGpu())
         with pytest.raises(InputError, match="not in CUDA memory"):
             runtime.run_on_gpu(np.zeros((1, 3, 8, 8), np.float32))
+        with pytest.raises(UsageError, match="reads host memory only"):
+            runtime.copy_to_gpu(np.zeros((1, 3, 8, 8), np.float32))
+        assert not runtime.takes_gpu_memory
+        assert not runtime.time_device()
+        runtime.run(np.zeros((1, 3, 8, 8), np.float32))
+        assert runtime.stats.device_ms is None
 
 
 def test_a_rescaled_stream_is_told(models: dict[str, Path]) -> None:
@@ -94,27 +100,52 @@ class OnFakeGpu:
         return 2, 0
 
 
+FORWARD_MS = 7.0
+
+
 @pytest.fixture
 def fake_gpu(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A runtime on the CPU that takes its memory for a GPU's."""
-    stream = SimpleNamespace(synchronize=lambda: None)
+    """A runtime on the CPU that takes its memory for a GPU's, on which it takes ``FORWARD_MS``."""
     monkeypatch.setattr(module, "from_dlpack", lambda fake: fake.tensor)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: fake_torch.Stream())
+    monkeypatch.setattr(torch.cuda, "Event", fake_torch.Event)
     with open_runtime(models["torch"]) as runtime:
-        monkeypatch.setattr(runtime, "_describe_on_gpu", _as_if_cuda(runtime))
+        monkeypatch.setattr(runtime, "_takes_gpu_memory", lambda: True)
+        network = runtime._network
+
+        def forward(batch: torch.Tensor) -> Any:
+            fake_torch.CLOCK[0] += FORWARD_MS
+            return network(batch)
+
+        monkeypatch.setattr(runtime, "_network", forward)
         yield runtime
 
 
-def _as_if_cuda(runtime: Any) -> Any:
-    def describe(tensor: Any) -> Any:
-        own = runtime._device
-        runtime._device = torch.device("cuda")
-        try:
-            return type(runtime)._describe_on_gpu(runtime, tensor)
-        finally:
-            runtime._device = own
+def test_the_gpu_s_time_is_told_when_asked_for(
+    fake_gpu: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = sample_picture(1, 3, 8, 8)
+    fake_gpu.run(picture)
+    assert fake_gpu.stats.device_ms is None
+    assert fake_gpu.time_device()
+    fake_gpu.run(picture)
+    assert fake_gpu.stats.device_ms == FORWARD_MS
+    assert fake_gpu.time_device() and fake_gpu.stats.device_ms is None
+    fake_gpu.run_on_gpu(OnFakeGpu(fake_gpu.copy_to_gpu(picture)))
+    assert fake_gpu.stats.device_ms == FORWARD_MS
+    assert not fake_gpu.time_device(False)
+    monkeypatch.delattr(torch.cuda, "Event")  # costs nothing
+    fake_gpu.run(picture)
+    assert fake_gpu.stats.device_ms is None
 
-    return describe
+
+def test_a_batch_is_copied_to_the_gpu(fake_gpu: Any) -> None:
+    picture = sample_picture(1, 3, 8, 8)
+    copied = fake_gpu.copy_to_gpu(picture)
+    picture[:] = 0
+    np.testing.assert_array_equal(copied.numpy(), sample_picture(1, 3, 8, 8))
+    with pytest.raises(InputError, match="dtype float64"):
+        fake_gpu.copy_to_gpu(picture.astype(np.float64))
 
 
 def test_a_tensor_on_the_own_device_is_taken(fake_gpu: Any, official: nn.Module) -> None:

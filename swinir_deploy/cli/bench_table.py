@@ -1,0 +1,99 @@
+"""What ``swinir-deploy bench`` prints of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from swinir_deploy.cli.output import Stopwatch, table
+
+if TYPE_CHECKING:
+    from swinir_deploy.evaluation.benchmark_reports import BenchmarkReport, Change
+
+__all__ = ["changes_text", "footer", "report_text"]
+
+
+def report_text(report: BenchmarkReport) -> str:
+    """The table, under a line that says what its times are."""
+    return f"{_heading(report)}\n{_table(report)}"
+
+
+def _heading(report: BenchmarkReport) -> str:
+    elsewhere = [row for row in report.rows if row.device != "cpu"]
+    if not elsewhere:
+        return "All on the CPU, where there are no transfers: --no-transfers changes nothing."
+    parts = [f"Transfers to and from the device are {'' if report.transfers else 'not '}counted."]
+    if any(row.device_p50_ms is not None for row in elsewhere):
+        parts.append("GPU ms is by the GPU's events, all else by the host's clock.")
+    without = dict.fromkeys(row.label for row in elsewhere if row.device_p50_ms is None)
+    if without:
+        parts.append(f"By the host's clock alone: {', '.join(without)}.")
+    return " ".join(parts)
+
+
+def _table(report: BenchmarkReport) -> str:
+    has_gpu = any(row.device_memory_mb is not None for row in report.rows)
+    has_events = any(row.device_p50_ms is not None for row in report.rows)
+    head = ["CONTENDER", "PRECISION", "SHAPE", "RUNS", "P50 ms", "P90 ms", "P99 ms"]
+    head += [*(["GPU ms"] if has_events else []), "MPIX/s"]
+    rows = [
+        [
+            row.label,
+            row.precision,
+            f"{row.batch}x{row.height}x{row.width}",
+            str(row.runs),
+            f"{row.p50_ms:.1f}",
+            *map(_milliseconds, (row.p90_ms, row.p99_ms)),
+            *([_milliseconds(row.device_p50_ms)] if has_events else []),
+            f"{row.mpix_per_s:.2f}",
+            f"{row.ratio:.2f}x",
+            f"{row.ratio_low:.2f}-{row.ratio_high:.2f}",
+            "" if row.gflops is None else f"{row.gflops:.0f}",
+            "" if row.peak_share is None else f"{row.peak_share:.0%}",
+            f"{row.load_ms:.0f}",
+            f"{row.first_run_ms:.0f}",
+            _megabytes(row.peak_rss_mb if report.isolated else row.rss_growth_mb),
+            *([_megabytes(row.device_memory_mb)] if has_gpu else []),
+        ]
+        for row in report.rows
+    ]
+    head += ["RATIO", "95 %", "GFLOP/s", "OF PEAK", "LOAD ms", "FIRST ms", "MEM MB"]
+    return table([*head, *(["GPU MB"] if has_gpu else [])], rows)
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _megabytes(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
+
+
+def changes_text(changes: Sequence[Change]) -> str:
+    """A table of what became faster or slower."""
+    rows = [
+        [
+            c.row.label,
+            f"{c.row.batch}x{c.row.height}x{c.row.width}",
+            f"{c.before_ms:.1f}",
+            f"{c.row.p50_ms:.1f}",
+            f"{c.slowdown - 1:+.0%}",
+            f"{c.noise:.0%}",
+            "SLOWER" if c.is_regression else "",
+        ]
+        for c in changes
+    ]
+    return table(["CONTENDER", "SHAPE", "BEFORE ms", "NOW ms", "CHANGE", "NOISE", ""], rows)
+
+
+def footer(report: BenchmarkReport, watch: Stopwatch) -> str:
+    """The machine, and what holds for all rows."""
+    peaks = [f"{name} {value:.0f}" for name, value in report.gemm_peak_gflops.items()]
+    parts = [
+        f"{report.machine.get('processor', 'unknown processor')}",
+        f"{report.machine.get('usable_cpus', '?')} CPUs",
+        *([f"GEMM peak {', '.join(peaks)} GFLOP/s"] if peaks else []),
+        *([f"peak memory {report.peak_rss_mb:.0f} MB, all together"] if report.peak_rss_mb else []),
+        *(["each contender in a process of its own"] if report.isolated else []),
+    ]
+    return f"{'; '.join(parts)}; in {watch}"

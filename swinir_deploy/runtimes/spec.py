@@ -1,0 +1,176 @@
+"""What an opened model takes and gives: shapes, types, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from swinir_deploy.artifact import ArtifactMetadata, IoLayout, Precision
+
+__all__ = ["Ranges", "RuntimeSpec"]
+
+Ranges = tuple[tuple[int, int | None], ...]
+"""Smallest and largest (None: any) batch size, height and width."""
+
+
+@dataclass(frozen=True)
+class RuntimeSpec:
+    """What an opened model takes and gives.
+
+    Attributes:
+        backend: name of the back end, such as ``ort``.
+        device: where it computes, such as ``cpu`` or ``cuda:0``.
+        io: ``tensor``: NCHW float32, 0..1; ``image``: NHWC uint8. RGB, or gray with one channel.
+        scale: output side divided by input side.
+        in_chans: channels of input and output, 1 or 3.
+        window_size: tiles are multiples of it.
+        precision: of the arithmetic inside.
+        min_side_px: smallest height and width that the model itself takes.
+        batch: the only batch size it takes, or None for any.
+        height: the only input height it takes, or None for any.
+        width: the only input width it takes, or None for any.
+        min_batch: smallest batch size.
+        max_batch: largest batch size, or None for any.
+        min_height: smallest input height, where it is above ``min_side_px``.
+        max_height: largest input height, or None for any.
+        min_width: smallest input width, where it is above ``min_side_px``.
+        max_width: largest input width, or None for any. All sizes within these ranges go
+            together.
+        other_ranges: what an engine with several profiles takes besides: ranges of batch, height
+            and width that go together, each as in :attr:`ranges`.
+        task: ``sr``, ``denoise``, ``jpeg`` or empty.
+        model_id: catalogue id or file name.
+        source_sha256: of the checkpoint that the model came from; empty if unknown.
+        target: recipe that the graph was exported for (``any`` for a checkpoint).
+        residual_scale_log2: k of the stream's factor 2**-k in an FP16 model; 0 for none.
+        config: the network's hyper-parameters, as ``SwinIRConfig.to_dict`` gives them.
+        provider: ONNX Runtime's execution provider, as read back; empty for other back ends.
+    """
+
+    backend: str
+    device: str
+    io: IoLayout
+    scale: int
+    in_chans: int
+    window_size: int
+    precision: Precision = "fp32"
+    min_side_px: int = 1
+    batch: int | None = None
+    height: int | None = None
+    width: int | None = None
+    min_batch: int = 1
+    max_batch: int | None = None
+    min_height: int = 1
+    max_height: int | None = None
+    min_width: int = 1
+    max_width: int | None = None
+    other_ranges: tuple[Ranges, ...] = ()
+    task: str = ""
+    model_id: str = ""
+    source_sha256: str = ""
+    target: str = "any"
+    residual_scale_log2: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
+    provider: str = ""
+
+    @classmethod
+    def of_artifact(
+        cls,
+        metadata: ArtifactMetadata,
+        backend: str,
+        device: str,
+        shape: Sequence[object],
+        precision: Precision | None = None,
+    ) -> RuntimeSpec:
+        """Describe an exported file.
+
+        Args:
+            metadata: as the file carries it.
+            backend: name of the back end that opened it.
+            device: where it computes.
+            shape: of its input in its own layout; whatever is not a number is open.
+            precision: of the arithmetic, where the device chose another one than the file's.
+        """
+        spec = cls(
+            backend=backend,
+            device=device,
+            io=metadata.io,
+            scale=metadata.scale,
+            in_chans=metadata.in_chans,
+            window_size=metadata.window_size,
+            precision=precision or metadata.precision,
+            min_side_px=metadata.window_size // 2 + 1,
+            task=metadata.task,
+            model_id=metadata.model_id,
+            source_sha256=metadata.source_sha256,
+            target=metadata.target,
+            residual_scale_log2=metadata.residual_scale_log2,
+            config=metadata.config,
+        )
+        fixed = tuple(side if isinstance(side, int) else None for side in shape)
+        axes = (0, 2, 3) if metadata.io == "tensor" else (0, 1, 2)
+        batch, height, width = (fixed[axis] for axis in axes)
+        return replace(spec, batch=batch, height=height, width=width)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of input and output."""
+        return np.dtype(np.float32 if self.io == "tensor" else np.uint8)
+
+    @property
+    def ranges(self) -> Ranges:
+        """Smallest and largest (None: any) batch size, height and width; equal where fixed."""
+        low_height, low_width = (
+            max(self.min_side_px, low) for low in (self.min_height, self.min_width)
+        )
+        return (
+            (self.batch or self.min_batch, self.batch or self.max_batch),
+            (self.height or low_height, self.height or self.max_height),
+            (self.width or low_width, self.width or self.max_width),
+        )
+
+    def takes(self, batch: int, height: int, width: int) -> bool:
+        """Whether an input of this size is within :attr:`ranges`, or within other ones."""
+        sizes = (batch, height, width)
+        return any(
+            all(
+                low <= size and (high is None or size <= high)
+                for size, (low, high) in zip(sizes, ranges, strict=True)
+            )
+            for ranges in (self.ranges, *self.other_ranges)
+        )
+
+    def input_shape(self, batch: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """Shape of an input batch in this model's layout."""
+        if self.io == "tensor":
+            return batch, self.in_chans, height, width
+        return batch, height, width, self.in_chans
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Shape of the output for an input of ``input_shape``."""
+        batch, height, width = self.batch_height_width(input_shape)
+        return self.input_shape(batch, height * self.scale, width * self.scale)
+
+    def batch_height_width(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Batch, height and width of a four-dimensional shape in this model's layout."""
+        if self.io == "tensor":
+            return shape[0], shape[2], shape[3]
+        return shape[0], shape[1], shape[2]
+
+    def describe_input(self) -> str:
+        """For messages, such as ``[batch, 3, height, width] float32 (RGB, 0..1)``."""
+        batch, height, width = (
+            name if high is None else f"{low}..{high}" if low < high else f"{high}"
+            for name, (low, high) in zip(("batch", "height", "width"), self.ranges, strict=True)
+        )
+        dims = (
+            [batch, self.in_chans, height, width]
+            if self.io == "tensor"
+            else [batch, height, width, self.in_chans]
+        )
+        colour = "RGB" if self.in_chans == 3 else "gray"
+        values = "0..1" if self.io == "tensor" else "0..255"
+        return f"[{', '.join(map(str, dims))}] {self.dtype} ({colour}, {values})"
