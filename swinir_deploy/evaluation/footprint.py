@@ -45,7 +45,7 @@ class Footprint:
             free = free_memory_bytes(self._device)
             if free is not None:
                 device_mb = (self._free[self._device] - free) / 1e6
-        return (max(self._opening, running) / 1e6 if self._counts else None), device_mb
+        return (max(self._opening, running, 0) / 1e6 if self._counts else None), device_mb
 
 
 def _free_on_each() -> list[int]:
