@@ -75,9 +75,14 @@ def test_precisions_are_compared_node_by_node(fp32: Path, fp16: Path, bf16: Path
     for name, path in (("fp16", fp16), ("bf16", bf16)):
         report = compare_layers(path, fp32)
         assert report.passed, report.first
-        of_fp32 = {node.name for node in onnx.load(fp32).graph.node}
-        assert len(report.rows) >= 0.98 * len(of_fp32)
-        assert {node.rsplit("/", 1)[1].split("_")[0] for node in report.unpaired} == {"Cast"}
+        bookkeeping = {"Cast", "Shape", "Squeeze"}  # of types and sizes; it may differ
+        computed = {
+            node.name for node in onnx.load(fp32).graph.node if node.op_type not in bookkeeping
+        }
+        assert computed <= {row.node for row in report.rows}
+        unpaired = {node.rsplit("/", 1)[1].split("_")[0] for node in report.unpaired}
+        assert "Cast" in unpaired
+        assert unpaired <= bookkeeping
         worst[name] = report.worst(1)[0].relative
     # Units in the last place: 2**-11 and 2**-8 of a value, some of them on top of each other.
     assert 2**-12 < worst["fp16"] < 2**-5
