@@ -98,8 +98,15 @@ def benchmark(
             times_ms = interleave(runners, runs, duration_s, settle_s)
             rows += [
                 _row(
-                    *(labels[index], runner, size, first_runs[index], peaks),
-                    *(times_ms[index], times_ms[0], hashes[index], isolate),
+                    labels[index],
+                    runner,
+                    size,
+                    first_runs[index],
+                    peaks,
+                    times_ms[index],
+                    times_ms[0],
+                    hashes[index],
+                    isolate,
                 )
                 for index, runner in enumerate(runners)
             ]
