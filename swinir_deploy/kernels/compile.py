@@ -1,0 +1,196 @@
+"""Compile the kernels of a network for architectures that need not be here, and read the result."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from swinir_deploy.errors import InferenceError, UsageError
+from swinir_deploy.kernels.packing import stored_channels
+from swinir_deploy.kernels.plan import Buffer, Launch, Plan, Weight, make_plan
+from swinir_deploy.kernels.settings import SHARED_BYTES, Settings, settings_for
+from swinir_deploy.network.config import SwinIRConfig
+
+__all__ = ["CompiledKernel", "compile_kernels", "kernels_per_block", "parse_architecture"]
+
+
+@dataclass(frozen=True)
+class CompiledKernel:
+    """What the compiler made of one kernel.
+
+    Attributes:
+        kernel: its name.
+        architecture: such as ``sm90``.
+        part: of the network, see :class:`.plan.Launch`.
+        constants: that it was compiled with.
+        registers: of a thread.
+        spill_bytes: of a thread: local memory that stands in for registers.
+        shared_bytes: of a program.
+        warps: of a program.
+        launches: of it in a forward pass.
+    """
+
+    kernel: str
+    architecture: str
+    part: str
+    constants: Mapping[str, int]
+    registers: int
+    spill_bytes: int
+    shared_bytes: int
+    warps: int
+    launches: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, fit for JSON."""
+        return {**asdict(self), "constants": dict(self.constants)}
+
+
+def parse_architecture(text: str) -> int:
+    """Return 90 for ``sm90`` (or ``sm_90``).
+
+    Raises:
+        UsageError: an architecture that the kernels are not made for.
+    """
+    match = re.fullmatch(r"sm_?(\d+)", text)
+    if match is None or int(match[1]) not in SHARED_BYTES:
+        known = ", ".join(f"sm{number}" for number in SHARED_BYTES)
+        raise UsageError(f"Unknown architecture {text!r}. Choose {known}.")
+    return int(match[1])
+
+
+def kernels_per_block(plan: Plan) -> int:
+    """Return how many kernels a Swin block takes."""
+    return 1 if any(launch.part == "block" for launch in plan.launches) else 2
+
+
+def compile_kernels(
+    config: SwinIRConfig,
+    architectures: Iterable[int],
+    *,
+    half: str = "fp16",
+    parts: Iterable[str] | None = None,
+    settings: Settings | None = None,
+) -> list[CompiledKernel]:
+    """Compile every kernel of a network that differs, for each architecture.
+
+    Args:
+        config: of the network.
+        architectures: numbers of :data:`.settings.ARCHITECTURES`.
+        half: ``fp16`` or ``bf16``.
+        parts: of the network to compile; None compiles all.
+        settings: instead of those of the architecture.
+
+    Raises:
+        InferenceError: the compiler failed, or a program needs more shared memory than there is.
+    """
+    names = [f"layers.{i}.residual_group.blocks.{n}" for i, d in enumerate(config.depths) for n in range(d)]
+    numbers = dict.fromkeys([f"{n}.norm{k}.eps" for n in names for k in (1, 2)], 1e-5)
+    numbers |= {"norm.eps": 1e-5, "patch_embed.norm.eps": 1e-5, "scale": 1.0}
+    results = []
+    for architecture in architectures:
+        chosen = settings or settings_for(architecture)
+        side = max(64, config.window_size * 8)
+        plan = make_plan(config, numbers, chosen, batch=1, height=side, width=side)
+        distinct: dict[tuple[Any, ...], list[Launch]] = {}
+        for launch in plan.launches:
+            if parts is None or launch.part in parts:
+                key = (launch.kernel, *sorted(launch.constants.items()))
+                distinct.setdefault(key, []).append(launch)
+        stored = stored_channels(config.embed_dim)
+        for launches in distinct.values():
+            options = chosen.launch_options(launches[0].kernel, stored)
+            results.append(_compile(launches, architecture, half, options))
+    return results
+
+
+def _compile(
+    launches: list[Launch], architecture: int, half: str, options: Mapping[str, int]
+) -> CompiledKernel:
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from swinir_deploy.kernels.launch import KERNELS
+
+    launch = launches[0]
+    kernel = KERNELS[launch.kernel]
+    signature, attributes = {}, {}
+    for index, name in enumerate(kernel.arg_names):
+        if name in launch.constants:
+            signature[name] = "constexpr"
+            continue
+        signature[name] = _type(launch, name, half)
+        if signature[name].startswith("*"):
+            attributes[(index,)] = [["tt.divisibility", 16]]
+    source = ASTSource(kernel, signature, dict(launch.constants), attributes)
+    target = GPUTarget("cuda", architecture, 32)
+    try:
+        compiled = triton.compile(source, target=target, options=dict(options))
+    except Exception as error:
+        raise InferenceError(
+            f"Triton {triton.__version__} cannot compile {launch.kernel} for sm{architecture}: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    registers, spill = _resources(compiled.asm["cubin"])
+    shared = int(compiled.metadata.shared)
+    if shared > SHARED_BYTES[architecture]:
+        raise InferenceError(
+            f"{launch.kernel} needs {shared} bytes of shared memory; sm{architecture} has "
+            f"{SHARED_BYTES[architecture]}."
+        )
+    return CompiledKernel(
+        kernel=launch.kernel,
+        architecture=f"sm{architecture}",
+        part=launch.part,
+        constants=launch.constants,
+        registers=registers,
+        spill_bytes=spill,
+        shared_bytes=shared,
+        warps=int(options["num_warps"]),
+        launches=len(launches),
+    )
+
+
+_PICTURES = {False: "*fp32", True: "*u8"}
+
+
+def _type(launch: Launch, name: str, half: str) -> str:
+    """Return Triton's type of an argument."""
+    argument = launch.arguments[name]
+    if isinstance(argument, bool | int):
+        return "i32"
+    if isinstance(argument, float):
+        return "fp32"
+    if isinstance(argument, Buffer):
+        image = launch.constants.get("BYTES", launch.constants.get("STORE") == 3)
+        return f"*{half}" if argument.name == "arena" else _PICTURES[bool(image)]
+    assert isinstance(argument, Weight)
+    if argument.name.endswith("position_bias"):
+        return "*fp16"
+    vector = argument.name.endswith((".bias", "mean")) or launch.kernel == "layer_norm"
+    return "*fp32" if vector else f"*{half}"
+
+
+def _resources(cubin: bytes) -> tuple[int, int]:
+    """Return registers and stack bytes of a thread, as cuobjdump reads them off a cubin."""
+    import triton
+
+    folder = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        report = subprocess.run(
+            [str(folder / "cuobjdump"), "-res-usage", file.name],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    match = re.search(r"REG:(\d+) STACK:(\d+)", report)
+    if match is None:
+        raise InferenceError(f"cuobjdump says nothing of registers: {report[:200]!r}.")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,205 @@
+"""The two halves of a Swin block of 65 to 256 channels: attention and MLP.
+
+Channels come in a first part of FIRST and a second one of SECOND channels (0 if there is none),
+because a tile of Triton has a power of two of columns, and 180 channels are stored as 128 + 64.
+"""
+
+import triton
+import triton.language as tl
+
+from swinir_deploy.kernels.device.functions import (
+    halves,
+    product,
+    reciprocal_deviation,
+    twice_gelu,
+    window_tokens,
+)
+
+
+@triton.jit
+def row_scale(x0, x1, CHANNELS: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr, eps):
+    """1 / deviation of each row of [x0, x1]; the columns beyond CHANNELS are zeros."""
+    f0 = x0.to(tl.float32)
+    total = tl.sum(f0, 1)
+    if SECOND > 0:
+        f1 = x1.to(tl.float32)
+        total += tl.sum(f1, 1)
+    mean = total / CHANNELS
+    f0 -= mean[:, None]
+    f0 = tl.where((tl.arange(0, FIRST) < CHANNELS)[None, :], f0, 0.0)
+    squares = tl.sum(f0 * f0, 1)
+    if SECOND > 0:
+        f1 -= mean[:, None]
+        f1 = tl.where((FIRST + tl.arange(0, SECOND) < CHANNELS)[None, :], f1, 0.0)
+        squares += tl.sum(f1 * f1, 1)
+    return reciprocal_deviation(squares, CHANNELS, eps)
+
+
+@triton.jit(do_not_specialize=["height", "width", "shift", "windows"])
+def attention_half(
+    stream,
+    result,
+    qkv_weight,
+    query_bias,
+    position_bias,
+    proj_weight,
+    proj_bias,
+    height,
+    width,
+    shift,
+    windows,
+    eps,
+    scale_out,
+    CHANNELS: tl.constexpr,
+    FIRST: tl.constexpr,
+    SECOND: tl.constexpr,
+    HEADS: tl.constexpr,
+    HEAD: tl.constexpr,
+    SIDE: tl.constexpr,
+    STAGES: tl.constexpr,
+    WINDOWS: tl.constexpr,
+):
+    """LayerNorm, attention, projection and residual of WINDOWS (1 or 2) windows a program.
+
+    Two windows share what is read of the weights. Their logits are still one product of 64 columns:
+    the keys of both stand side by side as [64, 2 * HEAD], and a query has zeros where the other
+    window's keys are.
+    """
+    TYPE: tl.constexpr = stream.dtype.element_ty
+    TOKENS: tl.constexpr = SIDE * SIDE
+    ROWS: tl.constexpr = 64 * WINDOWS
+    STORED: tl.constexpr = FIRST + SECOND
+    QKV: tl.constexpr = 4 * HEADS * HEAD
+    row = tl.arange(0, ROWS)
+    token = row % 64
+    window = tl.minimum(tl.program_id(0) * WINDOWS + row // 64, windows - 1)
+    inside = tl.minimum(token, TOKENS - 1)
+    pixel, edge = window_tokens(window, inside, height, width, shift, SIDE)
+    rows = (pixel * STORED)[:, None]
+    c0 = tl.arange(0, FIRST)
+    x0 = tl.load(stream + rows + c0[None, :])
+    if SECOND > 0:
+        c1 = FIRST + tl.arange(0, SECOND)
+        x1 = tl.load(stream + rows + c1[None, :])
+    else:
+        x1 = x0
+    scale = row_scale(x0, x1, CHANNELS, FIRST, SECOND, eps)
+
+    in_head = tl.arange(0, HEAD)
+    in_group = tl.arange(0, 4 * HEAD)
+    other = tl.arange(0, 64)
+    bias_row = edge * (HEADS * 4096) + token * 64
+    if WINDOWS == 2:
+        own = (row // 64)[:, None] == (tl.arange(0, 2 * HEAD) // HEAD)[None, :]
+    out0 = tl.zeros((ROWS, FIRST), tl.float32)
+    if SECOND > 0:
+        out1 = tl.zeros((ROWS, SECOND), tl.float32)
+    for head in tl.range(0, HEADS, num_stages=STAGES):
+        column = head * 4 * HEAD + in_group
+        projected = product(x0, tl.load(qkv_weight + c0[:, None] * QKV + column[None, :]))
+        if SECOND > 0:
+            weight = tl.load(qkv_weight + c1[:, None] * QKV + column[None, :])
+            projected = product(x1, weight, projected)
+        projected = projected * scale[:, None]
+        query_key, value_rest = halves(projected, ROWS, 4 * HEAD)
+        query, key = halves(query_key, ROWS, 2 * HEAD)
+        value, _ = halves(value_rest, ROWS, 2 * HEAD)
+        query += tl.load(query_bias + head * HEAD + in_head)[None, :]
+        query = query.to(TYPE)
+        key = key.to(TYPE)
+        value = value.to(TYPE)
+        if WINDOWS == 2:
+            query = tl.reshape(tl.permute(tl.join(query, query), (0, 2, 1)), (ROWS, 2 * HEAD))
+            query = tl.where(own, query, 0.0)
+            key = tl.reshape(key, (2, 64, HEAD))
+            key = tl.reshape(tl.permute(key, (1, 0, 2)), (64, 2 * HEAD))
+            value = tl.reshape(value, (2, 64, HEAD))
+            value = tl.reshape(tl.permute(value, (1, 0, 2)), (64, 2 * HEAD))
+        logits = product(query, tl.trans(key))
+        bias = tl.load(position_bias + head * 4096 + bias_row[:, None] + other[None, :])
+        logits += bias.to(tl.float32)
+        shares = tl.exp2(logits - tl.max(logits, 1)[:, None])
+        total = tl.sum(shares, 1)
+        mixed = product(shares.to(TYPE), value)
+        if WINDOWS == 2:
+            left, right = halves(mixed, ROWS, 2 * HEAD)
+            mixed = tl.where((row < 64)[:, None], left, right)
+        mixed = (mixed * (1.0 / total)[:, None]).to(TYPE)
+        weight = proj_weight + (head * HEAD + in_head)[:, None] * STORED
+        out0 = product(mixed, tl.load(weight + c0[None, :]), out0)
+        if SECOND > 0:
+            out1 = product(mixed, tl.load(weight + c1[None, :]), out1)
+    live = (token < TOKENS)[:, None]
+    out0 = out0 * scale_out + tl.load(stream + rows + c0[None, :]).to(tl.float32)
+    out0 += tl.load(proj_bias + c0)[None, :]
+    if TOKENS == 64:
+        tl.store(result + rows + c0[None, :], out0.to(TYPE))
+    else:
+        tl.store(result + rows + c0[None, :], out0.to(TYPE), mask=live)
+    if SECOND > 0:
+        out1 = out1 * scale_out + tl.load(stream + rows + c1[None, :]).to(tl.float32)
+        out1 += tl.load(proj_bias + c1)[None, :]
+        if TOKENS == 64:
+            tl.store(result + rows + c1[None, :], out1.to(TYPE))
+        else:
+            tl.store(result + rows + c1[None, :], out1.to(TYPE), mask=live)
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def mlp_half(
+    stream,
+    result,
+    fc1_weight,
+    fc1_bias,
+    fc2_weight,
+    fc2_bias,
+    tokens,
+    eps,
+    scale_out,
+    CHANNELS: tl.constexpr,
+    FIRST: tl.constexpr,
+    SECOND: tl.constexpr,
+    HIDDEN: tl.constexpr,
+    ROWS: tl.constexpr,
+    HIDDEN_TILE: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    """LayerNorm, MLP and residual of ROWS tokens a program, HIDDEN_TILE hidden channels at a time.
+
+    ``stream`` and ``result`` are [tokens, FIRST + SECOND]; they may be the same.
+    """
+    TYPE: tl.constexpr = stream.dtype.element_ty
+    STORED: tl.constexpr = FIRST + SECOND
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    rows = (tl.minimum(row, tokens - 1).to(tl.int64) * STORED)[:, None]
+    c0 = tl.arange(0, FIRST)
+    x0 = tl.load(stream + rows + c0[None, :])
+    if SECOND > 0:
+        c1 = FIRST + tl.arange(0, SECOND)
+        x1 = tl.load(stream + rows + c1[None, :])
+    else:
+        x1 = x0
+    scale = row_scale(x0, x1, CHANNELS, FIRST, SECOND, eps)
+    out0 = tl.zeros((ROWS, FIRST), tl.float32)
+    if SECOND > 0:
+        out1 = tl.zeros((ROWS, SECOND), tl.float32)
+    for start in tl.range(0, HIDDEN, HIDDEN_TILE, num_stages=STAGES):
+        hidden = start + tl.arange(0, HIDDEN_TILE)
+        up = product(x0, tl.load(fc1_weight + c0[:, None] * HIDDEN + hidden[None, :]))
+        if SECOND > 0:
+            weight = tl.load(fc1_weight + c1[:, None] * HIDDEN + hidden[None, :])
+            up = product(x1, weight, up)
+        up = twice_gelu(up * scale[:, None] + tl.load(fc1_bias + hidden)[None, :]).to(TYPE)
+        weight = fc2_weight + hidden[:, None] * STORED
+        out0 = product(up, tl.load(weight + c0[None, :]), out0)
+        if SECOND > 0:
+            out1 = product(up, tl.load(weight + c1[None, :]), out1)
+    scale_out = scale_out * 0.5  # for twice_gelu
+    live = (row < tokens)[:, None]
+    out0 = out0 * scale_out + tl.load(stream + rows + c0[None, :]).to(tl.float32)
+    out0 += tl.load(fc2_bias + c0)[None, :]
+    tl.store(result + rows + c0[None, :], out0.to(TYPE), mask=live)
+    if SECOND > 0:
+        out1 = out1 * scale_out + tl.load(stream + rows + c1[None, :]).to(tl.float32)
+        out1 += tl.load(fc2_bias + c1)[None, :]
+        tl.store(result + rows + c1[None, :], out1.to(TYPE), mask=live)
