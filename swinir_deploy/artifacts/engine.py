@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
-from swinir_deploy.artifacts.shapes import ShapeProfile
+from swinir_deploy.artifacts.shapes import ShapeProfile, shape_text
 from swinir_deploy.errors import ArtifactError
 from swinir_deploy.nvidia.gpu import Gpu
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName, Library
@@ -343,7 +343,7 @@ def rebuild_command(
             shape = getattr(profile, name)
             if metadata.model.io == "image":  # the option takes NxCxHxW for every layout
                 shape = (shape[0], shape[3], shape[1], shape[2])
-            words += [f"--{name}-shape", "x".join(map(str, shape))]
+            words += [f"--{name}-shape", shape_text(shape)]
     options = metadata.options
     if metadata.compat != "none":
         words += ["--compat", metadata.compat]

@@ -15,22 +15,33 @@ from swinir_deploy.errors import InputError
 __all__ = ["atomic_output", "check_output", "sha256_of"]
 
 
-def check_output(path: str | os.PathLike[str]) -> Path:
-    """The path, if a file can have that name; asked early, it saves computing for nothing.
+def check_output(path: str | os.PathLike[str], error: type[InputError] = InputError) -> Path:
+    """Return the path, if a file can have that name; asked early, it saves computing for nothing.
+
+    Args:
+        path: the file to write.
+        error: the class of the error to raise.
 
     Raises:
-        InputError: its folder does not exist, or it is a folder or a device.
+        InputError: its folder does not exist or may not be written to, or it is a folder or a
+            device.
     """
     target = Path(path)
     if target.is_dir():
-        raise InputError(f"Cannot write {target}: it is a folder. Give a file name.")
+        raise error(f"Cannot write {target}: it is a folder. Give a file name.")
     if target.exists() and not target.is_file():
         # A rename would put a plain file in the place of /dev/null.
-        raise InputError(f"Cannot write {target}: it is a device or a pipe. Give a file name.")
-    if not target.parent.is_dir():
-        raise InputError(
-            f"Cannot write {target}: there is no folder {target.parent}. Make it first, or give "
-            "a path in a folder that exists."
+        raise error(f"Cannot write {target}: it is a device or a pipe. Give a file name.")
+    folder = target.parent
+    if not folder.is_dir():
+        raise error(
+            f"Cannot write {target}: there is no folder {folder}. Make it first (mkdir -p "
+            f"{folder}), or give another path."
+        )
+    if not os.access(folder, os.W_OK):
+        raise error(
+            f"Cannot write {target}: the folder {folder} may not be written to. Give another "
+            "one, or change its permissions."
         )
     return target
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from swinir_deploy.artifacts.shapes import ShapeProfile
+from swinir_deploy.artifacts.shapes import ShapePattern, ShapeProfile
 from swinir_deploy.errors import CheckFailedError, InputError, UsageError
 from swinir_deploy.exporters.tensorrt.compile import Compilation, compile_model
 from swinir_deploy.exporters.tensorrt.kernel_log import (
@@ -160,7 +160,11 @@ def inspect_model(
     checked = (options or BuildOptions()).checked_for(chosen)
     source = read_source(model)
     request = shapes or ShapeRequest()
-    if not request.max_shapes and request.batch is None and not source.metadata.shape[:1].isdigit():
+    if (
+        not request.max_shapes
+        and request.batch is None
+        and ShapePattern.of_artifact(source.metadata.shape).batch is None
+    ):
         request = ShapeRequest(tile_px=request.tile_px, batch=(1, 1, 1))
     profiles = shape_profiles(request, source.metadata)
     library = load_library(chosen.flavour.name)
