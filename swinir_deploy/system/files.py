@@ -7,12 +7,12 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from swinir_deploy.errors import InputError
 
-__all__ = ["atomic_output", "check_output", "sha256_of"]
+__all__ = ["atomic_output", "check_output", "file_lock", "sha256_of"]
 
 
 def check_output(path: str | os.PathLike[str], error: type[InputError] = InputError) -> Path:
@@ -108,3 +108,33 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         while piece := handle.read(_PIECE_BYTES):
             digest.update(piece)
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def file_lock(
+    path: str | os.PathLike[str], on_wait: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Hold a lock between processes and threads for the time of the block; wait until it is free.
+
+    The system releases the lock when its process dies, so a crash blocks nobody.
+
+    Args:
+        path: of the lock file, made where it does not exist; nothing else may use it.
+        on_wait: called once if the lock is not free at once.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    from filelock import FileLock, Timeout  # 50 ms, and only those need it who write
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        if on_wait is not None:
+            on_wait()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
