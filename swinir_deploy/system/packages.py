@@ -24,6 +24,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "ort-rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
     "trt": ("tensorrt", "cuda.core"),
     "trt-rtx": ("tensorrt_rtx", "cuda.core"),
+    "cuda": ("triton",),
     "layers": ("polygraphy", "onnx", "onnxruntime"),
     "eval": ("cv2",),
 }
