@@ -241,9 +241,14 @@ class FusedSwinIR(nn.Module):
         """The packed weights by name."""
         return dict(zip(self._names, self._tensors(), strict=True))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._tensors()[0].device
+
     def plan(self, batch: int, height: int, width: int) -> Plan:
         """Return what is launched for pictures of a size; made once, kept for 64 sizes."""
-        return _read(self._recipe).plan(self._tensors()[0].device, batch, height, width)
+        return _read(self._recipe).plan(self.device, batch, height, width)
 
     def forward(self, picture: Tensor) -> Tensor:
         """Restore pictures of any size from ``config.min_side`` up.

@@ -49,6 +49,8 @@ class RuntimeSpec:
         residual_scale_log2: k of the stream's factor 2**-k in an FP16 model; 0 for none.
         config: the network's hyper-parameters, as ``SwinIRConfig.to_dict`` gives them.
         provider: ONNX Runtime's execution provider, as read back; empty for other back ends.
+        kernels: of ``torch``: ``fused`` or ``plain``; empty for other back ends.
+        kernels_reason: what fused kernels run on, or why plain ones run: a sentence.
     """
 
     backend: str
@@ -76,6 +78,8 @@ class RuntimeSpec:
     residual_scale_log2: int = 0
     config: dict[str, Any] = field(default_factory=dict)
     provider: str = ""
+    kernels: str = ""
+    kernels_reason: str = ""
 
     @classmethod
     def of_artifact(
