@@ -31,11 +31,13 @@ class ContenderOptions:
         device: such as ``cpu`` or ``cuda:0``.
         provider: of ``ort``.
         precision: of the arithmetic, or of what is exported.
+        kernels: of ``torch``, but not of ``torch-compile``, which makes its own.
     """
 
     device: str | None = None
     provider: str | None = None
     precision: str | None = None
+    kernels: str | None = None
 
     @property
     def on_cpu(self) -> bool:
@@ -86,6 +88,8 @@ def plan_contenders(
                 own["precision"] = options.precision
             if name == _COMPILED:
                 own["compile"] = True
+            elif chosen.name == "torch" and options.kernels is not None:
+                own["kernels"] = options.kernels
             label = _COMPILED if name == _COMPILED else None
             contenders.append(Contender(path, chosen.name, options.device, own, label))
     return contenders

@@ -65,6 +65,8 @@ class BenchmarkRow:
             until it had run at this shape; allocators keep what they once took. None elsewhere.
         model_sha256: of the file that was opened; empty for a model of the catalogue.
         note: what a reader should know, such as that the file was made for another target.
+        kernels: of the back end torch: ``fused`` or ``plain``; empty for other back ends.
+        kernels_reason: why, in a sentence.
     """
 
     label: str
@@ -96,6 +98,8 @@ class BenchmarkRow:
     device_memory_mb: float | None = None
     model_sha256: str = ""
     note: str = ""
+    kernels: str = ""
+    kernels_reason: str = ""
 
     @property
     def key(self) -> tuple[Any, ...]:

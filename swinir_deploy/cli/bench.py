@@ -11,11 +11,13 @@ import click
 
 from swinir_deploy.cli.bench_table import changes_text, footer, report_text
 from swinir_deploy.cli.options import (
+    PRECISIONS,
     ModelRequest,
     NearChoice,
     ShapeType,
     common_options,
     given,
+    kernels_option,
     model_options,
     report_option,
 )
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from swinir_deploy.benchmarking.reports import Change
 
 __all__ = ["command"]
-
-PRECISIONS = ("fp32", "fp16", "bf16")
 
 EPILOG = """\b
 Examples:
@@ -86,6 +86,7 @@ from the GPU is in either. On the CPU there is none, and the flag changes nothin
     type=NearChoice(PRECISIONS),
     help="Of torch, openvino and of what is exported for the occasion.  [default: fp32]",
 )
+@kernels_option
 @click.option(
     "--transfers/--no-transfers",
     default=True,
@@ -119,6 +120,7 @@ def command(
     duration: float | None,
     threads: int | None,
     precision: str | None,
+    kernels: str | None,
     transfers: bool,
     isolate: bool,
     csv_file: str | None,
@@ -146,7 +148,7 @@ def command(
         contenders = plan_contenders(
             models,
             _backends(backend),
-            ContenderOptions(device, provider, precision),
+            ContenderOptions(device, provider, precision, kernels),
             Path(scratch),
             progress=not out.quiet,
             offline=out.offline,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from swinir_deploy.artifacts.engine import EngineMetadata
@@ -25,10 +25,13 @@ _ALSO_ON = {
 }
 
 
-def describe(thing: ModelCard | OnnxInfo | EngineInfo | CheckpointInfo) -> str:
-    """Return a title, and a line for each fact."""
+def describe(
+    thing: ModelCard | OnnxInfo | EngineInfo | CheckpointInfo,
+    more: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Return a title, and a line for each fact and for the names and texts of ``more``."""
     if isinstance(thing, ModelCard):
-        return thing.describe()
+        return "\n".join([thing.describe(), *(f"  {name:<10}  {text}" for name, text in more)])
     rows = (
         _onnx_rows(thing)
         if isinstance(thing, OnnxInfo)
@@ -36,6 +39,7 @@ def describe(thing: ModelCard | OnnxInfo | EngineInfo | CheckpointInfo) -> str:
         if isinstance(thing, EngineInfo)
         else _checkpoint_rows(thing)
     )
+    rows = [*rows, *more]
     width = max(len(name) for name, _ in rows)
     return "\n".join(
         [os.fspath(thing.path), *(f"  {name.ljust(width)}  {text}" for name, text in rows)]

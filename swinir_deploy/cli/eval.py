@@ -70,6 +70,8 @@ def command(
     device: str | None,
     provider: str | None,
     provider_options: dict[str, str] | None,
+    precision: str | None,
+    kernels: str | None,
     threads: int | None,
     tile: int | None,
     self_ensemble: bool,
@@ -107,6 +109,7 @@ def command(
         progress=lambda line: out.say(f"Measuring {line}"),
         **given(task=asked.task, noise=asked.noise, quality=asked.quality),
         **given(provider=provider, provider_options=provider_options, threads=threads),
+        **given(precision=precision, kernels=kernels),
     )
     for note in report.notes:
         out.note(note)

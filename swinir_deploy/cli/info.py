@@ -9,6 +9,8 @@ from swinir_deploy.cli.output import Output
 
 __all__ = ["command"]
 
+_FUSED = "in torch on an NVIDIA GPU from sm80 on, in fp16 or bf16."
+
 EPILOG = """\b
 Examples:
   swinir-deploy info tiny-sr-x4
@@ -32,15 +34,24 @@ def command(
     Checkpoint: hyper-parameters as read from its tensors, hash, number of parameters. ONNX file:
     inputs, outputs, opset, nodes, metadata. Engine: library, GPUs, shapes, options, as its
     description beside it says; neither library nor GPU is needed. Catalogue: origin, licence,
-    published figures.
+    published figures. Of checkpoints and models of the catalogue also whether torch can run them by
+    fused kernels on an NVIDIA GPU.
     """
     from swinir_deploy.cli.describe import describe
+    from swinir_deploy.kernels.served import why_network_not_fused
     from swinir_deploy.models.catalog import ModelCard
-    from swinir_deploy.models.info import info
+    from swinir_deploy.models.info import CheckpointInfo, info
+    from swinir_deploy.network.config import SwinIRConfig
 
     thing = info(model, key=key, img_range=img_range)
     document = thing.to_dict()
     if isinstance(thing, ModelCard):
         document = {"kind": "card", **document, "purpose": thing.purpose}
-    out.answer(document, describe(thing))
+    rows = []
+    if isinstance(thing, (ModelCard, CheckpointInfo)):
+        reason = why_network_not_fused(SwinIRConfig.from_dict(document["config"]), "fp16")
+        document["kernels"] = "plain" if reason else "fused"
+        document["kernels_reason"] = reason or _FUSED
+        rows.append(("kernels", f"{document['kernels']}: {document['kernels_reason']}"))
+    out.answer(document, describe(thing, rows))
     out.save(output)

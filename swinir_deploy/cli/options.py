@@ -21,6 +21,7 @@ __all__ = [
     "ShapeType",
     "common_options",
     "filter_options",
+    "kernels_option",
     "model_options",
     "report_option",
     "runtime_options",
@@ -37,6 +38,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 TASKS = ("sr", "denoise", "jpeg")
 SIZES = ("tiny", "light", "medium", "large")
+PRECISIONS = ("fp32", "fp16", "bf16")
+KERNELS = ("auto", "fused", "plain")
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,7 @@ def model_options(function: Function) -> Function:
 
 
 def runtime_options(function: Function) -> Function:
-    """``--backend --device --provider --provider-option --threads``."""
+    """``--backend --device --provider --provider-option --precision --kernels --threads``."""
     return _together(
         [
             click.option(
@@ -225,10 +228,27 @@ def runtime_options(function: Function) -> Function:
                 help="Passed on to it, such as trt_engine_cache_enable=1; can be given again.",
             ),
             click.option(
+                "--precision",
+                type=NearChoice(PRECISIONS),
+                help="Of the arithmetic of torch and openvino.  [default: fp32]",
+            ),
+            kernels_option,
+            click.option(
                 "--threads", type=click.IntRange(1), metavar="N", help="Of one operator on the CPU."
             ),
         ]
     )(function)
+
+
+def kernels_option(function: Function) -> Function:
+    """``--kernels``, of the back end ``torch``."""
+    option: Callable[[Function], Function] = click.option(
+        "--kernels",
+        type=NearChoice(KERNELS),
+        help="Of torch on an NVIDIA GPU in fp16 or bf16: fused, one or two a block; or plain.  "
+        "[default: auto, fused where they can be had]",
+    )
+    return option(function)
 
 
 def report_option(function: Function) -> Function:

@@ -141,6 +141,8 @@ def command(
     device: str | None,
     provider: str | None,
     provider_options: dict[str, str] | None,
+    precision: str | None,
+    kernels: str | None,
     threads: int | None,
     tile: int | str | None,
     overlap: int | None,
@@ -170,7 +172,13 @@ def command(
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
     watch = Stopwatch()
-    options = given(provider=provider, provider_options=provider_options, threads=threads)
+    options = given(
+        provider=provider,
+        provider_options=provider_options,
+        precision=precision,
+        kernels=kernels,
+        threads=threads,
+    )
     with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
         restorer = Restorer(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)

@@ -73,11 +73,6 @@ Examples:
     metavar="D",
     help="Largest difference, relative to the range.  [default: by precision]",
 )
-@click.option(
-    "--precision",
-    type=NearChoice(("fp32", "fp16", "bf16")),
-    help="Of the arithmetic of openvino; with --layers, of torch, too.  [default: fp32]",
-)
 @click.option("--min-psnr", type=float, metavar="DB", help="Lowest PSNR.")
 @click.option("--layers", is_flag=True, help="Compare every tensor inside; name where they part.")
 @click.option(
@@ -104,11 +99,12 @@ def command(
     device: str | None,
     provider: str | None,
     provider_options: dict[str, str] | None,
+    precision: str | None,
+    kernels: str | None,
     threads: int | None,
     shapes: tuple[tuple[int, int], ...],
     pictures: tuple[str, ...],
     limit: float | None,
-    precision: str | None,
     min_psnr: float | None,
     layers: bool,
     against: str | None,
@@ -126,7 +122,7 @@ def command(
     watch = Stopwatch()
     if layers:
         _refuse("with --layers", threads=threads, min_psnr=min_psnr)
-        _refuse("with --layers", provider_option=provider_options)
+        _refuse("with --layers", provider_option=provider_options, kernels=kernels)
         if against is not None and backend != "torch":
             _refuse("with --against", model=model, key=key, img_range=img_range)
         wishes = given(
@@ -164,7 +160,7 @@ def command(
         pictures=pictures or None,
         limit=asked,
         **given(provider=provider, provider_options=provider_options, threads=threads),
-        **given(precision=precision),
+        **given(precision=precision, kernels=kernels),
     )
     note = target_note(report.spec)
     if note is not None:
@@ -221,10 +217,11 @@ def _only(option: str, values: tuple[Value, ...]) -> Value | None:
 
 
 def _where(spec: RuntimeSpec) -> str:
-    """Such as ``ort cpu, fp16 with the stream times 2**-7``."""
+    """Such as ``torch cuda:0, fp16 with the stream times 2**-7, fused kernels``."""
     scale = spec.residual_scale_log2
     rescaled = f" with the stream times 2**-{scale}" if scale else ""
-    return f"{spec.backend} {spec.device}, {spec.precision}{rescaled}"
+    kernels = f", {spec.kernels} kernels" if spec.kernels and spec.device != "cpu" else ""
+    return f"{spec.backend} {spec.device}, {spec.precision}{rescaled}{kernels}"
 
 
 def _table(report: ParityReport) -> str:

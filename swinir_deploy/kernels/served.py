@@ -1,17 +1,19 @@
-"""What the kernels serve, and the reason where they do not; Triton is not imported for it."""
+"""What the kernels serve, and the reason where they do not; Triton is never imported for it."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
 from collections.abc import Collection
-
-import torch
+from typing import TYPE_CHECKING
 
 from swinir_deploy.artifacts.metadata import Precision
 from swinir_deploy.kernels.settings import ARCHITECTURES
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.system.packages import is_importable
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["triton_version", "why_network_not_fused", "why_not_fused"]
 
@@ -40,7 +42,6 @@ def why_not_fused(
     Returns:
         One sentence, or None where the kernels serve it.
     """
-    device = torch.device(device)
     return (
         _why_device_not(device)
         or _why_triton_not()
@@ -92,7 +93,10 @@ def triton_version() -> str | None:
     return None
 
 
-def _why_device_not(device: torch.device) -> str | None:
+def _why_device_not(name: torch.device | str) -> str | None:
+    import torch
+
+    device = torch.device(name)
     if device.type != "cuda":
         return f"The device is {device}; the kernels run on NVIDIA GPUs (--device cuda)."
     if torch.version.hip is not None:
