@@ -95,10 +95,10 @@ class Settings:
 
 _HOPPER = Settings(
     block={"STAGES": 2, "HIDDEN_TILE": 64},
-    narrow_attention={"STAGES": 2, "WINDOWS": 2},
-    wide_attention={"STAGES": 1, "WINDOWS": 1},
-    narrow_mlp={"ROWS": 128, "HIDDEN_TILE": 64, "STAGES": 3},
-    wide_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 2},
+    narrow_attention={"STAGES": 2, "WINDOWS": 2, "AHEAD": 132},
+    wide_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0},
+    narrow_mlp={"ROWS": 128, "HIDDEN_TILE": 64, "STAGES": 3, "AHEAD": 132},
+    wide_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 2, "AHEAD": 0},
     options={
         "swin_block": {"num_warps": 4, "maxnreg": 168},
         "attention_half": {"num_warps": 8},
@@ -110,10 +110,10 @@ _HOPPER = Settings(
 
 _SMALL = Settings(
     block={"STAGES": 1, "HIDDEN_TILE": 64},
-    narrow_attention={"STAGES": 1, "WINDOWS": 1},
-    wide_attention={"STAGES": 1, "WINDOWS": 1},
-    narrow_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 1},
-    wide_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 1},
+    narrow_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0},
+    wide_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0},
+    narrow_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 1, "AHEAD": 0},
+    wide_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 1, "AHEAD": 0},
     convolution_stages=2,
     convolution_tiles=1,
     options={

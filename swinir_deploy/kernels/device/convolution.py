@@ -138,34 +138,36 @@ def convolution(
     sums = ()
     for tile in tl.static_range(TILES):
         sums = sums + (tl.zeros((PIXELS, OUT_TILE), tl.float32),)
-    if ENLARGE:
-        source_width = width // 2
-    else:
-        source_width = width
-    plane = b.to(tl.int64) * source_rows
+    plane = b.to(tl.int64) * source_rows - source_first_row
+    pixel = (plane + y) * width + x
+    # One bit a tap: whether it reads inside the picture.
+    inside = live.to(tl.int32)
+    if TAPS == 9:
+        inside = tl.zeros_like(number)
+        for number_of_tap in tl.static_range(9):
+            ty = y + (number_of_tap // 3 - 1)
+            tx = x + (number_of_tap % 3 - 1)
+            valid = live & (ty >= 0) & (ty < height) & (tx >= 0) & (tx < width)
+            inside |= tl.where(valid, 1 << number_of_tap, 0)
+    pixels = source + (pixel * IN)[:, None] + lane[None, :]
+    weights = weight + first_tile * OUT_TILE + lane[:, None] * OUT + column[None, :]
     for step in tl.range(0, TAPS * PARTS, num_stages=STAGES):
-        if TAPS == 9:
-            tap = step // PARTS
-            sy = y + (tap // 3 - 1)
-            sx = x + (tap % 3 - 1)
-        else:
-            sy = y
-            sx = x
-        reads = (sy >= 0) & (sy < height) & (sx >= 0) & (sx < width)
-        if ENLARGE:
-            sy = sy >> 1
-            sx = sx >> 1
-        pixel = (plane + (sy - source_first_row)) * source_width + sx
+        tap = step // PARTS
         part = step % PARTS
-        values = tl.load(
-            source + (pixel * IN + part * IN_TILE)[:, None] + lane[None, :],
-            mask=reads[:, None],
-            other=0.0,
-        )
-        weights = weight + (step * IN_TILE + lane)[:, None] * OUT + column[None, :]
+        reads = ((inside >> tap) & 1) != 0
+        if ENLARGE:
+            sy = (y + (tap // 3 - 1)) >> 1
+            sx = (x + (tap % 3 - 1)) >> 1
+            near = ((plane + sy) * (width // 2) + sx) * IN + part * IN_TILE
+            places = source + near[:, None] + lane[None, :]
+        elif TAPS == 9:
+            places = pixels + (((tap // 3 - 1) * width + (tap % 3 - 1)) * IN + part * IN_TILE)
+        else:
+            places = pixels + part * IN_TILE
+        values = tl.load(places, mask=reads[:, None], other=0.0)
         grown = ()
         for tile in tl.static_range(TILES):
-            tile_weight = tl.load(weights + (first_tile + tile) * OUT_TILE)
+            tile_weight = tl.load(weights + (step * (IN_TILE * OUT) + tile * OUT_TILE))
             grown = grown + (product(values, tile_weight, sums[tile]),)
         sums = grown
     for tile in tl.static_range(TILES):

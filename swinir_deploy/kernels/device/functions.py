@@ -25,6 +25,19 @@ def product(left, right, sums=None):
 
 
 @triton.jit
+def prefetch(pointers):
+    """Ask for the lines of ``pointers`` to be brought into the second-level cache."""
+    tl.inline_asm_elementwise(
+        "prefetch.global.L2 [$1]; mov.u32 $0, 0;",
+        "=r,l",
+        [pointers],
+        dtype=tl.int32,
+        is_pure=False,
+        pack=1,
+    )
+
+
+@triton.jit
 def twice_gelu(x):
     """2 * GELU(x), with an error of at most 4e-4; the factor belongs to the weights behind it.
 

@@ -8,7 +8,9 @@ import triton
 import triton.language as tl
 
 from swinir_deploy.kernels.device.functions import (
+    INTERPRETED,
     halves,
+    prefetch,
     product,
     reciprocal_deviation,
     twice_gelu,
@@ -58,12 +60,14 @@ def attention_half(
     SIDE: tl.constexpr,
     STAGES: tl.constexpr,
     WINDOWS: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """LayerNorm, attention, projection and residual of WINDOWS (1 or 2) windows a program.
 
     Two windows share what is read of the weights. Their logits are still one product of 64 columns:
     the keys of both stand side by side as [64, 2 * HEAD], and a query has zeros where the other
-    window's keys are.
+    window's keys are. While it computes, a program has the pixels brought into the cache that the
+    program AHEAD of it will read, which is likely to run next on the same multiprocessor; 0: none.
     """
     TYPE: tl.constexpr = stream.dtype.element_ty
     TOKENS: tl.constexpr = SIDE * SIDE
@@ -83,6 +87,11 @@ def attention_half(
         x1 = tl.load(stream + rows + c1[None, :])
     else:
         x1 = x0
+    if AHEAD > 0 and not INTERPRETED:
+        later = tl.minimum(window + AHEAD * WINDOWS, windows - 1)
+        later_pixel, later_edge = window_tokens(later, inside, height, width, shift, SIDE)
+        # A line has 64 channels; the fourth of 192 is the next pixel's first.
+        prefetch(stream + (later_pixel * STORED)[:, None] + (tl.arange(0, 4) * 64)[None, :])
     scale = row_scale(x0, x1, CHANNELS, FIRST, SECOND, eps)
 
     in_head = tl.arange(0, HEAD)
@@ -94,12 +103,16 @@ def attention_half(
     out0 = tl.zeros((ROWS, FIRST), tl.float32)
     if SECOND > 0:
         out1 = tl.zeros((ROWS, SECOND), tl.float32)
+    into0 = qkv_weight + c0[:, None] * QKV + in_group[None, :]
+    back0 = proj_weight + in_head[:, None] * STORED + c0[None, :]
+    biases = position_bias + bias_row[:, None] + other[None, :]
+    if SECOND > 0:
+        into1 = qkv_weight + c1[:, None] * QKV + in_group[None, :]
+        back1 = proj_weight + in_head[:, None] * STORED + c1[None, :]
     for head in tl.range(0, HEADS, num_stages=STAGES):
-        column = head * 4 * HEAD + in_group
-        projected = product(x0, tl.load(qkv_weight + c0[:, None] * QKV + column[None, :]))
+        projected = product(x0, tl.load(into0 + head * (4 * HEAD)))
         if SECOND > 0:
-            weight = tl.load(qkv_weight + c1[:, None] * QKV + column[None, :])
-            projected = product(x1, weight, projected)
+            projected = product(x1, tl.load(into1 + head * (4 * HEAD)), projected)
         projected = projected * scale[:, None]
         query_key, value_rest = halves(projected, ROWS, 4 * HEAD)
         query, key = halves(query_key, ROWS, 2 * HEAD)
@@ -116,7 +129,7 @@ def attention_half(
             value = tl.reshape(value, (2, 64, HEAD))
             value = tl.reshape(tl.permute(value, (1, 0, 2)), (64, 2 * HEAD))
         logits = product(query, tl.trans(key))
-        bias = tl.load(position_bias + head * 4096 + bias_row[:, None] + other[None, :])
+        bias = tl.load(biases + head * 4096)
         logits += bias.to(tl.float32)
         shares = tl.exp2(logits - tl.max(logits, 1)[:, None])
         total = tl.sum(shares, 1)
@@ -125,10 +138,9 @@ def attention_half(
             left, right = halves(mixed, ROWS, 2 * HEAD)
             mixed = tl.where((row < 64)[:, None], left, right)
         mixed = (mixed * (1.0 / total)[:, None]).to(TYPE)
-        weight = proj_weight + (head * HEAD + in_head)[:, None] * STORED
-        out0 = product(mixed, tl.load(weight + c0[None, :]), out0)
+        out0 = product(mixed, tl.load(back0 + head * (HEAD * STORED)), out0)
         if SECOND > 0:
-            out1 = product(mixed, tl.load(weight + c1[None, :]), out1)
+            out1 = product(mixed, tl.load(back1 + head * (HEAD * STORED)), out1)
     live = (token < TOKENS)[:, None]
     out0 = out0 * scale_out + tl.load(stream + rows + c0[None, :]).to(tl.float32)
     out0 += tl.load(proj_bias + c0)[None, :]
@@ -163,10 +175,12 @@ def mlp_half(
     ROWS: tl.constexpr,
     HIDDEN_TILE: tl.constexpr,
     STAGES: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """LayerNorm, MLP and residual of ROWS tokens a program, HIDDEN_TILE hidden channels at a time.
 
-    ``stream`` and ``result`` are [tokens, FIRST + SECOND]; they may be the same.
+    ``stream`` and ``result`` are [tokens, FIRST + SECOND]; they may be the same. AHEAD as in
+    :func:`attention_half`.
     """
     TYPE: tl.constexpr = stream.dtype.element_ty
     STORED: tl.constexpr = FIRST + SECOND
@@ -179,21 +193,27 @@ def mlp_half(
         x1 = tl.load(stream + rows + c1[None, :])
     else:
         x1 = x0
+    if AHEAD > 0 and not INTERPRETED:
+        later = tl.minimum(row + AHEAD * ROWS, tokens - 1).to(tl.int64)
+        prefetch(stream + (later * STORED)[:, None] + (tl.arange(0, 4) * 64)[None, :])
     scale = row_scale(x0, x1, CHANNELS, FIRST, SECOND, eps)
     out0 = tl.zeros((ROWS, FIRST), tl.float32)
     if SECOND > 0:
         out1 = tl.zeros((ROWS, SECOND), tl.float32)
+    hidden = tl.arange(0, HIDDEN_TILE)
+    into0 = fc1_weight + c0[:, None] * HIDDEN + hidden[None, :]
+    back0 = fc2_weight + hidden[:, None] * STORED + c0[None, :]
+    if SECOND > 0:
+        into1 = fc1_weight + c1[:, None] * HIDDEN + hidden[None, :]
+        back1 = fc2_weight + hidden[:, None] * STORED + c1[None, :]
     for start in tl.range(0, HIDDEN, HIDDEN_TILE, num_stages=STAGES):
-        hidden = start + tl.arange(0, HIDDEN_TILE)
-        up = product(x0, tl.load(fc1_weight + c0[:, None] * HIDDEN + hidden[None, :]))
+        up = product(x0, tl.load(into0 + start))
         if SECOND > 0:
-            weight = tl.load(fc1_weight + c1[:, None] * HIDDEN + hidden[None, :])
-            up = product(x1, weight, up)
-        up = twice_gelu(up * scale[:, None] + tl.load(fc1_bias + hidden)[None, :]).to(TYPE)
-        weight = fc2_weight + hidden[:, None] * STORED
-        out0 = product(up, tl.load(weight + c0[None, :]), out0)
+            up = product(x1, tl.load(into1 + start), up)
+        up = twice_gelu(up * scale[:, None] + tl.load(fc1_bias + start + hidden)[None, :]).to(TYPE)
+        out0 = product(up, tl.load(back0 + start * STORED), out0)
         if SECOND > 0:
-            out1 = product(up, tl.load(weight + c1[None, :]), out1)
+            out1 = product(up, tl.load(back1 + start * STORED), out1)
     scale_out = scale_out * 0.5  # for twice_gelu
     live = (row < tokens)[:, None]
     out0 = out0 * scale_out + tl.load(stream + rows + c0[None, :]).to(tl.float32)
