@@ -26,8 +26,7 @@ from swinir_deploy.artifacts.engine import (
 )
 from swinir_deploy.errors import ArtifactError, InputError, SwinIRDeployError, UsageError
 from swinir_deploy.system.cache_folder import CACHE_VARIABLE, cache_folder
-from swinir_deploy.system.files import atomic_output
-from swinir_deploy.system.locking import file_lock
+from swinir_deploy.system.files import atomic_output, file_lock
 
 __all__ = ["DEFAULT_LIMIT_GB", "LIMIT_VARIABLE", "CacheEntry", "EngineCache"]
 

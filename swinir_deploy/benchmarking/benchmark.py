@@ -197,6 +197,8 @@ def _row(
         peak_rss_mb=first_run.peak_rss_mb if isolated else None,
         model_sha256=model_sha256,
         note=target_note(spec) or "",
+        kernels=spec.kernels,
+        kernels_reason=spec.kernels_reason,
     )
 
 

@@ -28,7 +28,9 @@ def _heading(report: BenchmarkReport) -> str:
     without = dict.fromkeys(row.label for row in elsewhere if row.device_p50_ms is None)
     if without:
         parts.append(f"By the host's clock alone: {', '.join(without)}.")
-    return " ".join(parts)
+    said = [f"{row.label}: {row.kernels} kernels. {row.kernels_reason}" for row in elsewhere]
+    kinds = dict.fromkeys(text for text, row in zip(said, elsewhere, strict=True) if row.kernels)
+    return " ".join([*parts, *kinds])
 
 
 def _table(report: BenchmarkReport) -> str:

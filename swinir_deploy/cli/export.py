@@ -15,9 +15,10 @@ from swinir_deploy.cli.options import (
     given,
     model_options,
 )
-from swinir_deploy.cli.output import Output, check_target_file, size_text
+from swinir_deploy.cli.output import Output, size_text
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.exporters.onnx.recipes import check_precision, chosen_opset, get_recipe
+from swinir_deploy.system.files import check_output
 from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def command(
     """
     name = select_model(request, out, "export --task sr --scale 4").checkpoint
     if output is not None:
-        check_target_file(output)
+        check_output(output)
     check_precision(precision or "fp32", calibrate)
     chosen_opset(opset, precision or "fp32", get_recipe(target or "any"))
     require("export", "Exporting a model")
@@ -121,7 +122,7 @@ def command(
         offline=out.offline,
     )
     path = Path(output) if output is not None else Path(f"{Path(model.model_id).name}.onnx")
-    check_target_file(path)
+    check_output(path)
     out.say(f"Exporting {model.model_id} and checking it against PyTorch ...")
     chosen = given(
         io=io,

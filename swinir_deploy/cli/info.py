@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from swinir_deploy.cli.options import common_options, report_option
-from swinir_deploy.cli.output import Output, plain
-from swinir_deploy.cli.selection import find_model
-from swinir_deploy.system.packages import require
+from swinir_deploy.cli.output import Output
 
 __all__ = ["command"]
+
+_FUSED = "in torch on an NVIDIA GPU from sm80 on, in fp16 or bf16."
 
 EPILOG = """\b
 Examples:
@@ -34,26 +34,24 @@ def command(
     Checkpoint: hyper-parameters as read from its tensors, hash, number of parameters. ONNX file:
     inputs, outputs, opset, nodes, metadata. Engine: library, GPUs, shapes, options, as its
     description beside it says; neither library nor GPU is needed. Catalogue: origin, licence,
-    published figures.
+    published figures. Of checkpoints and models of the catalogue also whether torch can run them by
+    fused kernels on an NVIDIA GPU.
     """
-    selection = find_model(model)
-    if selection.card is not None:
-        card = selection.card
-        out.answer({"kind": "card", **card.to_dict(), "purpose": card.purpose}, card.describe())
-    elif selection.is_onnx:
-        from swinir_deploy.cli.describe import read_onnx
+    from swinir_deploy.cli.describe import describe
+    from swinir_deploy.kernels.served import why_network_not_fused
+    from swinir_deploy.models.catalog import ModelCard
+    from swinir_deploy.models.info import CheckpointInfo, info
+    from swinir_deploy.network.config import SwinIRConfig
 
-        found = read_onnx(selection.name)
-        out.answer({"kind": "onnx", **plain(found)}, found.text())
-    elif selection.is_engine:
-        from swinir_deploy.cli.describe_engine import describe_engine
-
-        out.answer(*describe_engine(selection.name))
-    else:
-        require("export", "Looking into a checkpoint")
-        from swinir_deploy.cli.describe import describe_checkpoint
-        from swinir_deploy.models.checkpoint import load_checkpoint
-
-        checkpoint = load_checkpoint(selection.name, img_range=img_range, key=key)
-        out.answer(*describe_checkpoint(checkpoint))
+    thing = info(model, key=key, img_range=img_range)
+    document = thing.to_dict()
+    if isinstance(thing, ModelCard):
+        document = {"kind": "card", **document, "purpose": thing.purpose}
+    rows = []
+    if isinstance(thing, (ModelCard, CheckpointInfo)):
+        reason = why_network_not_fused(SwinIRConfig.from_dict(document["config"]), "fp16")
+        document["kernels"] = "plain" if reason else "fused"
+        document["kernels_reason"] = reason or _FUSED
+        rows.append(("kernels", f"{document['kernels']}: {document['kernels_reason']}"))
+    out.answer(document, describe(thing, rows))
     out.save(output)

@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swinir_deploy.artifacts.shapes import shape_text
 from swinir_deploy.cli.engine_options import engine_options
-from swinir_deploy.cli.options import common_options, report_option
+from swinir_deploy.cli.options import (
+    PRECISIONS,
+    NearChoice,
+    common_options,
+    given,
+    report_option,
+)
 from swinir_deploy.cli.output import Output, size_text, table
 from swinir_deploy.errors import UsageError
 
 if TYPE_CHECKING:
     from swinir_deploy.exporters.tensorrt.inspect import EngineInspection
     from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest
+    from swinir_deploy.kernels.inspect import KernelInspection
 
 __all__ = ["command"]
 
@@ -22,17 +30,23 @@ Examples:
   swinir-deploy inspect x4.onnx --target rtx:sm89
   swinir-deploy inspect x4.onnx --target rtx:sm120 --min-shape 64x64 --max-shape 256x256 --json
   swinir-deploy inspect --compare before.json x4.onnx --target rtx:sm89
+  swinir-deploy inspect light-sr-x4 --target cuda:sm80,sm90
 """
 
 
 @click.command("inspect", epilog=EPILOG)
-@click.argument("model", metavar="[MODEL.onnx]", type=click.Path(), required=False)
+@click.argument("model", metavar="[MODEL]", type=click.Path(), required=False)
 @click.option(
     "--target",
     default="rtx:sm89",
     show_default=True,
     metavar="TARGET",
-    help="One GPU of TensorRT for RTX.",
+    help="One GPU of TensorRT for RTX, or GPUs for the fused kernels of torch: cuda:sm80,sm90.",
+)
+@click.option(
+    "--precision",
+    type=NearChoice(PRECISIONS[1:]),
+    help="Of fused kernels; an ONNX file has its own.  [default: fp16]",
 )
 @engine_options
 @click.option(
@@ -48,6 +62,7 @@ def command(
     out: Output,
     model: str | None,
     target: str,
+    precision: str | None,
     shapes: ShapeRequest,
     builder: dict[str, Any],
     compare: tuple[str, str] | None,
@@ -55,9 +70,28 @@ def command(
 ) -> None:
     """Compile a model without a GPU and say what came out.
 
-    Kernels by kind, fused attentions against blocks, device memory, the kernels of each block and
-    the largest activations. By default a single tile of 256 x 256 pixels.
+    MODEL.onnx for TensorRT for RTX: kernels by kind, fused attentions against blocks, device
+    memory, the kernels of each block and the largest activations. By default a single tile of
+    256 x 256 pixels.
+
+    A checkpoint or an id for a target cuda:...: the fused kernels of torch, with the registers,
+    spilled bytes and shared memory of each. It needs Triton: pip install 'swinir-deploy[cuda]'
     """
+    if target.strip().lower().partition(":")[0] == "cuda":
+        others = [compare, *vars(shapes).values(), *builder.values()]
+        if model is None or any(others):
+            raise UsageError(
+                f"The target {target!r} takes one checkpoint or id, --precision and --json; its "
+                "kernels are for all shapes. Leave the other options out."
+            )
+        _inspect_kernels(out, model, target, precision)
+        out.save(output)
+        return
+    if precision is not None:
+        raise UsageError(
+            f"--precision {precision} is for targets of fused kernels, such as cuda:sm90; an ONNX "
+            "file has its own precision. Leave it out."
+        )
     from swinir_deploy.exporters.tensorrt.inspect import inspect_model, read_inspection
     from swinir_deploy.exporters.tensorrt.options import BuildOptions
 
@@ -78,12 +112,53 @@ def command(
     out.save(output)
 
 
+def _inspect_kernels(out: Output, model: str, target: str, precision: str | None) -> None:
+    from swinir_deploy.kernels.inspect import inspect_kernels, parse_target
+    from swinir_deploy.models.find import find_model
+
+    parse_target(target)
+    found = find_model(model)
+    if found.is_onnx or found.is_engine:
+        kind = "an ONNX file" if found.is_onnx else "an engine"
+        raise UsageError(
+            f"{model} is {kind}; the target {target!r} compiles fused kernels of a checkpoint. "
+            f"Give the checkpoint or id that it came from ('swinir-deploy info {model}' names it)"
+            f"{', or --target rtx:sm89' if found.is_onnx else ''}."
+        )
+    kernels = inspect_kernels(model, target, say=out.say, **given(precision=precision))
+    out.answer(kernels.to_dict(), describe_kernels(kernels))
+
+
+def describe_kernels(found: KernelInspection) -> str:
+    """For people: a table with a row for each kernel of each architecture."""
+    rows = [
+        [
+            architecture,
+            kernel.kernel,
+            kernel.part,
+            str(kernel.launches),
+            str(kernel.warps),
+            str(kernel.registers),
+            str(kernel.spill_bytes),
+            str(kernel.shared_bytes),
+        ]
+        for architecture, kernels in found.kernels.items()
+        for kernel in kernels
+    ]
+    head = ["GPU", "KERNEL", "PART", "LAUNCHES", "WARPS", "REGISTERS", "SPILL B", "SHARED B"]
+    title = (
+        f"{found.model} in {found.precision}, by Triton {found.triton}: kernels of a block: "
+        f"{found.kernels_per_block}; compiled in {found.seconds:.1f} s"
+    )
+    return f"{title}\n{table(head, rows)}"
+
+
 def describe(found: EngineInspection) -> str:
     """For people."""
     shapes = "; ".join(
-        f"{_shape(profile.min)} to {_shape(profile.max)}"
+        f"{shape_text(profile.min)} to {shape_text(profile.max)}"
         if profile.min != profile.max
-        else _shape(profile.max)
+        else shape_text(profile.max)
         for profile in found.profiles
     )
     rows = [*_facts(found).items()]
@@ -100,7 +175,7 @@ def describe(found: EngineInspection) -> str:
     lines += ["", "Largest activations:"]
     for entry in found.largest:
         others = f" and {entry.count - 1} more" if entry.count > 1 else ""
-        text = f"{_shape(entry.shape)} {entry.dtype}, by {entry.kernel}{others}"
+        text = f"{shape_text(entry.shape)} {entry.dtype}, by {entry.kernel}{others}"
         lines.append(f"  {size_text(entry.size_bytes):>9}  {text}")
     return "\n".join(lines)
 
@@ -126,10 +201,6 @@ def _side_by_side(a: EngineInspection, b: EngineInspection) -> list[list[str]]:
     names = [*left, *(name for name in right if name not in left)]
     rows = [[name, left.get(name, "-"), right.get(name, "-")] for name in names]
     return [["model", a.model, b.model], ["target", a.target, b.target], *rows]
-
-
-def _shape(sizes: tuple[int, ...]) -> str:
-    return "x".join(map(str, sizes))
 
 
 def _without_number(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import click
 
 from swinir_deploy._version import __version__
 from swinir_deploy.cli.output import Output, silence_stdout, take_stdout
+from swinir_deploy.system.choices import near_match
 
 __all__ = ["COMMANDS", "main", "program"]
 
@@ -148,10 +148,8 @@ class Program(click.Group):
 
 def near_command(name: str) -> str | None:
     """The command that was probably meant, or None."""
-    near = difflib.get_close_matches(name.lower(), COMMANDS, n=1, cutoff=0.55)
-    if near:
-        return near[0]
-    return next((command for command, names in _OTHER_NAMES.items() if name in names), None)
+    alias = (command for command, names in _OTHER_NAMES.items() if name in names)
+    return near_match(name, COMMANDS, cutoff=0.55) or next(alias, None)
 
 
 def _is_descriptor_1(stream: Any) -> bool:

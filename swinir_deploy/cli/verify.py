@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from swinir_deploy.artifacts.shapes import shape_text
 from swinir_deploy.cli.layers import finish_layers
 from swinir_deploy.cli.options import (
     NearChoice,
@@ -16,12 +17,11 @@ from swinir_deploy.cli.options import (
     runtime_options,
 )
 from swinir_deploy.cli.output import Output, Stopwatch, table
-from swinir_deploy.cli.selection import Selection, find_model
-from swinir_deploy.errors import CatalogError, UsageError
+from swinir_deploy.cli.selection import local_path
+from swinir_deploy.errors import UsageError
 from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
-    from swinir_deploy.artifacts.metadata import ArtifactMetadata
     from swinir_deploy.models.load import LoadedModel
     from swinir_deploy.runtimes import RuntimeSpec
     from swinir_deploy.verification.parity import ParityReport
@@ -73,11 +73,6 @@ Examples:
     metavar="D",
     help="Largest difference, relative to the range.  [default: by precision]",
 )
-@click.option(
-    "--precision",
-    type=NearChoice(("fp32", "fp16", "bf16")),
-    help="Of the arithmetic of openvino; with --layers, of torch, too.  [default: fp32]",
-)
 @click.option("--min-psnr", type=float, metavar="DB", help="Lowest PSNR.")
 @click.option("--layers", is_flag=True, help="Compare every tensor inside; name where they part.")
 @click.option(
@@ -104,11 +99,12 @@ def command(
     device: str | None,
     provider: str | None,
     provider_options: dict[str, str] | None,
+    precision: str | None,
+    kernels: str | None,
     threads: int | None,
     shapes: tuple[tuple[int, int], ...],
     pictures: tuple[str, ...],
     limit: float | None,
-    precision: str | None,
     min_psnr: float | None,
     layers: bool,
     against: str | None,
@@ -120,11 +116,13 @@ def command(
     On odd shapes and a real picture, in FP32. Exit code 1 if any difference is beyond the limit.
     With --layers, on one small picture, tensor by tensor, against ONNX Runtime on the CPU.
     """
+    from swinir_deploy.models.find import find_model
+
     selection = find_model(exported)
     watch = Stopwatch()
     if layers:
         _refuse("with --layers", threads=threads, min_psnr=min_psnr)
-        _refuse("with --layers", provider_option=provider_options)
+        _refuse("with --layers", provider_option=provider_options, kernels=kernels)
         if against is not None and backend != "torch":
             _refuse("with --against", model=model, key=key, img_range=img_range)
         wishes = given(
@@ -143,18 +141,18 @@ def command(
         other: str | LoadedModel | None = against
         source = (model, key, img_range)
         if backend == "torch":
-            wishes["network"] = _load_reference(out, selection, *source)
+            wishes["network"] = _load_reference(out, selection.name, *source)
         elif against is None and (backend in (None, "ort") or source != (None, None, None)):
-            other = _load_reference(out, selection, *source)
+            other = _load_reference(out, selection.name, *source)
         return finish_layers(out, compare_layers(selection.name, other, **wishes), watch, output)
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
     from swinir_deploy.verification.parity import Limit, target_note, verify
 
-    reference = _load_reference(out, selection, model, key, img_range)
+    reference = _load_reference(out, selection.name, model, key, img_range)
     asked = None if limit is None and min_psnr is None else Limit(limit, min_psnr)
     report = verify(
-        selection.local(out),
+        local_path(selection, out),
         reference=reference,
         backend=backend,
         device=device,
@@ -162,7 +160,7 @@ def command(
         pictures=pictures or None,
         limit=asked,
         **given(provider=provider, provider_options=provider_options, threads=threads),
-        **given(precision=precision),
+        **given(precision=precision, kernels=kernels),
     )
     note = target_note(report.spec)
     if note is not None:
@@ -190,14 +188,13 @@ def command(
 
 
 def _load_reference(
-    out: Output, selection: Selection, model: str | None, key: str | None, img_range: float | None
+    out: Output, exported: str, model: str | None, key: str | None, img_range: float | None
 ) -> LoadedModel:
     require("export", "Verifying a model")
-    from swinir_deploy.models.load import load_model
+    from swinir_deploy.verification.reference import load_reference, source_of
 
-    name = model if model is not None else _source(selection)
-    return load_model(
-        find_model(name).checkpoint,
+    return load_reference(
+        source_of(exported) if model is None else model,
         img_range=img_range,
         key=key,
         progress=not out.quiet,
@@ -220,41 +217,18 @@ def _only(option: str, values: tuple[Value, ...]) -> Value | None:
 
 
 def _where(spec: RuntimeSpec) -> str:
-    """Such as ``ort cpu, fp16 with the stream times 2**-7``."""
+    """Such as ``torch cuda:0, fp16 with the stream times 2**-7, fused kernels``."""
     scale = spec.residual_scale_log2
     rescaled = f" with the stream times 2**-{scale}" if scale else ""
-    return f"{spec.backend} {spec.device}, {spec.precision}{rescaled}"
-
-
-def _source(selection: Selection) -> str:
-    """The id in the file's metadata, if the catalogue has it."""
-    from swinir_deploy.artifacts.engine import read_engine_metadata
-    from swinir_deploy.cli.describe import read_onnx
-    from swinir_deploy.models.catalog import load_catalog
-
-    path = selection.name
-    if selection.is_engine:
-        metadata: ArtifactMetadata | None = read_engine_metadata(path).model
-    else:
-        metadata = read_onnx(path).metadata if selection.is_onnx else None
-    if metadata is None:
-        raise UsageError(
-            f"{path} does not say which model it came from. Name it: --model ID or --model FILE."
-        )
-    try:
-        return load_catalog().get(metadata.model_id).id
-    except CatalogError as error:
-        raise UsageError(
-            f"{path} came from {metadata.model_id!r}, which is not in the catalogue. Name the "
-            "checkpoint: --model FILE."
-        ) from error
+    kernels = f", {spec.kernels} kernels" if spec.kernels and spec.device != "cpu" else ""
+    return f"{spec.backend} {spec.device}, {spec.precision}{rescaled}{kernels}"
 
 
 def _table(report: ParityReport) -> str:
     rows = [
         [
             row.source,
-            "x".join(map(str, row.shape)),
+            shape_text(row.shape),
             f"{row.comparison.max_abs:.1e}",
             f"{row.comparison.psnr_db:.1f}",
             "passed" if row.passed else "FAILED",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swinir_deploy.artifacts.shapes import shape_text
 from swinir_deploy.benchmarking.benchmark import Contender, benchmark
 from swinir_deploy.errors import CheckFailedError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize
@@ -97,7 +98,7 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
     )
     log("   checked: onnx.checker, and ONNX Runtime against the network in PyTorch at")
     for check in exported.checks:
-        size = "x".join(map(str, check.shape))
+        size = shape_text(check.shape)
         log(f"     {size:>12}  largest difference {check.comparison.max_abs:.1e}")
 
     log("2. Restore a picture: Chelsea the cat, reduced to a quarter by bicubic interpolation")

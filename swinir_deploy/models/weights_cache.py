@@ -16,8 +16,7 @@ from swinir_deploy.errors import CheckpointError, DownloadError
 from swinir_deploy.models.catalog import ModelCard
 from swinir_deploy.models.download import Transfer, read_json, write_json
 from swinir_deploy.system.cache_folder import CACHE_VARIABLE, cache_folder
-from swinir_deploy.system.files import sha256_of
-from swinir_deploy.system.locking import file_lock
+from swinir_deploy.system.files import file_lock, sha256_of
 
 __all__ = ["ensure_local"]
 

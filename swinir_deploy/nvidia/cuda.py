@@ -22,6 +22,7 @@ from swinir_deploy.errors import (
     SwinIRDeployError,
 )
 from swinir_deploy.nvidia.gpu import Gpu, find_gpu
+from swinir_deploy.system.memory import means_out_of_memory
 
 __all__ = [
     "CudaDevice",
@@ -328,7 +329,7 @@ def _explained(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # cuda.core's CUDAError has no public name
         text = " ".join(str(error).split())
-        if "OUT_OF_MEMORY" in text or isinstance(error, MemoryError):
+        if means_out_of_memory(error):
             raise DeviceMemoryError(
                 f"The GPU ran out of memory while {what}. Use smaller tiles (--tile) or batches, "
                 "or close other programs that use it."

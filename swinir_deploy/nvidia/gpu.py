@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swinir_deploy.errors import BackendUnavailableError, UsageError
+from swinir_deploy.system.device import parse_device
 
-__all__ = ["Gpu", "choose_gpu", "find_gpu", "free_memory_bytes"]
+__all__ = ["Gpu", "choose_gpu", "find_gpu", "free_memory_bytes", "gpu_number"]
 
 
 @dataclass(frozen=True)
@@ -129,3 +130,12 @@ def _toolkit_version(runtime: object) -> str:
     if status.value != 0 or not number:
         return "13"
     return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def gpu_number(device: str | None) -> int:
+    """Return the number of the GPU that ``cuda`` (None, too) or ``cuda:N`` names.
+
+    Raises:
+        UsageError: it names another kind of device.
+    """
+    return parse_device(device or "cuda", ("cuda",), "cuda or cuda:0", "an engine").number

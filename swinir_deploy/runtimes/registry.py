@@ -7,12 +7,10 @@ tolerance of its precision.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,8 @@ from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName
 from swinir_deploy.runtimes.base import Runtime, RuntimeStats
 from swinir_deploy.runtimes.spec import RuntimeSpec
+from swinir_deploy.system.choices import unknown_choice
+from swinir_deploy.system.packages import missing_packages
 
 __all__ = [
     "BACKENDS",
@@ -58,14 +58,7 @@ class Backend:
 
     def missing(self) -> str | None:
         """Why it cannot be used here, with the remedy, or None."""
-        absent = [name for name in self.requires if not _importable(name)]
-        if not absent:
-            return None
-        return (
-            f"the back end {self.name!r} needs {' and '.join(absent)}, which "
-            f"{'is' if len(absent) == 1 else 'are'} not installed: "
-            f"pip install 'swinir-deploy[{self.extra}]'"
-        )
+        return missing_packages(self.requires, self.extra, f"the back end {self.name!r}")
 
 
 BACKENDS: dict[str, Backend] = {
@@ -139,9 +132,7 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
         by_suffix = (b for b in BACKENDS.values() if suffix in b.opens)
         return next(by_suffix, BACKENDS["torch"])
     if backend not in BACKENDS:
-        near = difflib.get_close_matches(backend, BACKENDS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"No back end {backend!r}; there are {', '.join(BACKENDS)}.{hint}")
+        raise UsageError(unknown_choice("back end", backend, BACKENDS))
     chosen = BACKENDS[backend]
     if chosen.opens and suffix not in chosen.opens:
         raise UsageError(
@@ -213,10 +204,3 @@ def open_runtime(
             f"it has {', '.join(known)}."
         )
     return factory(model, device=device, **options)  # type: ignore[call-arg]
-
-
-def _importable(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False

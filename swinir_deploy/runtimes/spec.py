@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata, IoLayout, Precision
+from swinir_deploy.artifacts.shapes import min_side_px
 
 __all__ = ["Ranges", "RuntimeSpec"]
 
@@ -48,6 +49,8 @@ class RuntimeSpec:
         residual_scale_log2: k of the stream's factor 2**-k in an FP16 model; 0 for none.
         config: the network's hyper-parameters, as ``SwinIRConfig.to_dict`` gives them.
         provider: ONNX Runtime's execution provider, as read back; empty for other back ends.
+        kernels: of ``torch``: ``fused`` or ``plain``; empty for other back ends.
+        kernels_reason: what fused kernels run on, or why plain ones run: a sentence.
     """
 
     backend: str
@@ -75,6 +78,8 @@ class RuntimeSpec:
     residual_scale_log2: int = 0
     config: dict[str, Any] = field(default_factory=dict)
     provider: str = ""
+    kernels: str = ""
+    kernels_reason: str = ""
 
     @classmethod
     def of_artifact(
@@ -102,7 +107,7 @@ class RuntimeSpec:
             in_chans=metadata.in_chans,
             window_size=metadata.window_size,
             precision=precision or metadata.precision,
-            min_side_px=metadata.window_size // 2 + 1,
+            min_side_px=min_side_px(metadata.window_size),
             task=metadata.task,
             model_id=metadata.model_id,
             source_sha256=metadata.source_sha256,

@@ -11,7 +11,7 @@ import torch
 from oracle import official_network
 
 from swinir_deploy.errors import CatalogError, CheckpointError, DownloadError, UsageError
-from swinir_deploy.models import checkpoint
+from swinir_deploy.models import checkpoint, find
 from swinir_deploy.models import load as loading
 from swinir_deploy.models.catalog import Catalog, ModelCard, load_catalog
 from swinir_deploy.models.checkpoint import save_checkpoint
@@ -50,7 +50,7 @@ def card(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelCard:
         size_bytes=path.stat().st_size,
         sha256=sha256_of(path),
     )
-    for module in (loading, checkpoint):
+    for module in (find, checkpoint):
         monkeypatch.setattr(module, "load_catalog", lambda: Catalog([made]))
     return made
 
@@ -126,9 +126,9 @@ def test_img_range_and_key_are_passed_on(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "parts"),
     [
-        ("folder/none.pth", CheckpointError, ("folder/none.pth does not exist",)),
-        ("./tiny-sr-x4", CheckpointError, ("tiny-sr-x4 does not exist",)),
-        ("none.pth", CheckpointError, ("no file 'none.pth' in",)),
+        ("folder/none.pth", CheckpointError, ("no file folder/none.pth",)),
+        ("./tiny-sr-x4", CheckpointError, ("no file tiny-sr-x4", "'tiny-sr-x4'")),
+        ("none.pth", CheckpointError, ("no file none.pth",)),
         (
             "001_classicalSR_DF2K_s64w8_SwinIR_M_x4.pth",
             CheckpointError,

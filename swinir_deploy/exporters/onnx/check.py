@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import IoLayout, Precision
 from swinir_deploy.artifacts.shapes import ShapePattern
 from swinir_deploy.comparison import Comparison, compare, psnr_limit_db, sample_picture
-from swinir_deploy.errors import BackendUnavailableError, CheckFailedError
+from swinir_deploy.errors import CheckFailedError
 from swinir_deploy.exporters.onnx.pre_post import INPUT_NAME, OUTPUT_NAME
 from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.pictures.values import nchw_values, nhwc_levels
+from swinir_deploy.system.packages import require
 from swinir_deploy.system.processors import one_thread
 
 if TYPE_CHECKING:
@@ -100,12 +103,10 @@ def check_against_network(
     results = []
     for shape in check_shapes(network, pattern):
         picture = sample_picture(*shape)
-        levels = np.round(picture * 255).astype(np.uint8)
+        fed: NDArray[Any] = picture
         if io == "image":
-            picture = levels.astype(np.float32) / np.float32(255)
-            fed = np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
-        else:
-            fed = picture
+            fed = nhwc_levels(picture)
+            picture = nchw_values(fed)
         with torch.inference_mode(), one_thread():
             wanted = network(torch.from_numpy(picture)).numpy()
         if not np.isfinite(wanted).all():
@@ -160,13 +161,9 @@ def open_session(model: bytes, optimise: bool = True) -> onnxruntime.InferenceSe
         BackendUnavailableError: onnxruntime is not installed.
         CheckFailedError: it cannot load the graph.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "The export checks itself with ONNX Runtime, which is not installed: "
-            "pip install 'swinir-deploy[export]'."
-        ) from error
+    require("export", "An export, which checks itself with ONNX Runtime,")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if not optimise:

@@ -39,6 +39,7 @@ from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.precision.plan import PrecisionPlan, deployed_network
 from swinir_deploy.precision.prepare import prepare_precision
+from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.files import atomic_output, check_output
 
 __all__ = ["ExportReport", "build_graph", "export_onnx"]
@@ -109,7 +110,7 @@ def export_onnx(
     check_precision(precision, calibrate)
     opset = chosen_opset(opset, precision, recipe)
     if io not in get_args(IoLayout):
-        raise UsageError(f"No io {io!r}; there are {', '.join(get_args(IoLayout))}.")
+        raise UsageError(unknown_choice("io", io, get_args(IoLayout)))
     if Path(output).suffix.lower() != ".onnx":
         raise UsageError(f"The output {os.fspath(output)!r} must end in .onnx.")
     check_output(output)

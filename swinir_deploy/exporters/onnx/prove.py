@@ -18,6 +18,7 @@ from swinir_deploy.exporters.onnx.check import open_session
 from swinir_deploy.exporters.onnx.pre_post import INPUT_NAME
 from swinir_deploy.exporters.onnx.rounding import round_every_result
 from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.pictures.values import nhwc_levels
 from swinir_deploy.precision.calibrate import MARGIN
 from swinir_deploy.precision.plan import deployed_network
 from swinir_deploy.precision.prepare import PreparedPrecision
@@ -75,7 +76,7 @@ def prove_precision(
         with torch.inference_mode(), one_thread():
             wanted = network(torch.from_numpy(picture.values)).numpy()
             in_torch = typed(torch.from_numpy(picture.values)).numpy()
-        fed = _bytes(picture.values) if takes_bytes else picture.values
+        fed = nhwc_levels(picture.values) if takes_bytes else picture.values
         in_onnx = session.run([result_name], {INPUT_NAME: fed})[0]
         rows.append(
             ProofRow(
@@ -123,11 +124,6 @@ def _with_float_result(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
     )
     return model, name
-
-
-def _bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    levels = np.round(values * np.float32(255)).astype(np.uint8)
-    return np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
 
 
 _INFINITE_DB = 200.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import get_args
 
 from swinir_deploy.artifacts.metadata import Precision
 from swinir_deploy.errors import UsageError
+from swinir_deploy.system.choices import unknown_choice
 
 __all__ = [
     "ATTENTION_OPSET",
@@ -87,9 +87,7 @@ def get_recipe(name: str) -> Recipe:
     """The recipe called ``name``; :class:`UsageError` with the near match otherwise."""
     if name in RECIPES:
         return RECIPES[name]
-    near = difflib.get_close_matches(name, RECIPES, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise UsageError(f"No export target {name!r}; there are {', '.join(RECIPES)}.{hint}")
+    raise UsageError(unknown_choice("recipe", name, RECIPES))
 
 
 SUPPORTED_OPSETS = range(17, 24)
@@ -123,7 +121,7 @@ def check_precision(precision: str, calibrate_with: object) -> None:
         UsageError: either of them.
     """
     if precision not in get_args(Precision):
-        raise UsageError(f"No precision {precision!r}; there are {', '.join(get_args(Precision))}.")
+        raise UsageError(unknown_choice("precision", precision, get_args(Precision)))
     if precision == "fp32" and calibrate_with is not None:
         raise UsageError(
             "Calibration pictures are for half precision; FP32 needs none. Add --precision fp16, "

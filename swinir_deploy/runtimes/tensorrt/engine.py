@@ -19,7 +19,6 @@ from swinir_deploy.artifacts.onnx_file import parse_onnx, sha256_of_onnx
 from swinir_deploy.artifacts.shapes import ShapeProfile
 from swinir_deploy.errors import (
     ArtifactError,
-    BackendUnavailableError,
     DeviceMemoryError,
     InferenceError,
     InputError,
@@ -29,11 +28,11 @@ from swinir_deploy.nvidia.gpu import Gpu
 from swinir_deploy.nvidia.tensorrt_api import IExecutionContext, IRuntimeCache, IRuntimeConfig
 from swinir_deploy.nvidia.tensorrt_library import Library, Message
 from swinir_deploy.system.files import atomic_output
+from swinir_deploy.system.memory import says_out_of_memory
 
 __all__ = ["LoadedEngine", "require_fit", "runtime_cache_path"]
 
 _DTYPES = {"tensor": "FLOAT", "image": "UINT8"}
-_OUT_OF_MEMORY = ("outofmemory", "out of memory", "cudamalloc", "memory allocation")
 
 
 def require_fit(
@@ -202,7 +201,7 @@ class LoadedEngine:
     def _explain(self, what: str, messages: Sequence[Message], reason: str) -> SwinIRDeployError:
         errors = [m.text for m in messages if m.severity in ("internal error", "error")]
         said = "; ".join([*errors, *([reason] if reason else [])]) or "without a reason"
-        if any(mark in said.lower() for mark in _OUT_OF_MEMORY):
+        if says_out_of_memory(said):
             return DeviceMemoryError(
                 f"{self.path}: the GPU ran out of memory when {self.library} was to {what}. Close "
                 "other programs that use it, or build the engine for smaller shapes."
@@ -252,11 +251,6 @@ def _sha256_of_model(path: Path) -> str:
     try:
         content = path.read_bytes()
         return sha256_of_onnx(content, parse_onnx(content, path), path.parent)
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "Comparing an engine with its ONNX file needs onnx, which cannot be imported "
-            f"({error}): pip install onnx"
-        ) from error
     except OSError as error:
         raise InputError(
             f"Cannot read {error.filename or path}: {error.strerror or error}. Give the ONNX file "

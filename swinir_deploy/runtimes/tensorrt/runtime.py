@@ -16,6 +16,7 @@ from swinir_deploy.artifacts.engine import read_engine_metadata
 from swinir_deploy.artifacts.shapes import ShapeProfile
 from swinir_deploy.errors import RuntimeClosedError, UsageError
 from swinir_deploy.nvidia.cuda import CudaDevice, DeviceArray
+from swinir_deploy.nvidia.gpu import gpu_number
 from swinir_deploy.nvidia.tensorrt_library import load_library
 from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.spec import RuntimeSpec
@@ -62,7 +63,7 @@ class TensorRtRuntime(Runtime):
         onnx: str | os.PathLike[str] | None = None,
     ) -> None:
         self._path = Path(model)
-        self._device_index = _device_index(device)
+        self._device_index = gpu_number(device)
         if contexts < 1 or cuda_graphs < 0:
             raise UsageError(
                 f"contexts is {contexts} and cuda_graphs {cuda_graphs}; they must be at least 1 "
@@ -193,10 +194,3 @@ class TensorRtRuntime(Runtime):
                 if lane is not None:
                     self._idle.append(lane)
                 self._lanes_changed.notify_all()
-
-
-def _device_index(device: str | None) -> int:
-    kind, _, index = (device or "cuda").partition(":")
-    if kind != "cuda" or (index and not index.isdigit()):
-        raise UsageError(f"No device {device!r} for an engine; give cuda or cuda:0.")
-    return int(index or 0)

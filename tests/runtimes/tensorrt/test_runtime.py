@@ -66,7 +66,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(cuda_module, "find_gpu", lambda index: GPU)
     monkeypatch.setattr(cuda_module, "_cuda_python", lambda: (fake_gpu.core, fake_gpu.driver))
     monkeypatch.setattr(tensorrt_module, "load_library", libraries.__getitem__)
-    monkeypatch.setattr("swinir_deploy.runtimes.registry._importable", lambda name: True)
+    monkeypatch.setattr("swinir_deploy.system.packages.is_importable", lambda name: True)
     fake_gpu.Device.current.index = None
     fake_gpu.Buffer.alive.clear()
     fake_gpu.STREAMS.clear()
@@ -299,8 +299,8 @@ def test_a_gpu_is_looked_for_before_anything_of_tensorrt_is_made(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "cpu"}, "No device 'cpu' for an engine"),
-        ({"device": "cuda:x"}, "No device"),
+        ({"device": "cpu"}, "Unknown device 'cpu' for an engine"),
+        ({"device": "cuda:x"}, "Unknown device"),
         ({"contexts": 0}, "at least 1"),
         ({"cuda_graphs": -1}, "at least 1"),
     ],
