@@ -243,7 +243,7 @@ class _Planner:
         head = stored_head(config.embed_dim // heads)
         hidden = stored_hidden(config.mlp_hidden_dim)
         shape = {"CHANNELS": config.embed_dim, "HEADS": heads, "HEAD": head, "SIDE": side}
-        data = {"stream": source, "result": result}
+        data = {"features": source, "result": result}
         if self.stored == 64:
             self.add(
                 "swin_block",
@@ -267,7 +267,7 @@ class _Planner:
         self.add(
             "mlp_half",
             (_ceil(self.tokens, constants["ROWS"]),),
-            {"stream": result, "result": result, **mlp, "tokens": self.tokens, **numbers},
+            {"features": result, "result": result, **mlp, "tokens": self.tokens, **numbers},
             {"CHANNELS": config.embed_dim, **parts, "HIDDEN": hidden, **constants},
             "mlp",
         )

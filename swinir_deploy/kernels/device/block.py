@@ -14,7 +14,7 @@ from swinir_deploy.kernels.device.functions import (
 
 @triton.jit(do_not_specialize=["height", "width", "shift"])
 def swin_block(
-    stream,
+    features,
     result,
     qkv_weight,
     query_bias,
@@ -40,14 +40,14 @@ def swin_block(
 ):
     """LayerNorm, attention, projection, residual, LayerNorm, MLP, residual of one window.
 
-    A program reads one window of ``stream`` [B, height, width, 64] and writes it to the same place
-    of ``result``, which may be ``stream`` itself: no program reads another one's pixels.
+    A program reads one window of ``features`` [B, height, width, 64] and writes it to the same place
+    of ``result``, which may be ``features`` itself: no program reads another one's pixels.
 
     Weights as :mod:`swinir_deploy.kernels.packing` makes them. The first LayerNorm is applied behind
     the product: LN(x) W + b = (x W') / deviation + b, where every column of W' has the mean zero.
     What is added to the stream is multiplied by ``scale_out``, the stream's own scale.
     """
-    TYPE: tl.constexpr = stream.dtype.element_ty
+    TYPE: tl.constexpr = features.dtype.element_ty
     TOKENS: tl.constexpr = SIDE * SIDE
     QKV: tl.constexpr = 4 * HEADS * HEAD
     token = tl.arange(0, 64)
@@ -56,7 +56,7 @@ def swin_block(
     pixel, edge = window_tokens(tl.program_id(0), inside, height, width, shift, SIDE)
     places = (pixel * 64)[:, None] + channel[None, :]
 
-    x = tl.load(stream + places)
+    x = tl.load(features + places)
     centred = x.to(tl.float32)
     centred = centred - (tl.sum(centred, 1) / CHANNELS)[:, None]
     centred = tl.where(channel[None, :] < CHANNELS, centred, 0.0)
@@ -80,7 +80,7 @@ def swin_block(
         mixed = product(shares.to(TYPE), value.to(TYPE)) * (1.0 / total)[:, None]
         weight = proj_weight + (head * HEAD + in_head)[:, None] * 64 + channel[None, :]
         attended = product(mixed.to(TYPE), tl.load(weight), attended)
-    y = tl.load(stream + places).to(tl.float32) + attended * scale_out
+    y = tl.load(features + places).to(tl.float32) + attended * scale_out
     y += tl.load(proj_bias + channel)[None, :]
 
     centred = y - (tl.sum(y, 1) / CHANNELS)[:, None]

@@ -39,7 +39,7 @@ def row_scale(x0, x1, CHANNELS: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.co
 
 @triton.jit(do_not_specialize=["height", "width", "shift", "windows"])
 def attention_half(
-    stream,
+    features,
     result,
     qkv_weight,
     query_bias,
@@ -69,7 +69,7 @@ def attention_half(
     window's keys are. While it computes, a program has the pixels brought into the cache that the
     program AHEAD of it will read, which is likely to run next on the same multiprocessor; 0: none.
     """
-    TYPE: tl.constexpr = stream.dtype.element_ty
+    TYPE: tl.constexpr = features.dtype.element_ty
     TOKENS: tl.constexpr = SIDE * SIDE
     ROWS: tl.constexpr = 64 * WINDOWS
     STORED: tl.constexpr = FIRST + SECOND
@@ -81,17 +81,17 @@ def attention_half(
     pixel, edge = window_tokens(window, inside, height, width, shift, SIDE)
     rows = (pixel * STORED)[:, None]
     c0 = tl.arange(0, FIRST)
-    x0 = tl.load(stream + rows + c0[None, :])
+    x0 = tl.load(features + rows + c0[None, :])
     if SECOND > 0:
         c1 = FIRST + tl.arange(0, SECOND)
-        x1 = tl.load(stream + rows + c1[None, :])
+        x1 = tl.load(features + rows + c1[None, :])
     else:
         x1 = x0
     if AHEAD > 0 and not INTERPRETED:
         later = tl.minimum(window + AHEAD * WINDOWS, windows - 1)
         later_pixel, later_edge = window_tokens(later, inside, height, width, shift, SIDE)
         # A line has 64 channels; the fourth of 192 is the next pixel's first.
-        prefetch(stream + (later_pixel * STORED)[:, None] + (tl.arange(0, 4) * 64)[None, :])
+        prefetch(features + (later_pixel * STORED)[:, None] + (tl.arange(0, 4) * 64)[None, :])
     scale = row_scale(x0, x1, CHANNELS, FIRST, SECOND, eps)
 
     in_head = tl.arange(0, HEAD)
@@ -142,14 +142,14 @@ def attention_half(
         if SECOND > 0:
             out1 = product(mixed, tl.load(back1 + head * (HEAD * STORED)), out1)
     live = (token < TOKENS)[:, None]
-    out0 = out0 * scale_out + tl.load(stream + rows + c0[None, :]).to(tl.float32)
+    out0 = out0 * scale_out + tl.load(features + rows + c0[None, :]).to(tl.float32)
     out0 += tl.load(proj_bias + c0)[None, :]
     if TOKENS == 64:
         tl.store(result + rows + c0[None, :], out0.to(TYPE))
     else:
         tl.store(result + rows + c0[None, :], out0.to(TYPE), mask=live)
     if SECOND > 0:
-        out1 = out1 * scale_out + tl.load(stream + rows + c1[None, :]).to(tl.float32)
+        out1 = out1 * scale_out + tl.load(features + rows + c1[None, :]).to(tl.float32)
         out1 += tl.load(proj_bias + c1)[None, :]
         if TOKENS == 64:
             tl.store(result + rows + c1[None, :], out1.to(TYPE))
@@ -159,7 +159,7 @@ def attention_half(
 
 @triton.jit(do_not_specialize=["tokens"])
 def mlp_half(
-    stream,
+    features,
     result,
     fc1_weight,
     fc1_bias,
@@ -179,23 +179,23 @@ def mlp_half(
 ):
     """LayerNorm, MLP and residual of ROWS tokens a program, HIDDEN_TILE hidden channels at a time.
 
-    ``stream`` and ``result`` are [tokens, FIRST + SECOND]; they may be the same. AHEAD as in
+    ``features`` and ``result`` are [tokens, FIRST + SECOND]; they may be the same. AHEAD as in
     :func:`attention_half`.
     """
-    TYPE: tl.constexpr = stream.dtype.element_ty
+    TYPE: tl.constexpr = features.dtype.element_ty
     STORED: tl.constexpr = FIRST + SECOND
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     rows = (tl.minimum(row, tokens - 1).to(tl.int64) * STORED)[:, None]
     c0 = tl.arange(0, FIRST)
-    x0 = tl.load(stream + rows + c0[None, :])
+    x0 = tl.load(features + rows + c0[None, :])
     if SECOND > 0:
         c1 = FIRST + tl.arange(0, SECOND)
-        x1 = tl.load(stream + rows + c1[None, :])
+        x1 = tl.load(features + rows + c1[None, :])
     else:
         x1 = x0
     if AHEAD > 0 and not INTERPRETED:
         later = tl.minimum(row + AHEAD * ROWS, tokens - 1).to(tl.int64)
-        prefetch(stream + (later * STORED)[:, None] + (tl.arange(0, 4) * 64)[None, :])
+        prefetch(features + (later * STORED)[:, None] + (tl.arange(0, 4) * 64)[None, :])
     scale = row_scale(x0, x1, CHANNELS, FIRST, SECOND, eps)
     out0 = tl.zeros((ROWS, FIRST), tl.float32)
     if SECOND > 0:
@@ -216,10 +216,10 @@ def mlp_half(
             out1 = product(up, tl.load(back1 + start * STORED), out1)
     scale_out = scale_out * 0.5  # for twice_gelu
     live = (row < tokens)[:, None]
-    out0 = out0 * scale_out + tl.load(stream + rows + c0[None, :]).to(tl.float32)
+    out0 = out0 * scale_out + tl.load(features + rows + c0[None, :]).to(tl.float32)
     out0 += tl.load(fc2_bias + c0)[None, :]
     tl.store(result + rows + c0[None, :], out0.to(TYPE), mask=live)
     if SECOND > 0:
-        out1 = out1 * scale_out + tl.load(stream + rows + c1[None, :]).to(tl.float32)
+        out1 = out1 * scale_out + tl.load(features + rows + c1[None, :]).to(tl.float32)
         out1 += tl.load(fc2_bias + c1)[None, :]
         tl.store(result + rows + c1[None, :], out1.to(TYPE), mask=live)
