@@ -52,6 +52,7 @@ FOR_THE_TESTS = {"alive", "array", "cache", "contexts", "current", "fails", "io"
     "profiles",
     "recording",
     "runs",
+    "work",
     "scale",
     "submit",
 }

@@ -121,7 +121,7 @@ def test_by_name_it_is_an_error_that_names_the_reason(loaded: LoadedModel) -> No
 
 
 def test_options_are_checked(loaded: LoadedModel) -> None:
-    with pytest.raises(UsageError, match="Unknown kind of kernels 'fast'. Choose auto, fused or"):
+    with pytest.raises(UsageError, match=r"Unknown kind of kernels 'fast'\. Choose auto, fused or"):
         module.TorchRuntime(loaded, kernels="fast")  # type: ignore[arg-type]
     for option in ("compile", "as_trained"):
         with pytest.raises(UsageError, match=f"'fused' and {option} exclude each other"):
