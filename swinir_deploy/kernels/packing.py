@@ -15,7 +15,8 @@ Everything that can be done to weights once is done here instead of in every win
 
 The stream's scale 2**-k (:func:`swinir_deploy.network.rewrites.rescale_residual` says what it is for)
 goes into biases and eps only. The kernels multiply what they add to the stream by it in FP32, so
-that no weight becomes a subnormal number.
+that no weight becomes a subnormal number. Weights of a block that FP16 does not hold are divided by
+a power of two, which then goes into that factor, too.
 
 Widths are padded with zeros: channels to multiples of 64, heads to a power of two.
 """
@@ -66,7 +67,8 @@ class PackedSwinIR:
         weights: tensors by name, contiguous. Matrices have the inputs as rows; names are those of
             the network's modules with ``.weight``, ``.bias`` and, for attention,
             ``.position_bias`` behind them.
-        numbers: the eps of every LayerNorm by its name, and ``scale``, that of the stream.
+        numbers: the eps of every LayerNorm by its name; ``scale``, that of the stream; and for a
+            block ``NAME.scale``, what it adds is multiplied by.
     """
 
     config: SwinIRConfig
@@ -189,7 +191,9 @@ class _Packer:
 
     def block(self, name: str, block: SwinTransformerBlock, heads: int) -> None:
         """Pack both halves of a block."""
-        self._attention(f"{name}.attn", block, heads)
+        divisor = _divisor(block.attn.proj.weight, block.mlp.fc2.weight)
+        self.numbers[f"{name}.scale"] = self.scale * divisor
+        self._attention(f"{name}.attn", block, heads, divisor)
         self.numbers[f"{name}.norm1.eps"] = block.norm1.eps * self.scale**2
         self.numbers[f"{name}.norm2.eps"] = block.norm2.eps * self.scale**2
         hidden, stored = stored_hidden(self.config.mlp_hidden_dim), self._stored
@@ -197,14 +201,17 @@ class _Packer:
         weight, bias = _behind_norm(fc1, block.norm2)
         self._matrix(f"{name}.mlp.fc1.weight", _padded(weight, stored, hidden), centred=True)
         self._vector(f"{name}.mlp.fc1.bias", bias, hidden)
-        self._matrix(f"{name}.mlp.fc2.weight", _padded(fc2.weight.t().float(), hidden, stored))
+        down = fc2.weight.t().float() / divisor
+        self._matrix(f"{name}.mlp.fc2.weight", _padded(down, hidden, stored))
         self._vector(f"{name}.mlp.fc2.bias", fc2.bias * self.scale, stored)
 
     @property
     def _stored(self) -> int:
         return stored_channels(self.config.embed_dim)
 
-    def _attention(self, name: str, block: SwinTransformerBlock, heads: int) -> None:
+    def _attention(
+        self, name: str, block: SwinTransformerBlock, heads: int, divisor: float
+    ) -> None:
         attention, dim = block.attn, self.config.embed_dim
         size = dim // heads
         head, stored = stored_head(size), self._stored
@@ -219,7 +226,7 @@ class _Packer:
         query = _padded_at(query * factor, 1, head)
         self._vector(f"{name}.qkv.bias", query.reshape(-1), heads * head)
         proj = attention.proj.weight.float()
-        rows = _padded_at(proj.t().reshape(heads, size, dim), 1, head)
+        rows = _padded_at((proj / divisor).t().reshape(heads, size, dim), 1, head)
         self._matrix(f"{name}.proj.weight", _padded(rows.reshape(-1, dim), heads * head, stored))
         proj_bias = (attention.proj.bias.float() + proj @ value.reshape(-1)) * self.scale
         self._vector(f"{name}.proj.bias", proj_bias, stored)
@@ -232,6 +239,17 @@ class _Packer:
 
     def _vector(self, name: str, vector: Tensor, stored: int) -> None:
         self.weights[name] = _padded_at(vector.float(), 0, stored).contiguous()
+
+
+def _divisor(*weights: Tensor) -> float:
+    """Return the smallest power of two, 1 at least, that brings weights below 2**14.
+
+    FP16 ends at 2**16. What is far smaller than the largest weight loses nothing that counts.
+    """
+    largest = max(float(weight.abs().max()) for weight in weights)
+    if not 2**14 < largest < math.inf:
+        return 1.0
+    return 2.0 ** math.ceil(math.log2(largest / 2**14))
 
 
 def _behind_norm(linear: nn.Linear, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:

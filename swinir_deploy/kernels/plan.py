@@ -238,7 +238,7 @@ class _Planner:
         place: dict[str, Argument] = {"height": self.height, "width": self.width, "shift": shift}
         numbers: dict[str, Argument] = {
             "eps": self.numbers[f"{name}.norm1.eps"],
-            "scale_out": self.numbers["scale"],
+            "scale_out": self.numbers.get(f"{name}.scale", self.numbers["scale"]),
         }
         head = stored_head(config.embed_dim // heads)
         hidden = stored_hidden(config.mlp_hidden_dim)

@@ -69,7 +69,9 @@ def why_network_not_fused(
     if head > 64:
         return f"The attention heads have {head} channels; the kernels take up to 64."
     if config.embed_dim > 256:
-        return f"The network has {config.embed_dim} channels (embed_dim); the kernels take 256."
+        return (
+            f"The network has {config.embed_dim} channels (embed_dim); the kernels take up to 256."
+        )
     if keep_fp32:
         return (
             f"The precision plan keeps {', '.join(keep_fp32)} in FP32; the kernels compute every "

@@ -94,7 +94,7 @@ class GraphedNetwork:
                 self._network.launch(picture, self._arena, output)
             else:
                 graph.replay()
-            result = output.cpu() if to_host else output.clone()
+            result = output.to("cpu" if to_host else self._device, copy=True)
             # Before the lock opens: another thread may compute in another stream.
             torch.cuda.current_stream(self._device).synchronize()
             return result

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
-__all__ = ["CLOCK", "Event", "Stream"]
+import contextlib
+from collections.abc import Callable, Iterator
+
+__all__ = ["CAPTURING", "CLOCK", "CUDAGraph", "Event", "Stream", "graph"]
 
 CLOCK = [0.0]
 """The milliseconds of the fake GPU; whoever computes on it sets it forward."""
 
 
+CAPTURING: list[CUDAGraph] = []
+"""The graph that is being recorded; whoever computes meanwhile puts the work into it instead."""
+
+
+class CUDAGraph:
+    """``torch.cuda.CUDAGraph``."""
+
+    def __init__(self) -> None:
+        self.work: list[Callable[[], None]] | None = None
+
+    def replay(self) -> None:
+        assert self.work, "nothing was recorded, or it was reset"
+        for work in self.work:
+            work()
+
+    def reset(self) -> None:
+        self.work = None
+
+
+@contextlib.contextmanager
+def graph(cuda_graph: CUDAGraph, *, stream: Stream, capture_error_mode: str) -> Iterator[None]:
+    """``torch.cuda.graph``."""
+    assert not CAPTURING and isinstance(stream, Stream)
+    cuda_graph.work = []
+    CAPTURING.append(cuda_graph)
+    try:
+        yield
+    finally:
+        CAPTURING.clear()
+
+
 class Stream:
     """``torch.cuda.Stream``; work is done when it is enqueued."""
+
+    def __init__(self, device: object = None) -> None: ...
 
     def synchronize(self) -> None: ...
 

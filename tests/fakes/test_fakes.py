@@ -29,6 +29,7 @@ CLASSES = {
     fake_gpu.LegacyPinnedMemoryResource: CORE.LegacyPinnedMemoryResource,
     fake_gpu.Stream: CORE.Stream,
     fake_gpu.StridedMemoryView: CORE.utils.StridedMemoryView,
+    fake_torch.CUDAGraph: torch.cuda.CUDAGraph,
     fake_torch.Event: torch.cuda.Event,
     fake_torch.Stream: torch.cuda.Stream,
     **{
@@ -51,6 +52,7 @@ FOR_THE_TESTS = {"alive", "array", "cache", "contexts", "current", "fails", "io"
     "profiles",
     "recording",
     "runs",
+    "work",
     "scale",
     "submit",
 }
@@ -130,3 +132,5 @@ def test_torch_s_events_can_be_timed() -> None:
     assert "enable_timing" in inspect.signature(torch.cuda.Event.__new__).parameters
     assert "stream" in inspect.signature(torch.cuda.Event.record).parameters
     assert "device" in inspect.signature(torch.cuda.current_stream).parameters
+    parameters = inspect.signature(torch.cuda.graph).parameters
+    assert {"cuda_graph", "stream", "capture_error_mode"} <= set(parameters)
