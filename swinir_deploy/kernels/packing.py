@@ -313,7 +313,7 @@ def round_centred(matrix: Tensor, dtype: torch.dtype) -> Tensor:
         unit = torch.exp2(exponent) * info.eps
         moved = rounded - torch.sign(total) * unit
         worse = (moved - exact).abs() - (rounded - exact).abs()
-        helps = (unit < 2 * total.abs()) & (rounded != 0)
+        helps = (unit < 2 * total.abs()) & (rounded != 0) & ((moved - exact).abs() <= unit)
         cost = torch.where(helps, worse / unit, torch.inf)
         best, row = cost.min(0)
         column = torch.nonzero(torch.isfinite(best))[:, 0]

@@ -61,6 +61,7 @@ def attention_half(
     STAGES: tl.constexpr,
     WINDOWS: tl.constexpr,
     AHEAD: tl.constexpr,
+    RELOAD: tl.constexpr,
 ):
     """LayerNorm, attention, projection and residual of WINDOWS (1 or 2) windows a program.
 
@@ -68,6 +69,8 @@ def attention_half(
     the keys of both stand side by side as [64, 2 * HEAD], and a query has zeros where the other
     window's keys are. While it computes, a program has the pixels brought into the cache that the
     program AHEAD of it will read, which is likely to run next on the same multiprocessor; 0: none.
+    With RELOAD the tokens are read again for every head, for architectures whose products take both
+    operands from registers: there they would occupy half of all registers through the loop.
     """
     TYPE: tl.constexpr = features.dtype.element_ty
     TOKENS: tl.constexpr = SIDE * SIDE
@@ -110,6 +113,12 @@ def attention_half(
         into1 = qkv_weight + c1[:, None] * QKV + in_group[None, :]
         back1 = proj_weight + in_head[:, None] * STORED + c1[None, :]
     for head in tl.range(0, HEADS, num_stages=STAGES):
+        if RELOAD:
+            # Always zero, but the compiler does not know it and leaves the loads in the loop.
+            again = head // HEADS
+            x0 = tl.load(features + rows + c0[None, :] + again)
+            if SECOND > 0:
+                x1 = tl.load(features + rows + c1[None, :] + again)
         projected = product(x0, tl.load(into0 + head * (4 * HEAD)))
         if SECOND > 0:
             projected = product(x1, tl.load(into1 + head * (4 * HEAD)), projected)
