@@ -178,7 +178,7 @@ def settings_to_try(architecture: int) -> Iterator[tuple[str, str, Settings]]:
         (2, 1, 8, 132),
         (1, 1, 4, 264),
     ):
-        constants = {"STAGES": stages, "WINDOWS": windows, "AHEAD": ahead, "RELOAD": 0}
+        constants = {"STAGES": stages, "WINDOWS": windows, "AHEAD": ahead, "JOINT": 1}
         settings = dataclasses.replace(base, narrow_attention=constants)
         yield "medium", "attention", with_options(settings, "attention_half", num_warps=warps)
     for rows, tile, stages, warps, ahead in (

@@ -95,8 +95,8 @@ class Settings:
 
 _HOPPER = Settings(
     block={"STAGES": 2, "HIDDEN_TILE": 64},
-    narrow_attention={"STAGES": 2, "WINDOWS": 2, "AHEAD": 132, "RELOAD": 0},
-    wide_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0, "RELOAD": 0},
+    narrow_attention={"STAGES": 2, "WINDOWS": 2, "AHEAD": 132, "JOINT": 1},
+    wide_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0, "JOINT": 1},
     narrow_mlp={"ROWS": 128, "HIDDEN_TILE": 64, "STAGES": 3, "AHEAD": 132},
     wide_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 2, "AHEAD": 0},
     options={
@@ -110,8 +110,8 @@ _HOPPER = Settings(
 
 _SMALL = Settings(
     block={"STAGES": 1, "HIDDEN_TILE": 64},
-    narrow_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0, "RELOAD": 1},
-    wide_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0, "RELOAD": 1},
+    narrow_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0, "JOINT": 0},
+    wide_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0, "JOINT": 0},
     narrow_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 1, "AHEAD": 0},
     wide_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 1, "AHEAD": 0},
     convolution_stages=2,

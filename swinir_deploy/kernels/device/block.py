@@ -6,6 +6,7 @@ import triton.language as tl
 from swinir_deploy.kernels.device.functions import (
     halves,
     product,
+    read_again,
     reciprocal_deviation,
     twice_gelu,
     window_tokens,
@@ -80,7 +81,7 @@ def swin_block(
         mixed = product(shares.to(TYPE), value.to(TYPE)) * (1.0 / total)[:, None]
         weight = proj_weight + (head * HEAD + in_head)[:, None] * 64 + channel[None, :]
         attended = product(mixed.to(TYPE), tl.load(weight), attended)
-    y = tl.load(features + places).to(tl.float32) + attended * scale_out
+    y = read_again(features + places) + attended * scale_out
     y += tl.load(proj_bias + channel)[None, :]
 
     centred = y - (tl.sum(y, 1) / CHANNELS)[:, None]

@@ -25,6 +25,13 @@ def product(left, right, sums=None):
 
 
 @triton.jit
+def read_again(pointers):
+    """Load what was loaded before, in FP32; the cache modifier keeps the compiler from holding the
+    first load's values in registers all the time between."""
+    return tl.load(pointers, cache_modifier=".cg").to(tl.float32)
+
+
+@triton.jit
 def prefetch(pointers):
     """Ask for the lines of ``pointers`` to be brought into the second-level cache."""
     tl.inline_asm_elementwise(

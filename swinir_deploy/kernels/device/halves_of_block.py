@@ -12,6 +12,7 @@ from swinir_deploy.kernels.device.functions import (
     halves,
     prefetch,
     product,
+    read_again,
     reciprocal_deviation,
     twice_gelu,
     window_tokens,
@@ -61,7 +62,7 @@ def attention_half(
     STAGES: tl.constexpr,
     WINDOWS: tl.constexpr,
     AHEAD: tl.constexpr,
-    RELOAD: tl.constexpr,
+    JOINT: tl.constexpr,
 ):
     """LayerNorm, attention, projection and residual of WINDOWS (1 or 2) windows a program.
 
@@ -69,8 +70,9 @@ def attention_half(
     the keys of both stand side by side as [64, 2 * HEAD], and a query has zeros where the other
     window's keys are. While it computes, a program has the pixels brought into the cache that the
     program AHEAD of it will read, which is likely to run next on the same multiprocessor; 0: none.
-    With RELOAD the tokens are read again for every head, for architectures whose products take both
-    operands from registers: there they would occupy half of all registers through the loop.
+    With JOINT, query, key and value of a head are one product of 4 * HEAD columns, which suits
+    products that read their operands from shared memory (sm90); without, they are three, whose
+    operands occupy fewer registers.
     """
     TYPE: tl.constexpr = features.dtype.element_ty
     TOKENS: tl.constexpr = SIDE * SIDE
@@ -98,7 +100,10 @@ def attention_half(
     scale = row_scale(x0, x1, CHANNELS, FIRST, SECOND, eps)
 
     in_head = tl.arange(0, HEAD)
-    in_group = tl.arange(0, 4 * HEAD)
+    if JOINT:
+        in_group = tl.arange(0, 4 * HEAD)
+    else:
+        in_group = in_head
     other = tl.arange(0, 64)
     bias_row = edge * (HEADS * 4096) + token * 64
     if WINDOWS == 2:
@@ -113,19 +118,26 @@ def attention_half(
         into1 = qkv_weight + c1[:, None] * QKV + in_group[None, :]
         back1 = proj_weight + in_head[:, None] * STORED + c1[None, :]
     for head in tl.range(0, HEADS, num_stages=STAGES):
-        if RELOAD:
-            # Always zero, but the compiler does not know it and leaves the loads in the loop.
-            again = head // HEADS
-            x0 = tl.load(features + rows + c0[None, :] + again)
+        columns = head * (4 * HEAD)
+        if JOINT:
+            projected = product(x0, tl.load(into0 + columns))
             if SECOND > 0:
-                x1 = tl.load(features + rows + c1[None, :] + again)
-        projected = product(x0, tl.load(into0 + head * (4 * HEAD)))
-        if SECOND > 0:
-            projected = product(x1, tl.load(into1 + head * (4 * HEAD)), projected)
-        projected = projected * scale[:, None]
-        query_key, value_rest = halves(projected, ROWS, 4 * HEAD)
-        query, key = halves(query_key, ROWS, 2 * HEAD)
-        value, _ = halves(value_rest, ROWS, 2 * HEAD)
+                projected = product(x1, tl.load(into1 + columns), projected)
+            projected = projected * scale[:, None]
+            query_key, value_rest = halves(projected, ROWS, 4 * HEAD)
+            query, key = halves(query_key, ROWS, 2 * HEAD)
+            value, rest = halves(value_rest, ROWS, 2 * HEAD)
+        else:
+            query = product(x0, tl.load(into0 + columns))
+            key = product(x0, tl.load(into0 + columns + HEAD))
+            value = product(x0, tl.load(into0 + columns + 2 * HEAD))
+            if SECOND > 0:
+                query = product(x1, tl.load(into1 + columns), query)
+                key = product(x1, tl.load(into1 + columns + HEAD), key)
+                value = product(x1, tl.load(into1 + columns + 2 * HEAD), value)
+            query = query * scale[:, None]
+            key = key * scale[:, None]
+            value = value * scale[:, None]
         query += tl.load(query_bias + head * HEAD + in_head)[None, :]
         query = query.to(TYPE)
         key = key.to(TYPE)
@@ -151,14 +163,14 @@ def attention_half(
         if SECOND > 0:
             out1 = product(mixed, tl.load(back1 + head * (HEAD * STORED)), out1)
     live = (token < TOKENS)[:, None]
-    out0 = out0 * scale_out + tl.load(features + rows + c0[None, :]).to(tl.float32)
+    out0 = out0 * scale_out + read_again(features + rows + c0[None, :])
     out0 += tl.load(proj_bias + c0)[None, :]
     if TOKENS == 64:
         tl.store(result + rows + c0[None, :], out0.to(TYPE))
     else:
         tl.store(result + rows + c0[None, :], out0.to(TYPE), mask=live)
     if SECOND > 0:
-        out1 = out1 * scale_out + tl.load(features + rows + c1[None, :]).to(tl.float32)
+        out1 = out1 * scale_out + read_again(features + rows + c1[None, :])
         out1 += tl.load(proj_bias + c1)[None, :]
         if TOKENS == 64:
             tl.store(result + rows + c1[None, :], out1.to(TYPE))
@@ -225,10 +237,10 @@ def mlp_half(
             out1 = product(up, tl.load(back1 + start * STORED), out1)
     scale_out = scale_out * 0.5  # for twice_gelu
     live = (row < tokens)[:, None]
-    out0 = out0 * scale_out + tl.load(features + rows + c0[None, :]).to(tl.float32)
+    out0 = out0 * scale_out + read_again(features + rows + c0[None, :])
     out0 += tl.load(fc2_bias + c0)[None, :]
     tl.store(result + rows + c0[None, :], out0.to(TYPE), mask=live)
     if SECOND > 0:
-        out1 = out1 * scale_out + tl.load(features + rows + c1[None, :]).to(tl.float32)
+        out1 = out1 * scale_out + read_again(features + rows + c1[None, :])
         out1 += tl.load(fc2_bias + c1)[None, :]
         tl.store(result + rows + c1[None, :], out1.to(TYPE), mask=live)
