@@ -68,7 +68,11 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    path: str | os.PathLike[str], *, img_range: float | None = None, key: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    img_range: float | None = None,
+    key: str | None = None,
+    sha256: str | None = None,
 ) -> Checkpoint:
     """Read and check a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file.
 
@@ -81,6 +85,7 @@ def load_checkpoint(
         path: of the file.
         img_range: overrules what file, catalogue and rules say.
         key: entry of a pickled file to take the weights from.
+        sha256: of the file, where the caller has just computed it.
 
     Raises:
         CheckpointError: missing, empty, cut short, unsafe, not a SwinIR, or with a missing, extra,
@@ -88,7 +93,7 @@ def load_checkpoint(
         UsageError: ``img_range`` is not positive.
     """
     source = Path(path)
-    digest = checked_digest(source)
+    digest = checked_digest(source, sha256)
     card = load_catalog().by_sha256(digest) or load_catalog().by_file(source.name)
     likely_key = card.state_dict_key if card is not None else None
     tensors, key, metadata = read_entries(source, key, likely_key)
