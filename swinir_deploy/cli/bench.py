@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-PRECISIONS = ("fp32", "fp16", "bf16")
+_PRECISIONS = ("fp32", "fp16", "bf16")
 
 EPILOG = """\b
 Examples:
@@ -83,7 +83,7 @@ from the GPU is in either. On the CPU there is none, and the flag changes nothin
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Of one operator on the CPU.")
 @click.option(
     "--precision",
-    type=NearChoice(PRECISIONS),
+    type=NearChoice(_PRECISIONS),
     help="Of torch, openvino and of what is exported for the occasion.  [default: fp32]",
 )
 @click.option(

@@ -32,8 +32,8 @@ __all__ = ["Checkpoint", "ImgRangeSource", "load_checkpoint", "save_checkpoint"]
 
 ImgRangeSource = Literal["caller", "file", "catalogue", "window-7 rule", "default"]
 
-CONFIG_KEY = "swinir_deploy.config"
-MODEL_ID_KEY = "swinir_deploy.model_id"
+_CONFIG_KEY = "swinir_deploy.config"
+_MODEL_ID_KEY = "swinir_deploy.model_id"
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -117,7 +117,7 @@ def load_checkpoint(
         config=config,
         img_range_source=img_range_source,
         card=card,
-        model_id=metadata.get(MODEL_ID_KEY) or default_id,
+        model_id=metadata.get(_MODEL_ID_KEY) or default_id,
     )
 
 
@@ -148,8 +148,8 @@ def save_checkpoint(
     weights = _checked_weights(dict(state_dict), config, target)
     metadata = {
         "format": "pt",
-        CONFIG_KEY: json.dumps(config.to_dict()),
-        MODEL_ID_KEY: model_id,
+        _CONFIG_KEY: json.dumps(config.to_dict()),
+        _MODEL_ID_KEY: model_id,
     }
     with atomic_output(target) as temporary:
         temporary.write_bytes(save(weights, metadata=metadata))
@@ -240,14 +240,14 @@ def _stored_config(
     metadata: Mapping[str, str], found: SwinIRConfig, source: Path
 ) -> SwinIRConfig | None:
     """What :func:`save_checkpoint` wrote, checked against the tensors; None for other files."""
-    text = metadata.get(CONFIG_KEY)
+    text = metadata.get(_CONFIG_KEY)
     if text is None:
         return None
     try:
         stored = SwinIRConfig.from_dict(json.loads(text))
     except (ValueError, TypeError, UsageError) as error:
         raise CheckpointError(
-            f"{source}: its metadata {CONFIG_KEY!r} makes no sense: {error}. Save it again with "
+            f"{source}: its metadata {_CONFIG_KEY!r} makes no sense: {error}. Save it again with "
             "save_checkpoint()."
         ) from error
     for name in _differences(stored, found):

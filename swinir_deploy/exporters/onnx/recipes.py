@@ -10,9 +10,6 @@ from swinir_deploy.errors import UsageError
 from swinir_deploy.system.choices import unknown_choice
 
 __all__ = [
-    "ATTENTION_OPSET",
-    "BF16_OPSET",
-    "DEFAULT_OPSET",
     "RECIPES",
     "SUPPORTED_OPSETS",
     "Recipe",
@@ -41,23 +38,23 @@ class Recipe:
 
     def rewrites_for(self, precision: str, opset: int) -> tuple[str, ...]:
         """Those of a graph of this precision and operator set."""
-        if self.attention_operator and precision == "fp32" and opset >= ATTENTION_OPSET:
+        if self.attention_operator and precision == "fp32" and opset >= _ATTENTION_OPSET:
             return (*self.rewrites, "use_onnx_attention")
         return self.rewrites
 
     def default_opset(self, precision: str) -> int:
         """The operator set that a graph of this precision gets where none is asked for."""
         if precision == "bf16":
-            return BF16_OPSET
+            return _BF16_OPSET
         if self.attention_operator and precision == "fp32":
-            return ATTENTION_OPSET
-        return DEFAULT_OPSET
+            return _ATTENTION_OPSET
+        return _DEFAULT_OPSET
 
 
-DEFAULT_OPSET = 20
-BF16_OPSET = 22
+_DEFAULT_OPSET = 20
+_BF16_OPSET = 22
 """The first in which Conv takes BF16."""
-ATTENTION_OPSET = 23
+_ATTENTION_OPSET = 23
 """The first with the operator Attention."""
 
 _PLAIN = ("fold_attention_scale", "expand_position_bias")
@@ -104,12 +101,12 @@ def chosen_opset(opset: int | None, precision: str, recipe: Recipe) -> int:
     if opset not in SUPPORTED_OPSETS:
         raise UsageError(
             f"Opset {opset} is not supported; give one from {SUPPORTED_OPSETS.start} to "
-            f"{SUPPORTED_OPSETS.stop - 1} (default {DEFAULT_OPSET})."
+            f"{SUPPORTED_OPSETS.stop - 1} (default {_DEFAULT_OPSET})."
         )
-    if precision == "bf16" and opset < BF16_OPSET:
+    if precision == "bf16" and opset < _BF16_OPSET:
         raise UsageError(
-            f"Opset {opset} has no BF16 convolutions; give {BF16_OPSET} or 23, or leave --opset "
-            f"away (bf16 then takes {BF16_OPSET})."
+            f"Opset {opset} has no BF16 convolutions; give {_BF16_OPSET} or 23, or leave --opset "
+            f"away (bf16 then takes {_BF16_OPSET})."
         )
     return opset
 

@@ -30,12 +30,12 @@ from swinir_deploy.nvidia.tensorrt_library import Library, Message
 from swinir_deploy.system.files import atomic_output
 from swinir_deploy.system.memory import says_out_of_memory
 
-__all__ = ["LoadedEngine", "require_fit", "runtime_cache_path"]
+__all__ = ["LoadedEngine", "runtime_cache_path"]
 
 _DTYPES = {"tensor": "FLOAT", "image": "UINT8"}
 
 
-def require_fit(
+def _require_fit(
     path: Path,
     metadata: EngineMetadata,
     library: Library,
@@ -80,7 +80,7 @@ class LoadedEngine:
         metadata: of its sidecar.
         library: that opens it.
         gpu: that it runs on; None leaves out whether the engine fits it.
-        onnx: as in :func:`require_fit`.
+        onnx: as in :func:`_require_fit`.
         runtime_cache: file with the kernels that were compiled the last time (RTX), read now and
             written by :meth:`close`; None keeps none.
 
@@ -112,7 +112,7 @@ class LoadedEngine:
         self.metadata = metadata
         plan = read_plan(path, metadata)
         self._rebuild = rebuild_command(self.metadata, self.path, gpu.index)
-        require_fit(self.path, self.metadata, library, gpu, onnx)
+        _require_fit(self.path, self.metadata, library, gpu, onnx)
         with self._failing("load it"):
             self._runtime = library.api.Runtime(library.logger)
             engine = self._runtime.deserialize_cuda_engine(plan)
