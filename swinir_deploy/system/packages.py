@@ -17,7 +17,16 @@ __all__ = [
 ]
 
 _EXTRAS: dict[str, tuple[str, ...]] = {
-    "export": ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "safetensors"),
+    "export": (
+        "torch",
+        "onnx",
+        "onnxscript",
+        "onnx_ir",
+        "onnxsim",
+        "onnxruntime",
+        "ml_dtypes",
+        "safetensors",
+    ),
     "ort": ("onnxruntime",),
     "openvino": ("openvino",),
     "ort-rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
