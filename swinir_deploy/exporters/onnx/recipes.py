@@ -129,9 +129,9 @@ def check_request(
     if io not in get_args(IoLayout):
         raise UsageError(unknown_choice("io", io, get_args(IoLayout)))
     if output is not None:
+        check_output(output)
         if Path(output).suffix.lower() != ".onnx":
             raise UsageError(f"The output {os.fspath(output)!r} must end in .onnx.")
-        check_output(output)
     return recipe, _opset_of(opset, precision, recipe)
 
 
