@@ -99,6 +99,8 @@ EXPORTERS = ("torch", "onnx", "onnxscript", "onnxsim", "safetensors")
     [
         ("export_onnx('tiny-sr-x2', 'x.onnx')", EXPORTERS, "export"),
         ("export_onnx('tiny-sr-x2', 'x.onnx')", ("onnxsim",), "export"),
+        ("export_onnx('tiny-sr-x2', 'x.onnx')", ("ml_dtypes",), "export"),
+        ("export_onnx('tiny-sr-x2', 'x.onnx')", ("onnx_ir",), "export"),
         ("load_model('tiny-sr-x2')", EXPORTERS, "export"),
         ("SwinIR", EXPORTERS, "export"),
         ("restore('a.png', 'b.png', model='tiny-sr-x2')", EXPORTERS, "export"),

@@ -31,6 +31,7 @@ __all__ = [
     "EngineMetadata",
     "mismatches",
     "read_engine_metadata",
+    "read_plan",
     "rebuild_command",
     "sidecar_path",
     "write_engine",
@@ -223,15 +224,37 @@ def read_engine_metadata(
     what, advice = "the description of an engine", "Build the engine again."
     values = read_object(sidecar, what, advice, ArtifactError)
     metadata = EngineMetadata.from_dict(values, str(sidecar))
-    found = path.stat().st_size
-    differs = found != metadata.plan_bytes
-    if differs or (check_hash and sha256_of(path) != metadata.plan_sha256):
-        raise ArtifactError(
-            f"{path} ({found:,} bytes) is not the plan that {sidecar.name} describes "
-            f"({metadata.plan_bytes:,} bytes, SHA-256 {metadata.plan_sha256[:12]}). Copy both "
-            "files again, or build the engine again."
-        )
+    if path.stat().st_size != metadata.plan_bytes or (
+        check_hash and sha256_of(path) != metadata.plan_sha256
+    ):
+        raise _another_plan(path, metadata)
     return metadata
+
+
+def read_plan(engine: str | os.PathLike[str], metadata: EngineMetadata) -> bytes:
+    """Return an engine's plan, read once and compared with its description.
+
+    Raises:
+        ArtifactError: it cannot be read, or is another one than the sidecar describes.
+    """
+    path = Path(engine)
+    try:
+        plan = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            f"Cannot read {path}: {error.strerror or error}. Check its permissions."
+        ) from error
+    if hashlib.sha256(plan).hexdigest() != metadata.plan_sha256:
+        raise _another_plan(path, metadata)
+    return plan
+
+
+def _another_plan(path: Path, metadata: EngineMetadata) -> ArtifactError:
+    return ArtifactError(
+        f"{path} ({path.stat().st_size:,} bytes) is not the plan that {sidecar_path(path).name} "
+        f"describes ({metadata.plan_bytes:,} bytes, SHA-256 {metadata.plan_sha256[:12]}). Copy "
+        "both files again, or build the engine again."
+    )
 
 
 def mismatches(

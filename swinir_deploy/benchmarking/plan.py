@@ -79,7 +79,7 @@ def plan_contenders(
                 _require_kernels(backend, options)
                 path = _exported(model, backend, options, scratch, progress, offline, say)
             else:
-                path = os.fspath(model.local(progress=progress, offline=offline))
+                path = os.fspath(model.local(progress=progress, offline=offline).path)
             chosen = backend_for(path, plain)
             own: dict[str, Any] = {}
             if chosen.name == "ort" and options.provider is not None:

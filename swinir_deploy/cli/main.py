@@ -107,7 +107,7 @@ class Program(click.Group):
         """As click does, with near matches."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            near = near_command(name)
+            near = _near_command(name)
             hint = f" Did you mean '{near}'?" if near else ""
             ctx.fail(f"No such command: '{name}'.{hint} There are {', '.join(COMMANDS)}.")
         return super().resolve_command(ctx, args)
@@ -146,7 +146,7 @@ class Program(click.Group):
         return code if isinstance(code, int) else 0
 
 
-def near_command(name: str) -> str | None:
+def _near_command(name: str) -> str | None:
     """The command that was probably meant, or None."""
     alias = (command for command, names in _OTHER_NAMES.items() if name in names)
     return near_match(name, COMMANDS, cutoff=0.55) or next(alias, None)

@@ -15,6 +15,7 @@ from swinir_deploy.errors import UsageError
 from swinir_deploy.system.choices import did_you_mean
 
 __all__ = [
+    "PRECISIONS",
     "KeyValueType",
     "ModelRequest",
     "NearChoice",
@@ -39,7 +40,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 TASKS = ("sr", "denoise", "jpeg")
 SIZES = ("tiny", "light", "medium", "large")
 PRECISIONS = ("fp32", "fp16", "bf16")
-KERNELS = ("auto", "fused", "plain")
+_KERNELS = ("auto", "fused", "plain")
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ def kernels_option(function: Function) -> Function:
     """``--kernels``, of the back end ``torch``."""
     option: Callable[[Function], Function] = click.option(
         "--kernels",
-        type=NearChoice(KERNELS),
+        type=NearChoice(_KERNELS),
         help="Of torch on an NVIDIA GPU in fp16 or bf16: fused, one or two a block; or plain.  "
         "[default: auto, fused where they can be had]",
     )

@@ -218,7 +218,8 @@ def _tell_choice(out: Output, choice: TileChoice | None) -> None:
 
 
 def _model(spec: RuntimeSpec) -> dict[str, Any]:
-    names = ("model_id", "task", "scale", "precision", "backend", "device")
+    names = ["model_id", "task", "scale", "precision", "backend", "device"]
+    names += ["kernels", "kernels_reason"] if spec.kernels else []
     return {name: getattr(spec, name) for name in names}
 
 

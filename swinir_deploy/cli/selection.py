@@ -53,7 +53,7 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
 
 def local_path(model: FoundModel, out: Output) -> str:
     """Return the path of a model's file, downloaded if it must be (and may be)."""
-    return os.fspath(model.local(progress=not out.quiet, offline=out.offline))
+    return os.fspath(model.local(progress=not out.quiet, offline=out.offline).path)
 
 
 def _tiny_note(card: ModelCard) -> str:

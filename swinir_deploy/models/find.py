@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swinir_deploy.artifacts.engine import ENGINE_SUFFIX
 from swinir_deploy.errors import CatalogError, InputError
 from swinir_deploy.models.catalog import ModelCard, load_catalog
-from swinir_deploy.system.choices import did_you_mean
+from swinir_deploy.system.choices import near_match
+
+if TYPE_CHECKING:
+    from swinir_deploy.models.weights_cache import LocalFile
 
 __all__ = ["FoundModel", "find_model"]
 
@@ -58,16 +62,16 @@ class FoundModel:
         cache_dir: str | os.PathLike[str] | None = None,
         progress: bool = True,
         offline: bool = False,
-    ) -> Path:
-        """Return the path of its file, downloaded if need be.
+    ) -> LocalFile:
+        """Return its file, downloaded if need be.
 
         Arguments and errors as in :func:`~swinir_deploy.models.weights_cache.ensure_local`.
         """
-        if self.card is None:
-            return Path(self.name)
-        from swinir_deploy.models.weights_cache import ensure_local
+        from swinir_deploy.models.weights_cache import LocalFile, local_file
 
-        return ensure_local(self.card, cache_dir, progress, offline)
+        if self.card is None:
+            return LocalFile(Path(self.name))
+        return local_file(self.card, cache_dir, progress, offline)
 
 
 def find_model(name: str | os.PathLike[str]) -> FoundModel:
@@ -97,10 +101,13 @@ def find_model(name: str | os.PathLike[str]) -> FoundModel:
 def _no_file(path: Path) -> str:
     siblings: list[str] = []
     if path.parent.is_dir():
-        siblings = [
-            os.fspath(entry) for entry in path.parent.iterdir() if entry.suffix in _SUFFIXES
-        ]
-    hint = did_you_mean(os.fspath(path), siblings) or load_catalog().did_you_mean(path.name)
+        siblings = [entry.name for entry in path.parent.iterdir() if entry.suffix in _SUFFIXES]
+    near = near_match(path.name, siblings)
+    hint = (
+        f" Did you mean '{path.parent / near}'?"
+        if near is not None
+        else load_catalog().did_you_mean(path.name)
+    )
     return (
         f"There is no file {path}.{hint} Give the path of a checkpoint or ONNX file, or a name "
         "that 'swinir-deploy models' lists."

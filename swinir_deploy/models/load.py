@@ -71,10 +71,10 @@ def load_model(
     if task is not None and task not in get_args(Task):
         raise UsageError(f"task is {task!r}; it must be one of {', '.join(get_args(Task))}.")
     try:
-        path = find_model(name_or_path).local(cache_dir, progress, offline)
+        path, sha256 = find_model(name_or_path).local(cache_dir, progress, offline)
     except InputError as error:
         raise CheckpointError(str(error)) from error
-    checkpoint = load_checkpoint(path, img_range=img_range, key=key)
+    checkpoint = load_checkpoint(path, img_range=img_range, key=key, sha256=sha256)
     network = SwinIR.from_state_dict(checkpoint.config, checkpoint.state_dict)
     card = checkpoint.card
     return LoadedModel(

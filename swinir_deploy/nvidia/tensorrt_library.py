@@ -25,7 +25,7 @@ __all__ = ["FLAVOURS", "Flavour", "FlavourName", "Library", "Message", "Severity
 FlavourName = Literal["tensorrt", "rtx"]
 Severity = Literal["internal error", "error", "warning", "info", "verbose"]
 
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+_SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """From the worst down, numbered as the library numbers them."""
 
 
@@ -147,7 +147,7 @@ class Library:
         messages.
         """
         messages: list[Message] = []
-        sink = (SEVERITIES.index(down_to), messages)
+        sink = (_SEVERITIES.index(down_to), messages)
         with self._lock:
             self._sinks.append(sink)
         try:
@@ -159,7 +159,7 @@ class Library:
     def _receive(self, severity: int, text: str) -> None:
         for limit, messages in self._sinks:
             if severity <= limit:
-                messages.append(Message(SEVERITIES[min(severity, len(SEVERITIES) - 1)], text))
+                messages.append(Message(_SEVERITIES[min(severity, len(_SEVERITIES) - 1)], text))
 
 
 _loaded: dict[FlavourName, Library] = {}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swinir_deploy.artifacts.engine import ENGINE_SUFFIX, read_engine_metadata
+from swinir_deploy.artifacts.engine import ENGINE_SUFFIX, EngineMetadata, read_engine_metadata
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName
 from swinir_deploy.runtimes.base import Runtime, RuntimeStats
@@ -126,8 +126,8 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
         UsageError: no back end of that name, or it does not open such a file.
     """
     suffix = Path(model).suffix.lower()
-    if suffix == ENGINE_SUFFIX and (backend is None or backend in _ENGINE_BACKENDS):
-        return _backend_for_engine(model, backend)
+    if _reads_sidecar(model, backend):
+        return _backend_for_engine(model, backend, read_engine_metadata(model))
     if backend is None:
         by_suffix = (b for b in BACKENDS.values() if suffix in b.opens)
         return next(by_suffix, BACKENDS["torch"])
@@ -159,8 +159,16 @@ def _how_to_make(backend: Backend, model: str | os.PathLike[str]) -> str:
 _ENGINE_BACKENDS = {b.name: b for b in BACKENDS.values() if b.flavour is not None}
 
 
-def _backend_for_engine(model: str | os.PathLike[str], backend: str | None) -> Backend:
-    flavour = read_engine_metadata(model).flavour
+def _reads_sidecar(model: str | os.PathLike[str], backend: str | None) -> bool:
+    """Whether the sidecar of ``model`` decides which back end opens it."""
+    is_engine = Path(model).suffix.lower() == ENGINE_SUFFIX
+    return is_engine and (backend is None or backend in _ENGINE_BACKENDS)
+
+
+def _backend_for_engine(
+    model: str | os.PathLike[str], backend: str | None, sidecar: EngineMetadata
+) -> Backend:
+    flavour = sidecar.flavour
     fitting = next(b for b in _ENGINE_BACKENDS.values() if b.flavour == flavour)
     if backend not in (None, fitting.name):
         raise UsageError(
@@ -190,17 +198,23 @@ def open_runtime(
         InputError: the file is damaged or was not made by this package.
         UsageError: no such back end or option, or a file that it does not open.
     """
-    chosen = backend_for(model, backend)
+    read: dict[str, EngineMetadata] = {}
+    if _reads_sidecar(model, backend):
+        read["sidecar"] = read_engine_metadata(model)
+        chosen = _backend_for_engine(model, backend, read["sidecar"])
+    else:
+        chosen = backend_for(model, backend)
     reason = chosen.missing()
     if reason is not None:
         raise BackendUnavailableError(f"Cannot open {os.fspath(model)}: {reason}.")
     module, _, name = chosen.factory.partition(":")
     factory: type[Runtime] = getattr(importlib.import_module(module), name)
-    known = [p for p in inspect.signature(factory).parameters if p not in ("model", "device")]
+    own = ("model", "device", "sidecar")
+    known = [name for name in inspect.signature(factory).parameters if name not in own]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise UsageError(
             f"The back end {chosen.name!r} has no option {', '.join(unknown)}; "
             f"it has {', '.join(known)}."
         )
-    return factory(model, device=device, **options)  # type: ignore[call-arg]
+    return factory(model, device=device, **options, **read)  # type: ignore[call-arg]

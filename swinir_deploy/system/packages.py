@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from swinir_deploy.errors import BackendUnavailableError
 
 __all__ = [
-    "EXTRAS",
     "explain_import_error",
     "is_importable",
     "missing_packages",
@@ -17,8 +16,17 @@ __all__ = [
     "require",
 ]
 
-EXTRAS: dict[str, tuple[str, ...]] = {
-    "export": ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "safetensors"),
+_EXTRAS: dict[str, tuple[str, ...]] = {
+    "export": (
+        "torch",
+        "onnx",
+        "onnxscript",
+        "onnx_ir",
+        "onnxsim",
+        "onnxruntime",
+        "ml_dtypes",
+        "safetensors",
+    ),
     "ort": ("onnxruntime",),
     "openvino": ("openvino",),
     "ort-rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
@@ -31,7 +39,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 """Extra -> the import names that it brings."""
 
 # Of several extras that bring a package, the one that is named when only that package is missing.
-_EXTRA_OF = {name: extra for extra, names in reversed(EXTRAS.items()) for name in names} | {
+_EXTRA_OF = {name: extra for extra, names in reversed(_EXTRAS.items()) for name in names} | {
     "onnxruntime": "ort"
 }
 
@@ -40,13 +48,13 @@ def require(extra: str, purpose: str) -> None:
     """Make sure that all packages of an extra are here, without importing them.
 
     Args:
-        extra: a key of :data:`EXTRAS`.
+        extra: a key of :data:`_EXTRAS`.
         purpose: what needs them, to begin a sentence: ``Exporting a model``.
 
     Raises:
         BackendUnavailableError: some are missing; the message has the command that installs them.
     """
-    message = missing_packages(EXTRAS[extra], extra, purpose)
+    message = missing_packages(_EXTRAS[extra], extra, purpose)
     if message is not None:
         raise BackendUnavailableError(message)
 

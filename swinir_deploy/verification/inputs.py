@@ -18,7 +18,7 @@ from swinir_deploy.pictures.read import read_picture
 from swinir_deploy.pictures.values import nhwc_levels, to_levels, to_values
 from swinir_deploy.runtimes import RuntimeSpec
 
-__all__ = ["in_levels", "layer_input", "parity_inputs", "read_batch"]
+__all__ = ["in_levels", "layer_input", "parity_inputs"]
 
 
 def parity_inputs(
@@ -71,10 +71,10 @@ def parity_inputs(
     ]
     if pictures is None:
         with as_file(files("swinir_deploy") / "demo" / "chelsea.png") as path:
-            crop = read_batch(path, spec.in_chans)[:, :, 60:157, 90:211]
+            crop = _read_batch(path, spec.in_chans)[:, :, 60:157, 90:211]
         named.append(("chelsea.png (crop)", crop))
     else:
-        named += [(os.fspath(path), read_batch(path, spec.in_chans)) for path in pictures]
+        named += [(os.fspath(path), _read_batch(path, spec.in_chans)) for path in pictures]
     taken = [
         (name, picture)
         for name, picture in named
@@ -94,7 +94,7 @@ def _within(size: int, limits: tuple[int, int | None]) -> int:
     return max(least, size if most is None else min(size, most))
 
 
-def read_batch(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]:
+def _read_batch(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]:
     """A picture's file as [1, channels, height, width] in levels of 255; alpha is left out."""
     values = to_values(read_picture(path).pixels)
     if values.shape[2] != channels:
@@ -130,7 +130,7 @@ def layer_input(
     if picture is None:
         values = in_levels(sample_picture(batch, metadata.in_chans, height, width))
     else:
-        values = _middle(read_batch(picture, metadata.in_chans), height, width)
+        values = _middle(_read_batch(picture, metadata.in_chans), height, width)
         values = np.repeat(values, batch, axis=0)
     if metadata.io == "tensor":
         return np.ascontiguousarray(values)

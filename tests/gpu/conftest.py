@@ -107,6 +107,9 @@ def open_on_gpu(
             if kind == "torch":
                 wanted = {"compile": True} if precision == "compiled" else {"precision": precision}
                 return open_runtime(MODEL, "torch", "cuda", **wanted, **options)
+            if kind == "torch-plain":
+                wanted = {"precision": precision, "kernels": "plain"}
+                return open_runtime(MODEL, "torch", "cuda", **wanted, **options)
             if kind.startswith("ort-"):
                 provider = {"ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}.get(
                     kind, "nv-tensorrt-rtx"

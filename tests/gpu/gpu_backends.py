@@ -8,6 +8,7 @@ MODEL = "tiny-sr-x2"
 
 BACKENDS = [
     *("torch-fp32", "torch-fp16", "torch-bf16", "torch-compiled"),
+    *("torch-plain-fp16", "torch-plain-bf16"),
     *("ort-cuda-fp32", "ort-cuda-fp16"),
     *("ort-tensorrt-fp32", "ort-tensorrt-fp16"),
     *("ort-rtx-fp32", "ort-rtx-fp16"),

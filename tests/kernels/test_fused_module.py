@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import io
 import pickle
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,6 +122,13 @@ def check_launch() -> tuple[bool, bool]:
     return torch.equal(output, wanted), tuple(wanted.shape) == plan.output_shape
 
 
+def check_as_on_a_gpu(precision: str, layout: str) -> None:
+    """The body of a test of tests/gpu, which a mistake would otherwise wait in."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "gpu"))
+    suite = importlib.import_module("test_gpu_fused")
+    suite.check_pixels(CONFIG, precision, layout, "cpu", [(1, 8, 8), (2, 5, 9)])
+
+
 # ------------------------------------------------------------------------------------------ tests
 
 
@@ -140,6 +150,13 @@ def test_pytorch_s_check_of_operators(interpreter: Interpreter) -> None:
 
 def test_memory_of_the_caller_s(interpreter: Interpreter) -> None:
     assert interpreter(check_launch) == (True, True)
+
+
+@pytest.mark.parametrize(("precision", "layout"), [("fp16", "tensor"), ("bf16", "image")])
+def test_what_is_asserted_of_pixels_on_a_gpu_can_hold(
+    interpreter: Interpreter, precision: str, layout: str
+) -> None:
+    interpreter(check_as_on_a_gpu, precision, layout)
 
 
 @pytest.mark.parametrize(

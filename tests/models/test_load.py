@@ -11,7 +11,7 @@ import torch
 from oracle import official_network
 
 from swinir_deploy.errors import CatalogError, CheckpointError, DownloadError, UsageError
-from swinir_deploy.models import checkpoint, find
+from swinir_deploy.models import checkpoint, find, state_dict, weights_cache
 from swinir_deploy.models import load as loading
 from swinir_deploy.models.catalog import Catalog, ModelCard, load_catalog
 from swinir_deploy.models.checkpoint import save_checkpoint
@@ -84,6 +84,24 @@ def test_a_name_of_the_catalogue(card: ModelCard, path: Path, name: str) -> None
     assert model.card is card
     assert model.model_id == "light-sr-x2"
     assert model.task == "sr"
+
+
+def test_an_official_file_is_hashed_once(
+    card: ModelCard, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = []
+
+    def counted(file: Path) -> str:
+        hashed.append(file)
+        return sha256_of(file)
+
+    for module in (weights_cache, state_dict):
+        monkeypatch.setattr(module, "sha256_of", counted)
+    model = load_model("light-sr-x2", cache_dir=path.parent, offline=True)
+    assert model.source_sha256 == sha256_of(path)
+    assert hashed == [path]
+    load_model(path)
+    assert hashed == [path, path], "nobody has checked a file that is named by its path"
 
 
 def test_the_hash_finds_the_card_of_a_renamed_file(card: ModelCard, path: Path) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = [
-    "FLOAT_LIMIT",
     "ShapeCheck",
     "check_against_network",
     "check_shapes",
@@ -32,7 +31,7 @@ __all__ = [
     "structure_check",
 ]
 
-FLOAT_LIMIT = 1e-4
+_FLOAT_LIMIT = 1e-4
 """Largest difference allowed to FP32 outputs, relative to the output's range (at least 1)."""
 
 
@@ -93,7 +92,7 @@ def check_against_network(
 
     Raises:
         CheckFailedError: an output has a wrong shape, or is further from the network than
-            :data:`FLOAT_LIMIT`; for ``image`` this holds before rounding, so a byte is further
+            :data:`_FLOAT_LIMIT`; for ``image`` this holds before rounding, so a byte is further
             than half a level from the network's output by no more. In half precision the limit
             is :func:`~swinir_deploy.comparison.psnr_limit_db`. Or the network's own output is
             not finite.
@@ -132,7 +131,7 @@ def check_against_network(
             )
         comparison = compare(found, wanted)
         if precision == "fp32":
-            distance, limit = comparison.max_abs, FLOAT_LIMIT * peak
+            distance, limit = comparison.max_abs, _FLOAT_LIMIT * peak
             if io == "image":
                 distance, limit = float(np.abs(found - unrounded).max()), 0.5 + 255 * limit
             if not distance <= limit:

@@ -25,7 +25,7 @@ from swinir_deploy.precision.prepare import PreparedPrecision
 from swinir_deploy.precision.samples import NamedPicture
 from swinir_deploy.system.processors import one_thread
 
-__all__ = ["ProofRow", "prove_precision", "proved_report"]
+__all__ = ["ProofRow", "proved_report"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ProofRow:
         return min(self.torch_psnr_db, self.onnx_psnr_db)
 
 
-def prove_precision(
+def _prove_precision(
     model: onnx.ModelProto,
     typed: SwinIR,
     network: SwinIR,
@@ -149,7 +149,7 @@ def proved_report(
     """
     network, precision = prepared.model.network, prepared.plan.precision
     typed = deployed_network(network, rewrites, prepared.plan)
-    rows = prove_precision(model, typed, network, precision, prepared.pictures)
+    rows = _prove_precision(model, typed, network, precision, prepared.pictures)
     worst = min(rows, key=lambda row: row.worst_db)
     report: dict[str, Any] = {
         "pictures": prepared.source,

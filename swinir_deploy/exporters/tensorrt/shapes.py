@@ -14,10 +14,10 @@ from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.artifacts.shapes import ShapePattern, ShapeProfile, min_side_px, parse_sizes
 from swinir_deploy.errors import UsageError
 
-__all__ = ["DEFAULT_BATCH", "DEFAULT_TILE_PX", "ShapeRequest", "parse_batch", "shape_profiles"]
+__all__ = ["DEFAULT_TILE_PX", "ShapeRequest", "parse_batch", "shape_profiles"]
 
 DEFAULT_TILE_PX = 256
-DEFAULT_BATCH = (1, 4, 8)
+_DEFAULT_BATCH = (1, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def shape_profiles(request: ShapeRequest, model: ArtifactMetadata) -> tuple[Shap
 
     Args:
         request: by default one profile: tiles of :data:`DEFAULT_TILE_PX`, as near to it as the
-            window allows, in batches of :data:`DEFAULT_BATCH`.
+            window allows, in batches of :data:`_DEFAULT_BATCH`.
         model: its layout, channels, window and fixed sides.
 
     Raises:
@@ -82,7 +82,7 @@ def shape_profiles(request: ShapeRequest, model: ArtifactMetadata) -> tuple[Shap
             )
         ranges = _ranges(request, model)
     else:
-        batch = request.batch or DEFAULT_BATCH
+        batch = request.batch or _DEFAULT_BATCH
         if request.batch is None and fixed[0] is not None:
             batch = (fixed[0],) * 3
         default = DEFAULT_TILE_PX // model.window_size * model.window_size

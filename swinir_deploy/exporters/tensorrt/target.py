@@ -8,9 +8,9 @@ from swinir_deploy.errors import UsageError
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, Flavour
 from swinir_deploy.system.choices import did_you_mean
 
-__all__ = ["TARGETS_HELP", "Target"]
+__all__ = ["Target"]
 
-TARGETS_HELP = (
+_TARGETS_HELP = (
     "tensorrt or rtx (for the GPU in this machine), or rtx:sm86,sm89,... (ahead of time, "
     "no GPU needed)"
 )
@@ -39,7 +39,7 @@ class Target:
         flavour = next((f for f in FLAVOURS.values() if f.name == name), None)
         if flavour is None:
             hint = did_you_mean(name, FLAVOURS)
-            raise UsageError(f"Unknown target {text!r}. Choose {TARGETS_HELP}.{hint}")
+            raise UsageError(f"Unknown target {text!r}. Choose {_TARGETS_HELP}.{hint}")
         if not colon:
             return cls(flavour)
         if not flavour.architectures:

@@ -24,7 +24,7 @@ from swinir_deploy.runtimes.torch_runtime import find_device
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.verification.layers.marked import MarkedModel, Tensors
 
-__all__ = ["module_nodes", "run_on_torch"]
+__all__ = ["run_on_torch"]
 
 
 def run_on_torch(
@@ -71,7 +71,7 @@ def run_on_torch(
 
         return hook
 
-    for path, node in module_nodes(marked, deployed).items():
+    for path, node in _module_nodes(marked, deployed).items():
         deployed.get_submodule(path).register_forward_hook(keep(node))
     try:
         with torch.inference_mode():
@@ -89,7 +89,7 @@ def run_on_torch(
     )
 
 
-def module_nodes(marked: MarkedModel, network: SwinIR) -> dict[str, str]:
+def _module_nodes(marked: MarkedModel, network: SwinIR) -> dict[str, str]:
     """Path of a module -> name of the node that makes its output, where there is one.
 
     The last node of a module makes its output if no node of a module inside comes later: an

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 from fake_gpu import FakeTensor
+from opened_files import opened_files
 
 from swinir_deploy import open_runtime
 from swinir_deploy.artifacts.engine import EngineMetadata, sidecar_path, write_engine
@@ -134,6 +135,14 @@ def test_the_sidecar_chooses_the_back_end(tmp_path: Path, flavour: str) -> None:
     other = {"tensorrt": "trt-rtx", "rtx": "trt"}[flavour]
     with pytest.raises(UsageError, match=f"Use --backend {wanted[flavour]}"):
         open_runtime(path, other)
+
+
+def test_opening_reads_sidecar_and_plan_once(tmp_path: Path, flavour: str) -> None:
+    path = engine_file(tmp_path, flavour=flavour)
+    with opened_files() as opened, open_runtime(path):
+        pass
+    assert opened[str(path.resolve())] == 1
+    assert opened[str(sidecar_path(path).resolve())] == 1
 
 
 def test_the_spec_is_that_of_sidecar_and_profiles(tmp_path: Path) -> None:
