@@ -14,7 +14,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 
-.PHONY: demo test test-fast test-gpu lint types package-check train bench-peers cpp-test clean
+.PHONY: demo test test-fast test-gpu gpu-report lint types package-check train bench-peers cpp-test clean
 
 demo: $(VENV)/installed-cpu
 	$(BIN)/swinir-deploy demo -o $(OUT)
@@ -30,6 +30,11 @@ test-fast: $(VENV)/installed-dev
 # missing is skipped, with the reason at the end.
 test-gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/installed-dev)
 	$(GPU_PYTHON) -m pytest tests/gpu --timeout 300
+
+# Figures of this machine's GPU: needs torch for CUDA, Triton and NumPy, nothing else. OFFICIAL is the
+# path of the official network_swinir.py, for the rows to compare with.
+gpu-report:
+	$(GPU_PYTHON) tools/gpu_report.py $(or $(REPORT),build/gpu-report) --plot $(if $(OFFICIAL),--official $(OFFICIAL))
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

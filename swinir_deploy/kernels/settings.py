@@ -1,14 +1,14 @@
 """How the kernels are launched on each architecture: tiles, warps, stages.
 
-A setting changes the speed only, never the result's meaning. Those of sm90 were measured on an H100
-(docs/gpu.md); those of the others were chosen by the compiler's account: no spills, and shared memory
-within what the architecture has.
+A setting changes the speed only, never the result's meaning. Those of sm90 come from measurements on
+an H100 (docs/gpu.md); those of the others were chosen by the compiler's account: the fewest spills,
+and shared memory within what the architecture has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 __all__ = ["ARCHITECTURES", "SHARED_BYTES", "Settings", "settings_for"]
 
@@ -108,23 +108,46 @@ _HOPPER = Settings(
     },
 )
 
-_SMALL = Settings(
-    block={"STAGES": 1, "HIDDEN_TILE": 64},
-    narrow_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0, "JOINT": 0},
-    wide_attention={"STAGES": 1, "WINDOWS": 1, "AHEAD": 0, "JOINT": 0},
-    narrow_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 1, "AHEAD": 0},
-    wide_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 1, "AHEAD": 0},
-    convolution_stages=2,
+_ONE_WINDOW = {"STAGES": 2, "WINDOWS": 1, "AHEAD": 0, "JOINT": 0}
+_EIGHT_WARPS = {"num_warps": 8}
+
+_AMPERE = Settings(
+    block={"STAGES": 2, "HIDDEN_TILE": 64},
+    narrow_attention=_ONE_WINDOW,
+    wide_attention=_ONE_WINDOW,
+    narrow_mlp={"ROWS": 128, "HIDDEN_TILE": 32, "STAGES": 2, "AHEAD": 0},
+    wide_mlp={"ROWS": 64, "HIDDEN_TILE": 64, "STAGES": 2, "AHEAD": 0},
     convolution_tiles=1,
     options={
         "swin_block": {"num_warps": 4},
-        "attention_half": {"num_warps": 8},
-        "mlp_half": {"num_warps": 8},
+        "attention_half": _EIGHT_WARPS,
+        "mlp_half": _EIGHT_WARPS,
         "convolution": {"num_warps": 4},
     },
 )
 
-_SETTINGS = {80: _SMALL, 86: _SMALL, 89: _SMALL, 90: _HOPPER, 100: _SMALL, 120: _SMALL}
+# 99 KB of shared memory: smaller tiles, and no loads in flight for 240 channels.
+_SMALL = replace(
+    _AMPERE,
+    wide_attention={**_ONE_WINDOW, "STAGES": 1},
+    narrow_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 3, "AHEAD": 0},
+    wide_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 2, "AHEAD": 0},
+)
+
+_SETTINGS = {
+    80: _AMPERE,
+    86: _SMALL,
+    89: _SMALL,
+    90: _HOPPER,
+    100: replace(
+        _AMPERE, wide_mlp={"ROWS": 128, "HIDDEN_TILE": 32, "STAGES": 2, "AHEAD": 0}
+    ),
+    120: replace(
+        _SMALL,
+        narrow_attention={**_ONE_WINDOW, "STAGES": 1},
+        narrow_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 2, "AHEAD": 0},
+    ),
+}
 
 
 def settings_for(architecture: int) -> Settings:

@@ -41,16 +41,22 @@ def launched(**request: Any) -> list[dict[str, Any]]:
     return rounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "dtype", "io", "kernels"),
-    [
-        (CONFIG, "float16", "tensor", {"swin_block": 2}),
-        (WIDE, "bfloat16", "image", {"attention_half": 2, "mlp_half": 2}),
-    ],
+    [(WIDE, "bfloat16", "image", {"attention_half": 2, "mlp_half": 2})],
 )
-def test_a_network_reaches_the_driver(
+def test_a_wide_network_reaches_it_too(
     config: dict[str, Any], dtype: str, io: str, kernels: dict[str, int]
 ) -> None:
+    reach(config, dtype, io, kernels)
+
+
+def test_a_network_reaches_the_driver() -> None:
+    reach(CONFIG, "float16", "tensor", {"swin_block": 2})
+
+
+def reach(config: dict[str, Any], dtype: str, io: str, kernels: dict[str, int]) -> None:
     shapes = [[1, 3, 16, 24], [2, 3, 9, 17], [1, 3, 8, 8]]
     if io == "image":
         shapes = [[shape[0], *shape[2:], 3] for shape in shapes]
