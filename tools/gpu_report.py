@@ -78,6 +78,7 @@ class Report:
         self.rows: list[dict[str, Any]] = []
 
     def row(self, kind: str, **values: Any) -> None:
+        """Add a row: to the file, to the report and to the terminal."""
         entry = {"kind": kind, "at_s": round(time.time() - self.began, 1), **values}
         self.rows.append(entry)
         with open(self.folder / "rows.jsonl", "a", encoding="utf-8") as file:
@@ -261,6 +262,7 @@ def merged(best: dict[tuple[str, str], Settings], base: Settings) -> dict[str, S
 
 
 def plan_of(name: str, settings: Settings, height: int, width: int) -> Plan:
+    """Return the plan of a model for one picture, without its weights."""
     config = CONFIGS[name]
     numbers: dict[str, float] = {"scale": 1.0, "norm.eps": 1e-5, "patch_embed.norm.eps": 1e-5}
     for layer, depth in enumerate(config.depths):
@@ -312,6 +314,7 @@ def compile_share(index: int, count: int, architecture: int) -> None:
 
 
 def compile_all(workers: int, architecture: int) -> None:
+    """Compile all kernels, side by side in processes of their own."""
     processes = [
         subprocess.Popen(
             [sys.executable, __file__, "-", "--share", str(index), str(workers), str(architecture)]
@@ -362,6 +365,7 @@ class Measurements:
         self.sizes = ((16, 24),) if self.smoke else SIZES
 
     def machine(self) -> None:
+        """Say what machine it is, and measure its two peaks."""
         import triton
 
         self.report.row(
@@ -410,9 +414,7 @@ class Measurements:
                 weights = packed[name].weights
                 timing = times_ms(
                     graphed(
-                        lambda: run_plan(
-                            partial, settings, stored, weights, picture, arena, output
-                        )
+                        lambda: run_plan(partial, settings, stored, weights, picture, arena, output)
                     ),
                     0.15,
                 )
@@ -496,6 +498,7 @@ class Measurements:
         )
 
     def fused_network(self, name: str, half: str) -> FusedSwinIR:
+        """Return a network of our kernels; packed once."""
         key = (name, half)
         if key not in self.networks:
             self.networks[key] = FusedSwinIR(
@@ -504,6 +507,7 @@ class Measurements:
         return self.networks[key]
 
     def fused(self, name: str, half: str, size: tuple[int, int]) -> None:
+        """Measure our kernels at one size."""
         network = self.fused_network(name, half)
         picture, _ = self.reference(name, size)
         who = f"ours, fused, {half}"
@@ -523,7 +527,7 @@ class Measurements:
             stored = stored_channels(CONFIGS[name].embed_dim)
             timing = times_ms(
                 graphed(
-                    lambda partial=partial: run_plan(
+                    lambda partial=partial, stored=stored: run_plan(
                         partial,
                         self.settings[name],
                         stored,
@@ -546,6 +550,7 @@ class Measurements:
             )
 
     def plain(self, name: str, size: tuple[int, int]) -> None:
+        """Measure our network as PyTorch computes it."""
         rewrites = ("fold_attention_scale", "expand_position_bias", "use_fused_attention")
         plan = PrecisionPlan("fp16" if ON_GPU else "bf16")
         network = deployed_network(network_of(name), rewrites, plan).to(DEVICE)
@@ -554,6 +559,7 @@ class Measurements:
         self.measured(who, name, size, lambda: network(picture), graph=ON_GPU, seconds=0.3)
 
     def official(self, module: Any, name: str, size: tuple[int, int], kind: str) -> None:
+        """Measure the official network; ``kind`` says in which way."""
         config = CONFIGS[name].to_dict()
         for ours in ("ape", "patch_norm", "qkv_bias", "img_size", "num_feat"):
             config.pop(ours)
@@ -583,6 +589,7 @@ class Measurements:
         )
 
     def run(self) -> None:
+        """Measure everything, what matters most first."""
         report, options = self.report, self.options
         report.attempt("machine", self.machine)
         if ON_GPU and options.workers:
@@ -624,12 +631,15 @@ class Measurements:
                     kind = "fp16, mask cached, torch.compile"
                     report.attempt(
                         f"official {kind} {name} {size}",
-                        lambda name=name, size=size: self.official(module, name, size, kind),
+                        lambda name=name, size=size, kind=kind: self.official(
+                            module, name, size, kind
+                        ),
                         45,
                     )
 
 
 def write_report(report: Report) -> None:
+    """Write report.json and print the table."""
     path = report.folder / "report.json"
     path.write_text(json.dumps({"schema": 1, "rows": report.rows}, indent=1) + "\n")
     print(f"\n{'who':44}{'model':8}{'size':9}{'ms':>10}{'MPix/s':>9}{'MB':>7}{'dB':>7}{'roof':>7}")

@@ -88,7 +88,11 @@ def compile_kernels(
     Raises:
         InferenceError: the compiler failed, or a program needs more shared memory than there is.
     """
-    names = [f"layers.{i}.residual_group.blocks.{n}" for i, d in enumerate(config.depths) for n in range(d)]
+    names = [
+        f"layers.{i}.residual_group.blocks.{n}"
+        for i, d in enumerate(config.depths)
+        for n in range(d)
+    ]
     numbers = dict.fromkeys([f"{n}.norm{k}.eps" for n in names for k in (1, 2)], 1e-5)
     numbers |= {"norm.eps": 1e-5, "patch_embed.norm.eps": 1e-5, "scale": 1.0}
     results = []

@@ -2,9 +2,10 @@
 
 Everything that can be done to weights once is done here instead of in every window:
 
-- LayerNorm's weight and bias go into the layer behind it. Its mean does, too: with columns W' whose
-  mean over the inputs is zero, (x - mean(x)) W = x W', whatever x is. So a kernel multiplies the raw
-  stream and divides by the deviation afterwards, and the normalised tensor never exists.
+- LayerNorm's weight and bias go into the layer behind it. Its mean does, too: with columns W'
+  whose mean over the inputs is zero, (x - mean(x)) W = x W', whatever x is. So a kernel
+  multiplies the raw stream and divides by the deviation afterwards, and the normalised tensor
+  never exists.
 - Of the biases of query, key and value only the query's is left. The key's adds the same to every
   logit of a row, which softmax does not see; the value's passes through the shares, which sum to
   one, into the bias of the projection.
@@ -13,7 +14,7 @@ Everything that can be done to weights once is done here instead of in every win
 - Position bias and shift mask are one table for each kind of window: inside, at the last row, at
   the last column, at both. Windows of 7x7 are 49 of 64 tokens; the table closes the keys beyond.
 
-The stream's scale 2**-k (:func:`swinir_deploy.network.rewrites.rescale_residual` says what it is for)
+The stream's scale 2**-k (:func:`swinir_deploy.network.rewrites.rescale_residual` says why)
 goes into biases and eps only. The kernels multiply what they add to the stream by it in FP32, so
 that no weight becomes a subnormal number. Weights of a block that FP16 does not hold are divided by
 a power of two, which then goes into that factor, too.
@@ -135,7 +136,9 @@ class _Packer:
         terms = max(16, 1 << (9 * colors - 1).bit_length())
         stored = stored_channels(out)
         self._matrix("conv_first.weight", _padded(rows, terms, stored))
-        self._vector("conv_first.bias", network.conv_first.bias, stored)
+        bias = network.conv_first.bias
+        assert bias is not None  # every convolution of SwinIR has one
+        self._vector("conv_first.bias", bias, stored)
 
     def convolutions(self, name: str, module: nn.Module, *, bias_scale: float = 1.0) -> None:
         """One convolution, or those of a sequence by their positions."""
@@ -184,7 +187,7 @@ class _Packer:
     def layer_norm(
         self, name: str, norm: nn.LayerNorm, *, scale_in: float = 1.0, scale_out: float = 1.0
     ) -> None:
-        """In FP32; the input comes multiplied by ``scale_in``, the output leaves by ``scale_out``."""
+        """In FP32; the input is multiplied by ``scale_in``, the output by ``scale_out``."""
         self._vector(f"{name}.weight", norm.weight * scale_out, self._stored)
         self._vector(f"{name}.bias", norm.bias * scale_out, self._stored)
         self.numbers[f"{name}.eps"] = norm.eps * scale_in**2

@@ -1,8 +1,8 @@
 """How the kernels are launched on each architecture: tiles, warps, stages.
 
-A setting changes the speed only, never the result's meaning. Those of sm90 come from measurements on
-an H100 (docs/gpu.md); those of the others were chosen by the compiler's account: the fewest spills,
-and shared memory within what the architecture has.
+A setting changes the speed only, never the result's meaning. Those of sm90 come from measurements
+on an H100 (docs/gpu.md); those of the others were chosen by the compiler's account: the fewest
+spills, and shared memory within what the architecture has.
 """
 
 from __future__ import annotations
@@ -85,12 +85,15 @@ class Settings:
             "STAGES": self.convolution_stages,
         }
 
-    def launch_options(self, kernel: str, stored: int) -> Mapping[str, int]:
-        """Return ``num_warps`` and the like of one launch."""
-        wide = self.options.get(f"{kernel}/256")
-        if stored > 192 and wide is not None:
-            return wide
-        return self.options.get(kernel, {"num_warps": 4})
+    def launch_options(self, kernel: str, stored: int) -> dict[str, int]:
+        """Return ``num_warps`` and the like of one launch.
+
+        Products and sums may be fused: newer versions of Triton want to be told.
+        """
+        found = self.options.get(kernel, {"num_warps": 4})
+        if stored > 192:
+            found = self.options.get(f"{kernel}/256", found)
+        return {"enable_fp_fusion": True, **found}
 
 
 _HOPPER = Settings(
@@ -139,12 +142,9 @@ _SETTINGS = {
     86: _SMALL,
     89: _SMALL,
     90: _HOPPER,
-    100: replace(
-        _AMPERE, wide_mlp={"ROWS": 128, "HIDDEN_TILE": 32, "STAGES": 2, "AHEAD": 0}
-    ),
+    100: replace(_AMPERE, wide_mlp={"ROWS": 128, "HIDDEN_TILE": 32, "STAGES": 2, "AHEAD": 0}),
     120: replace(
         _SMALL,
-        narrow_attention={**_ONE_WINDOW, "STAGES": 1},
         narrow_mlp={"ROWS": 64, "HIDDEN_TILE": 32, "STAGES": 2, "AHEAD": 0},
     ),
 }

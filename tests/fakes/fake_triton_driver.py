@@ -1,8 +1,8 @@
 """A driver for Triton without a GPU: kernels are compiled for it and their launches recorded.
 
-What it promises: everything up to the driver is real, as on a card: arguments are bound and checked,
-kernels are specialised, compiled to machine code and looked up again. Only loading and running the
-machine code are left out.
+What it promises: everything up to the driver is real, as on a card: arguments are bound and
+checked, kernels are specialised, compiled to machine code and looked up again. Only loading and
+running the machine code are left out.
 """
 
 from __future__ import annotations

@@ -46,7 +46,9 @@ def test_a_matrix_of_zeros_stays() -> None:
     assert not round_centred(torch.zeros(64, 3), torch.float16).any()
 
 
-@pytest.mark.parametrize(("channels", "stored"), [(12, 64), (60, 64), (64, 64), (180, 192), (240, 256)])
+@pytest.mark.parametrize(
+    ("channels", "stored"), [(12, 64), (60, 64), (64, 64), (180, 192), (240, 256)]
+)
 def test_channels_are_stored_in_groups_of_64(channels: int, stored: int) -> None:
     assert stored_channels(channels) == stored
 
@@ -68,7 +70,9 @@ def test_layer_norm_and_attention_survive_the_packing() -> None:
 
     padded = torch.nn.functional.pad(tokens, (0, 4))
     deviation = (tokens.var(1, unbiased=False) + 1e-5).sqrt()
-    projected = (padded @ double("attn.qkv.weight")).view(49, 6, 4, 16) / deviation[:, None, None, None]
+    projected = (padded @ double("attn.qkv.weight")).view(49, 6, 4, 16) / deviation[
+        :, None, None, None
+    ]
     query = projected[:, :, 0] + double("attn.qkv.bias").view(6, 16)
     key, value = projected[:, :, 1], projected[:, :, 2]
     logits = torch.einsum("ihd,jhd->hij", query, key) + double("attn.position_bias")[0, :, :49, :49]

@@ -45,9 +45,7 @@ def numbers_of(config: SwinIRConfig) -> dict[str, float]:
 def plan_of(model: str, batch: int, height: int, width: int, architecture: int = 90) -> Plan:
     config = config_of(model)
     settings = settings_for(architecture)
-    return make_plan(
-        config, numbers_of(config), settings, batch=batch, height=height, width=width
-    )
+    return make_plan(config, numbers_of(config), settings, batch=batch, height=height, width=width)
 
 
 def test_medium_x4_fits_into_500_mb() -> None:
@@ -110,9 +108,7 @@ def _elements(launch: Launch, name: str) -> int:
         width, features = arguments["width"] * factor, constants["OUT"] // factor**2
         return int(arguments["batch"] * arguments["result_rows"] * width * features)
     if launch.kernel == "first_convolution":
-        return int(
-            arguments["batch"] * arguments["height"] * arguments["width"] * constants["OUT"]
-        )
+        return int(arguments["batch"] * arguments["height"] * arguments["width"] * constants["OUT"])
     if launch.kernel == "layer_norm":
         return int(arguments["tokens"] * constants["STORED"])
     stored = constants.get("FIRST", 64) + constants.get("SECOND", 0)
@@ -176,9 +172,7 @@ def test_the_roofline_by_hand() -> None:
     block = next(launch for launch in plan.launches if launch.part == "block")
     assert traffic_bytes(block) == 2 * 64 * 64 * 64 * 2
     config = config_of("light-sr-x4")
-    bound = roofline(
-        config, plan, batch=1, height=64, width=64, tera_flops=1000.0, tera_bytes=2.0
-    )
+    bound = roofline(config, plan, batch=1, height=64, width=64, tera_flops=1000.0, tera_bytes=2.0)
     assert bound.bytes_ms == pytest.approx(sum(map(traffic_bytes, plan.launches)) / 2e9)
     assert bound.bound_ms == max(bound.bytes_ms, bound.flops_ms)
     assert bound.share(2 * bound.bound_ms) == pytest.approx(0.5)

@@ -5,6 +5,6 @@ Activations are NHWC in FP16 or BF16. Their channels are stored padded with zero
 are padded alike, so that the zeros stay zeros. Products have half-precision operands and FP32 sums;
 LayerNorm, softmax and everything between two products are FP32.
 
-No picture size is compiled in: heights, widths and batch are arguments. Constants (``tl.constexpr``,
-in capitals) come from the network's widths alone.
+No picture size is compiled in: heights, widths and batch are arguments. Constants
+(``tl.constexpr``, in capitals) come from the network's widths alone.
 """

@@ -41,12 +41,12 @@ def swin_block(
 ):
     """LayerNorm, attention, projection, residual, LayerNorm, MLP, residual of one window.
 
-    A program reads one window of ``features`` [B, height, width, 64] and writes it to the same place
-    of ``result``, which may be ``features`` itself: no program reads another one's pixels.
+    A program reads one window of ``features`` [B, height, width, 64] and writes it to the same
+    place of ``result``, which may be ``features`` itself: no program reads another one's pixels.
 
-    Weights as :mod:`swinir_deploy.kernels.packing` makes them. The first LayerNorm is applied behind
-    the product: LN(x) W + b = (x W') / deviation + b, where every column of W' has the mean zero.
-    What is added to the stream is multiplied by ``scale_out``, the stream's own scale.
+    Weights as :mod:`swinir_deploy.kernels.packing` makes them. The first LayerNorm is applied
+    behind the product: LN(x) W + b = (x W') / deviation + b, where every column of W' has the mean
+    zero. What is added to the stream is multiplied by ``scale_out``, the stream's own scale.
     """
     TYPE: tl.constexpr = features.dtype.element_ty
     TOKENS: tl.constexpr = SIDE * SIDE

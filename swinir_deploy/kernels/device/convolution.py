@@ -1,4 +1,4 @@
-"""Convolutions as products: the rows of a product are pixels, its sum runs over taps and channels."""
+"""Convolutions as products: rows are pixels, and the sum runs over taps and channels."""
 
 import triton
 import triton.language as tl
@@ -114,11 +114,11 @@ def convolution(
 
     Computes the rows first_row .. first_row + rows of a picture of ``height`` x ``width`` pixels.
     ``source`` holds source_rows rows from source_first_row on, [batch, source_rows, width, IN], so
-    that a large picture can be computed in bands. With ENLARGE it holds a picture of half the sides,
-    and nearest-neighbour enlargement happens as it is read. A program computes PIXELS pixels and
-    TILES * OUT_TILE output channels; ``weight`` is [TAPS * IN, OUT].
+    that a large picture can be computed in bands. With ENLARGE it holds a picture of half the
+    sides, and nearest-neighbour enlargement happens as it is read. A program computes PIXELS pixels
+    and TILES * OUT_TILE output channels; ``weight`` is [TAPS * IN, OUT].
 
-    STORE says where the values (with bias, LeakyReLU of ``slope`` where LEAKY, and ``residual``) go:
+    STORE says where the values (with bias, LeakyReLU of ``slope`` where LEAKY, ``residual``) go.
     0: [batch, result_rows, width, OUT] from result_first_row on; 1: the same after a pixel shuffle
     by FACTOR, for weights whose output channels are ordered (row, column, channel) of a cell; 2: a
     picture of COLORS channels in FP32, see :func:`store_picture`; 3: the same in uint8.
@@ -136,7 +136,7 @@ def convolution(
     lane = tl.arange(0, IN_TILE)
     column = tl.arange(0, OUT_TILE)
     sums = ()
-    for tile in tl.static_range(TILES):
+    for _ in tl.static_range(TILES):
         sums = sums + (tl.zeros((PIXELS, OUT_TILE), tl.float32),)
     plane = b.to(tl.int64) * source_rows - source_first_row
     pixel = (plane + y) * width + x

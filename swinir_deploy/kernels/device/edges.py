@@ -6,9 +6,7 @@ import triton.language as tl
 from swinir_deploy.kernels.device.functions import product
 
 
-@triton.jit(
-    do_not_specialize=["batch", "picture_height", "picture_width", "height", "width"]
-)
+@triton.jit(do_not_specialize=["batch", "picture_height", "picture_width", "height", "width"])
 def first_convolution(
     picture,
     result,

@@ -11,7 +11,7 @@ INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
 
 @triton.jit
 def product(left, right, sums=None):
-    """left @ right (+ sums): operands of half precision, sums in FP32.
+    """Left @ right (+ sums): operands of half precision, sums in FP32.
 
     The interpreter keeps BF16 as integers and would multiply those.
     """
@@ -27,7 +27,8 @@ def product(left, right, sums=None):
 @triton.jit
 def read_again(pointers):
     """Load what was loaded before, in FP32; the cache modifier keeps the compiler from holding the
-    first load's values in registers all the time between."""
+    first load's values in registers all the time between.
+    """
     return tl.load(pointers, cache_modifier=".cg").to(tl.float32)
 
 

@@ -72,7 +72,7 @@ def attention_half(
     program AHEAD of it will read, which is likely to run next on the same multiprocessor; 0: none.
     With JOINT, query, key and value of a head are one product of 4 * HEAD columns, which suits
     products that read their operands from shared memory (sm90); without, they are three, whose
-    operands occupy fewer registers, and the value's comes after the softmax.
+    operands occupy fewer registers.
     """
     TYPE: tl.constexpr = features.dtype.element_ty
     TOKENS: tl.constexpr = SIDE * SIDE
@@ -130,33 +130,30 @@ def attention_half(
         else:
             query = product(x0, tl.load(into0 + columns))
             key = product(x0, tl.load(into0 + columns + HEAD))
+            value = product(x0, tl.load(into0 + columns + 2 * HEAD))
             if SECOND > 0:
                 query = product(x1, tl.load(into1 + columns), query)
                 key = product(x1, tl.load(into1 + columns + HEAD), key)
+                value = product(x1, tl.load(into1 + columns + 2 * HEAD), value)
             query = query * scale[:, None]
             key = key * scale[:, None]
+            value = value * scale[:, None]
         query += tl.load(query_bias + head * HEAD + in_head)[None, :]
         query = query.to(TYPE)
         key = key.to(TYPE)
+        value = value.to(TYPE)
         if WINDOWS == 2:
             query = tl.reshape(tl.permute(tl.join(query, query), (0, 2, 1)), (ROWS, 2 * HEAD))
             query = tl.where(own, query, 0.0)
             key = tl.reshape(key, (2, 64, HEAD))
             key = tl.reshape(tl.permute(key, (1, 0, 2)), (64, 2 * HEAD))
+            value = tl.reshape(value, (2, 64, HEAD))
+            value = tl.reshape(tl.permute(value, (1, 0, 2)), (64, 2 * HEAD))
         logits = product(query, tl.trans(key))
         bias = tl.load(biases + head * 4096)
         logits += bias.to(tl.float32)
         shares = tl.exp2(logits - tl.max(logits, 1)[:, None])
         total = tl.sum(shares, 1)
-        if not JOINT:
-            value = product(x0, tl.load(into0 + columns + 2 * HEAD))
-            if SECOND > 0:
-                value = product(x1, tl.load(into1 + columns + 2 * HEAD), value)
-            value = value * scale[:, None]
-        value = value.to(TYPE)
-        if WINDOWS == 2:
-            value = tl.reshape(value, (2, 64, HEAD))
-            value = tl.reshape(tl.permute(value, (1, 0, 2)), (64, 2 * HEAD))
         mixed = product(shares.to(TYPE), value)
         if WINDOWS == 2:
             left, right = halves(mixed, ROWS, 2 * HEAD)
