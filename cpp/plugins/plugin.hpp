@@ -19,7 +19,7 @@
 #include <string>
 #include <string_view>
 
-#include "backend.h"
+#include "runtimes/backend.h"
 
 namespace swinir_plugin {
 
@@ -64,7 +64,7 @@ swinir_status guarded(swinir_backend_message* message, Action action) noexcept {
 }
 
 // Whether a library's message says that memory has run out: none has a code for it that could be
-// relied on. The phrases of swinir_deploy/runtimes/memory_errors.py.
+// relied on. The phrases of swinir_deploy/system/memory.py.
 inline bool is_out_of_memory(const std::string& reason) {
   static constexpr std::string_view kPhrases[] = {
       "alloc_failed",

@@ -11,8 +11,8 @@
 #include <limits>
 #include <string>
 
-#include "backend.h"
 #include "plugin.hpp"
+#include "runtimes/backend.h"
 
 using swinir_plugin::fail;
 

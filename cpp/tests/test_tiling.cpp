@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "check.hpp"
-#include "padding.hpp"
-#include "tiling.hpp"
+#include "restoration/padding.hpp"
+#include "restoration/tiling.hpp"
 
 using swinir::core::AxisPlan;
 using swinir::core::plan_axis;

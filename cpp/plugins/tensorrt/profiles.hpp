@@ -1,5 +1,5 @@
 // Which of an engine's ranges of shapes a batch runs under; as
-// swinir_deploy/runtimes/tensorrt_profiles.py.
+// swinir_deploy/runtimes/tensorrt/profiles.py.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-#include "blend.hpp"
+#include "restoration/blend.hpp"
 
 #include <algorithm>
 #include <utility>

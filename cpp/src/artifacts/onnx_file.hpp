@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include "file.hpp"
+#include "system/file.hpp"
 
 namespace swinir::core {
 

@@ -1,5 +1,5 @@
 // Between pictures and a model: layout, number range, colour, batch size; as
-// swinir_deploy/imaging/bridge.py.
+// swinir_deploy/restoration/adapter.py.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "model.hpp"
-#include "pixels.hpp"
+#include "pictures/pixels.hpp"
+#include "runtimes/model.hpp"
 
 namespace swinir::core {
 
@@ -24,15 +24,15 @@ struct TileGroup {
   const std::vector<std::int64_t>* columns = nullptr;
 };
 
-class Bridge {
+class ModelAdapter {
  public:
   // [height * scale, width * scale, channels of the source], in the model's number range.
   using Give = std::function<void(const float* tile)>;
 
-  explicit Bridge(std::shared_ptr<const Model> model);
-  ~Bridge();
-  Bridge(const Bridge&) = delete;
-  Bridge& operator=(const Bridge&) = delete;
+  explicit ModelAdapter(std::shared_ptr<const Model> model);
+  ~ModelAdapter();
+  ModelAdapter(const ModelAdapter&) = delete;
+  ModelAdapter& operator=(const ModelAdapter&) = delete;
 
   // Restores the tiles of a group, in order. A gray source goes through a colour model as three
   // equal channels and comes out as Rec. 601 luma; a colour source goes through a gray model as a

@@ -7,10 +7,10 @@
 #include <memory>
 #include <new>
 
+#include "api/options.hpp"
 #include "failure.hpp"
-#include "model.hpp"
-#include "options.hpp"
-#include "session.hpp"
+#include "restoration/session.hpp"
+#include "runtimes/model.hpp"
 #include "swinir.h"
 
 struct swinir_model {

@@ -1,4 +1,4 @@
-#include "json.hpp"
+#include "system/json.hpp"
 
 #include <charconv>
 #include <utility>

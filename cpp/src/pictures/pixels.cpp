@@ -1,4 +1,4 @@
-#include "pixels.hpp"
+#include "pictures/pixels.hpp"
 
 #include <cmath>
 #include <limits>

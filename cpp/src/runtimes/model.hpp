@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "backend.h"
-#include "metadata.hpp"
+#include "artifacts/metadata.hpp"
+#include "runtimes/backend.h"
 
 namespace swinir::core {
 

@@ -1,4 +1,4 @@
-#include "alpha.hpp"
+#include "pictures/alpha.hpp"
 
 #include <algorithm>
 #include <cmath>

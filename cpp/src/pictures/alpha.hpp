@@ -1,9 +1,9 @@
-// Opacity: the colour under it, and its size; as swinir_deploy/imaging/alpha.py.
+// Opacity: the colour under it, and its size; as swinir_deploy/pictures/alpha.py.
 #pragma once
 
 #include <vector>
 
-#include "pixels.hpp"
+#include "pictures/pixels.hpp"
 
 namespace swinir::core {
 

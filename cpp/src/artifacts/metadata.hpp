@@ -1,5 +1,5 @@
-// What a model file says about itself; swinir_deploy/artifact.py is the contract for ONNX files,
-// swinir_deploy/engine_files.py for engines.
+// What a model file says about itself; swinir_deploy/artifacts/metadata.py is the contract for ONNX
+// files, swinir_deploy/artifacts/engine.py for engines.
 #pragma once
 
 #include <cstddef>

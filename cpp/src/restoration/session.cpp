@@ -1,14 +1,14 @@
-#include "session.hpp"
+#include "restoration/session.hpp"
 
 #include <algorithm>
 #include <new>
 #include <utility>
 #include <vector>
 
-#include "alpha.hpp"
-#include "blend.hpp"
 #include "failure.hpp"
-#include "padding.hpp"
+#include "pictures/alpha.hpp"
+#include "restoration/blend.hpp"
+#include "restoration/padding.hpp"
 
 namespace swinir::core {
 namespace {
@@ -27,7 +27,7 @@ void require(bool ok, const char* name, std::int32_t found, const char* wanted) 
 }  // namespace
 
 Session::Session(std::shared_ptr<const Model> model, const swinir_session_options& options)
-    : model_(std::move(model)), options_(options), bridge_(model_) {
+    : model_(std::move(model)), options_(options), adapter_(model_) {
   require(options.tile_px >= SWINIR_TILE_WHOLE, "tile_px", options.tile_px,
           "at least 1, 0 or SWINIR_TILE_WHOLE");
   require(options.overlap_px >= SWINIR_OVERLAP_NONE, "overlap_px", options.overlap_px,
@@ -87,7 +87,7 @@ void Session::report(std::int64_t done, std::int64_t total) const {
 }
 
 void Session::note_memory(std::uint64_t besides) {
-  peak_bytes_ = std::max(peak_bytes_, bridge_.buffers_bytes() + filled_bytes_ + besides);
+  peak_bytes_ = std::max(peak_bytes_, adapter_.buffers_bytes() + filled_bytes_ + besides);
 }
 
 void Session::run_plan(const TilePlan& plan, const Channels& source, const Channels& target,
@@ -95,7 +95,7 @@ void Session::run_plan(const TilePlan& plan, const Channels& source, const Chann
   const std::vector<std::int64_t> rows = reflect_indices(plan.rows.side, plan.rows.padded);
   const std::vector<std::int64_t> columns = reflect_indices(plan.columns.side, plan.columns.padded);
   const auto sink = [&](std::int64_t top, std::int64_t count, const float* values,
-                        std::int64_t pitch) { bridge_.write(target, top, count, values, pitch); };
+                        std::int64_t pitch) { adapter_.write(target, top, count, values, pitch); };
   Blender blender(plan, model_->metadata().scale, source.count(), sink);
   TileGroup group{plan.rows.tile, plan.columns.tile, {}, &rows, &columns};
   const std::int64_t tiles = plan.tiles(), total = tiles * progress.passes;
@@ -106,7 +106,7 @@ void Session::run_plan(const TilePlan& plan, const Channels& source, const Chann
       group.corners.push_back({top, left});
       const auto waiting = static_cast<std::int64_t>(group.corners.size());
       if (waiting < batch_ && done + waiting < tiles) continue;
-      bridge_.run(source, group, [&blender](const float* tile) { blender.add(tile); });
+      adapter_.run(source, group, [&blender](const float* tile) { blender.add(tile); });
       note_memory(blender.bytes());
       group.corners.clear();
       done += waiting;
@@ -169,14 +169,14 @@ void Session::run(const void* input, const Shape& shape, void* output, std::size
     fail(SWINIR_INVALID_ARGUMENT, "output_bytes is ", output_bytes, "; this shape gives ", wanted,
          " bytes (swinir_model_output_shape).");
   }
-  bridge_.run_tensor(input, shape, output, output_shape);
+  adapter_.run_tensor(input, shape, output, output_shape);
 }
 
 swinir_memory Session::memory() const {
   swinir_memory memory = SWINIR_MEMORY_INIT;
-  memory.buffers_bytes = bridge_.buffers_bytes();
+  memory.buffers_bytes = adapter_.buffers_bytes();
   memory.peak_buffers_bytes = std::max(peak_bytes_, memory.buffers_bytes);
-  memory.backend_bytes = bridge_.backend_bytes();
+  memory.backend_bytes = adapter_.backend_bytes();
   return memory;
 }
 

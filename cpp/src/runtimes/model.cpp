@@ -1,10 +1,10 @@
-#include "model.hpp"
+#include "runtimes/model.hpp"
 
 #include <algorithm>
 #include <cstring>
 
 #include "failure.hpp"
-#include "plugin_loader.hpp"
+#include "runtimes/plugin_loader.hpp"
 
 namespace swinir::core {
 namespace {

@@ -1,4 +1,4 @@
-// Where tiles lie and what each weighs; swinir_deploy/imaging/tiling.py says why and how.
+// Where tiles lie and what each weighs; swinir_deploy/restoration/tiling.py says why and how.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,9 @@
-#include "tiling.hpp"
+#include "restoration/tiling.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-#include "padding.hpp"
+#include "restoration/padding.hpp"
 
 namespace swinir::core {
 namespace {

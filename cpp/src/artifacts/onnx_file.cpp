@@ -1,4 +1,4 @@
-#include "onnx_properties.hpp"
+#include "artifacts/onnx_file.hpp"
 
 #include <cstdint>
 #include <optional>

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "tiling.hpp"
+#include "restoration/tiling.hpp"
 
 namespace swinir::core {
 

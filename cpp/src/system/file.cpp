@@ -1,4 +1,4 @@
-#include "file.hpp"
+#include "system/file.hpp"
 
 #include <sys/stat.h>
 

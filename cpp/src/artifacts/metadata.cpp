@@ -1,4 +1,4 @@
-#include "metadata.hpp"
+#include "artifacts/metadata.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -8,10 +8,10 @@
 #include <string_view>
 #include <utility>
 
+#include "artifacts/onnx_file.hpp"
 #include "failure.hpp"
-#include "file.hpp"
-#include "json.hpp"
-#include "onnx_properties.hpp"
+#include "system/file.hpp"
+#include "system/json.hpp"
 
 namespace swinir::core {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "backend.h"
+#include "runtimes/backend.h"
 
 namespace swinir::core {
 

@@ -1,4 +1,4 @@
-// Padding by reflection to whole windows; swinir_deploy/imaging/padding.py says why and how.
+// Padding by reflection to whole windows; swinir_deploy/restoration/padding.py says why and how.
 #pragma once
 
 #include <algorithm>

@@ -1,13 +1,13 @@
-// Pictures of any size through a model, tile by tile; as swinir_deploy/imaging/restorer.py.
+// Pictures of any size through a model, tile by tile; as swinir_deploy/restoration/restorer.py.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 
-#include "bridge.hpp"
-#include "model.hpp"
-#include "pixels.hpp"
-#include "tiling.hpp"
+#include "pictures/pixels.hpp"
+#include "restoration/adapter.hpp"
+#include "restoration/tiling.hpp"
+#include "runtimes/model.hpp"
 
 namespace swinir::core {
 
@@ -42,7 +42,7 @@ class Session {
 
   std::shared_ptr<const Model> model_;
   swinir_session_options options_;
-  Bridge bridge_;
+  ModelAdapter adapter_;
   std::int64_t batch_;
   std::int64_t largest_tile_ = 0;  // that memory has allowed; 0: no limit
   std::uint64_t filled_bytes_ = 0;

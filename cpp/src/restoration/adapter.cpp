@@ -1,4 +1,4 @@
-#include "bridge.hpp"
+#include "restoration/adapter.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -28,16 +28,16 @@ std::size_t index(std::int64_t value) { return static_cast<std::size_t>(value); 
 
 }  // namespace
 
-Bridge::Bridge(std::shared_ptr<const Model> model) : model_(std::move(model)) {
+ModelAdapter::ModelAdapter(std::shared_ptr<const Model> model) : model_(std::move(model)) {
   swinir_backend_message message = {};
   const swinir_backend& backend = model_->backend();
   check_backend(backend, backend.session_open(model_->handle(), &session_, &message), message);
 }
 
-Bridge::~Bridge() { model_->backend().session_close(session_); }
+ModelAdapter::~ModelAdapter() { model_->backend().session_close(session_); }
 
-void Bridge::run_tensor(const void* input, const Shape& shape, void* output,
-                        const Shape& output_shape) {
+void ModelAdapter::run_tensor(const void* input, const Shape& shape, void* output,
+                              const Shape& output_shape) {
   swinir_backend_message message = {};
   const swinir_backend& backend = model_->backend();
   check_backend(
@@ -46,7 +46,7 @@ void Bridge::run_tensor(const void* input, const Shape& shape, void* output,
       message);
 }
 
-void Bridge::run(const Channels& source, const TileGroup& group, const Give& give) {
+void ModelAdapter::run(const Channels& source, const TileGroup& group, const Give& give) {
   const std::int64_t channels = source.count(), inner = model_channels();
   const std::int64_t pictures_a_tile = channels > inner ? channels : 1;
   const auto tiles = static_cast<std::int64_t>(group.corners.size());
@@ -83,8 +83,8 @@ void Bridge::run(const Channels& source, const TileGroup& group, const Give& giv
 }
 
 // Brings one picture of the model's batch into its layout: a tile, or one channel of it.
-void Bridge::cut(const Channels& source, const TileGroup& group, std::int64_t picture,
-                 std::int64_t pictures_a_tile, std::int64_t slot) {
+void ModelAdapter::cut(const Channels& source, const TileGroup& group, std::int64_t picture,
+                       std::int64_t pictures_a_tile, std::int64_t slot) {
   const TileGroup::Corner corner = group.corners[index(picture / pictures_a_tile)];
   const std::int64_t inner = model_channels(), pixels = group.height * group.width;
   const std::int64_t* rows = group.rows->data() + corner.top;
@@ -111,7 +111,7 @@ void Bridge::cut(const Channels& source, const TileGroup& group, std::int64_t pi
 }
 
 // A model with a fixed batch gets a full one.
-void Bridge::repeat_last(std::int64_t filled, std::int64_t size, std::int64_t samples) {
+void ModelAdapter::repeat_last(std::int64_t filled, std::int64_t size, std::int64_t samples) {
   const auto repeat = [&](auto& in) {
     for (std::int64_t slot = filled; slot < size; ++slot) {
       std::copy_n(in.begin() + (filled - 1) * samples, samples, in.begin() + slot * samples);
@@ -120,8 +120,8 @@ void Bridge::repeat_last(std::int64_t filled, std::int64_t size, std::int64_t sa
   is_tensor() ? repeat(floats_in_) : repeat(bytes_in_);
 }
 
-float Bridge::result_at(std::int64_t slot, std::int64_t pixel, std::int64_t pixels,
-                        std::int64_t channel) const {
+float ModelAdapter::result_at(std::int64_t slot, std::int64_t pixel, std::int64_t pixels,
+                              std::int64_t channel) const {
   const std::int64_t inner = model_channels();
   return is_tensor()
              ? floats_out_[index((slot * inner + channel) * pixels + pixel)]
@@ -129,8 +129,8 @@ float Bridge::result_at(std::int64_t slot, std::int64_t pixel, std::int64_t pixe
 }
 
 // One picture of the model's result into `tile_`: all its channels, or channel `part`.
-void Bridge::read_result(std::int64_t slot, std::int64_t height, std::int64_t width,
-                         std::int64_t channels, std::int64_t part) {
+void ModelAdapter::read_result(std::int64_t slot, std::int64_t height, std::int64_t width,
+                               std::int64_t channels, std::int64_t part) {
   const std::int64_t inner = model_channels(), pixels = height * width;
   if (is_tensor()) {
     const float* values = floats_out_.data() + slot * inner * pixels;
@@ -154,8 +154,8 @@ void Bridge::read_result(std::int64_t slot, std::int64_t height, std::int64_t wi
   }
 }
 
-void Bridge::write(const Channels& target, std::int64_t top, std::int64_t rows, const float* values,
-                   std::int64_t pitch) const {
+void ModelAdapter::write(const Channels& target, std::int64_t top, std::int64_t rows,
+                         const float* values, std::int64_t pitch) const {
   const std::int64_t channels = target.count();
   const float range = is_tensor() ? 1.0F : kFull;
   for (std::int64_t y = 0; y < rows; ++y, values += pitch) {
@@ -175,11 +175,13 @@ void Bridge::write(const Channels& target, std::int64_t top, std::int64_t rows, 
   }
 }
 
-std::uint64_t Bridge::buffers_bytes() const {
+std::uint64_t ModelAdapter::buffers_bytes() const {
   return (floats_in_.capacity() + floats_out_.capacity() + tile_.capacity()) * sizeof(float) +
          bytes_in_.capacity() + bytes_out_.capacity();
 }
 
-std::uint64_t Bridge::backend_bytes() const { return model_->backend().session_bytes(session_); }
+std::uint64_t ModelAdapter::backend_bytes() const {
+  return model_->backend().session_bytes(session_);
+}
 
 }  // namespace swinir::core
