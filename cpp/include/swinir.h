@@ -23,7 +23,11 @@
 #define SWINIR_VERSION_MINOR 1
 #define SWINIR_VERSION_PATCH 0
 
-#if defined(__GNUC__)
+#if defined(_WIN32) && defined(SWINIR_BUILDING)
+#define SWINIR_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(SWINIR_DLL)
+#define SWINIR_API __declspec(dllimport)
+#elif defined(__GNUC__) && !defined(_WIN32)
 #define SWINIR_API __attribute__((visibility("default")))
 #else
 #define SWINIR_API

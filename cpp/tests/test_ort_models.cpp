@@ -55,7 +55,7 @@ void refusals(const std::string& path) {
   options.library = "/nowhere/libonnxruntime.so";
   CHECK_STATUS(open(path, options, model), SWINIR_BACKEND_MISSING);
   CHECK(std::strstr(swinir_last_error(), "Install ONNX Runtime") != nullptr);
-  options.library = "libm.so.6";
+  options.library = kForeignLibrary;
   CHECK_STATUS(open(path, options, model), SWINIR_BACKEND_MISMATCH);
   CHECK(std::strstr(swinir_last_error(), "OrtGetApiBase") != nullptr);
   options.library = SWINIR_TEST_OLD_ORT;

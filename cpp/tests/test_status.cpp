@@ -209,12 +209,12 @@ void backends() {
   swinir_model_options options = fake_options();
   options.backend = "no_such_backend";
   CHECK_STATUS(open(path, options, model), SWINIR_BACKEND_MISSING);
-  says("libswinir_no_such_backend.so");
+  says(plugin_file("no_such_backend").c_str());
   options.plugin_dir = nullptr;
   CHECK_STATUS(open(path, options, model), SWINIR_BACKEND_MISSING);
   says("loader's path");
   options = fake_options();
-  empty.file("libswinir_fake.so", "not a shared object");
+  empty.file(plugin_file("fake"), "not a shared object");
   options.plugin_dir = nullptr;
   const std::string directory = empty.path();
   options.plugin_dir = directory.c_str();

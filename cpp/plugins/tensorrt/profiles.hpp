@@ -9,7 +9,7 @@
 #include <tuple>
 #include <vector>
 
-namespace swinir_plugin {
+namespace swinir::plugin {
 
 using Shape = std::array<std::int64_t, 4>;
 
@@ -61,4 +61,4 @@ inline Shape fixed_sizes(const std::vector<Profile>& profiles) {
   return sizes;
 }
 
-}  // namespace swinir_plugin
+}  // namespace swinir::plugin

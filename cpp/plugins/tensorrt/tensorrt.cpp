@@ -1,8 +1,13 @@
 // TensorRT through its runtime interface, found at run time: nothing is linked.
 //
 // Classes of TensorRT are C++, so header and library must have the same major version: the plug-in
-// serves that of the headers it was compiled with. Compiled with the headers of TensorRT for RTX,
-// and SWINIR_TENSORRT_RTX set, it is the plug-in "tensorrt_rtx".
+// serves that of the headers it was compiled with. On Windows the library's classes are those of
+// Microsoft's compiler, so only that one (or clang-cl) makes a plug-in that works. Compiled with
+// the headers of TensorRT for RTX, and SWINIR_TENSORRT_RTX set, it is the plug-in "tensorrt_rtx".
+#if defined(_WIN32) && !defined(_MSC_VER) && !defined(SWINIR_COMPILE_ONLY)
+#error "TensorRT's classes are laid out by Microsoft's compiler: build this plug-in with it."
+#endif
+
 #include <NvInferRuntime.h>
 
 #include <algorithm>
@@ -18,14 +23,17 @@
 #include "cuda.hpp"
 #include "plugin.hpp"
 #include "profiles.hpp"
+#include "system/native_path.hpp"
 
-using swinir_plugin::Cuda;
-using swinir_plugin::CurrentDevice;
-using swinir_plugin::DeviceBuffer;
-using swinir_plugin::fail;
-using swinir_plugin::Library;
-using swinir_plugin::Profile;
-using swinir_plugin::Shape;
+namespace plugin = swinir::plugin;
+using plugin::Cuda;
+using plugin::CurrentDevice;
+using plugin::DeviceBuffer;
+using plugin::fail;
+using plugin::Library;
+using plugin::Log;
+using plugin::Profile;
+using plugin::Shape;
 
 namespace {
 
@@ -35,11 +43,20 @@ namespace {
 #ifdef SWINIR_TENSORRT_RTX
 [[maybe_unused]] constexpr std::int32_t kFirstWithSizes = 0;
 constexpr const char* kName = "tensorrt_rtx";
+#ifdef _WIN32
+constexpr const char* kLibrary =
+    "tensorrt_rtx_" SWINIR_TEXT(NV_TENSORRT_MAJOR) "_" SWINIR_TEXT(NV_TENSORRT_MINOR) ".dll";
+#else
 constexpr const char* kLibrary = "libtensorrt_rtx.so." SWINIR_TEXT(NV_TENSORRT_MAJOR);
+#endif
 #else
 [[maybe_unused]] constexpr std::int32_t kFirstWithSizes = 100100;
 constexpr const char* kName = "tensorrt";
+#ifdef _WIN32
+constexpr const char* kLibrary = "nvinfer_" SWINIR_TEXT(NV_TENSORRT_MAJOR) ".dll";
+#else
 constexpr const char* kLibrary = "libnvinfer.so." SWINIR_TEXT(NV_TENSORRT_MAJOR);
+#endif
 #endif
 
 constexpr const char* kRemedy =
@@ -77,21 +94,18 @@ std::int64_t activation_bytes([[maybe_unused]] const nvinfer1::ICudaEngine& engi
 
 class Logger : public nvinfer1::ILogger {
  public:
-  Logger(swinir_log_callback callback, void* data, std::int32_t level)
-      : callback_(callback), data_(data), level_(level) {}
+  explicit Logger(const Log& log) : log_(log) {}
 
   void log(Severity severity, const char* message) noexcept override {
-    const std::int32_t level = severity <= Severity::kERROR     ? SWINIR_LOG_ERROR
-                               : severity == Severity::kWARNING ? SWINIR_LOG_WARNING
-                               : severity == Severity::kINFO    ? SWINIR_LOG_INFO
-                                                                : SWINIR_LOG_DEBUG;
-    if (level <= level_) callback_(data_, level, message);
+    log_(severity <= Severity::kERROR     ? SWINIR_LOG_ERROR
+         : severity == Severity::kWARNING ? SWINIR_LOG_WARNING
+         : severity == Severity::kINFO    ? SWINIR_LOG_INFO
+                                          : SWINIR_LOG_DEBUG,
+         message);
   }
 
  private:
-  swinir_log_callback callback_;
-  void* data_;
-  std::int32_t level_;
+  Log log_;
 };
 
 // "cuda" -> 0, "cuda:1" -> 1.
@@ -127,7 +141,7 @@ std::int32_t type_of(nvinfer1::DataType type) {
 }
 
 std::vector<char> read(const char* path) {
-  std::ifstream file(path, std::ios::binary);
+  std::ifstream file(swinir::core::native_path(path), std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
@@ -146,7 +160,7 @@ struct swinir_backend_model {
         library(asked.library, {kLibrary}, kRemedy),
         version_number(checked_version(library)),
         version(version_text(version_number)),
-        logger(asked.log, asked.log_data, asked.log_level) {
+        logger(Log(asked)) {
     cuda.require_device(index);
     const CurrentDevice current(cuda, index);
     auto* create = library.function<void*(void*, std::int32_t)>("createInferRuntime_INTERNAL");
@@ -183,13 +197,13 @@ struct swinir_backend_model {
   void describe(swinir_backend_graph& graph) const {
     graph.inputs = static_cast<std::int32_t>(inputs.size());
     graph.outputs = static_cast<std::int32_t>(outputs.size());
-    std::snprintf(graph.library_version, sizeof graph.library_version, "%s", version.c_str());
-    std::snprintf(graph.device, sizeof graph.device, "%s", device.c_str());
+    plugin::copy_text(graph.library_version, version);
+    plugin::copy_text(graph.device, device);
     if (inputs.size() != 1 || outputs.size() != 1 || profiles.empty()) return;
     graph.input_type = type_of(engine->getTensorDataType(inputs[0].c_str()));
     graph.output_type = type_of(engine->getTensorDataType(outputs[0].c_str()));
     graph.input_rank = engine->getTensorShape(inputs[0].c_str()).nbDims;
-    const Shape sizes = swinir_plugin::fixed_sizes(profiles);
+    const Shape sizes = plugin::fixed_sizes(profiles);
     std::copy(sizes.begin(), sizes.end(), graph.shape);
     if (sizes[1] >= 0 && sizes[2] >= 0 && sizes[3] >= 0) return;
     // Of ranges of sides: what at least one profile takes in both directions.
@@ -269,7 +283,7 @@ struct swinir_backend_session {
   }
 
   void choose(const Shape& shape) {
-    const int best = swinir_plugin::choose_profile(model.profiles, shape);
+    const int best = plugin::choose_profile(model.profiles, shape);
     if (best < 0) {
       const Profile& first = model.profiles.front();
       fail(SWINIR_INVALID_ARGUMENT, "The engine takes no input of ", shape[0], "x", shape[1], "x",
@@ -294,7 +308,7 @@ struct swinir_backend_session {
   int profile = 0;  // what a new context has
 };
 
-extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() {
-  static constexpr swinir_backend kBackend = swinir_plugin::backend_table(kName);
+extern "C" SWINIR_BACKEND_EXPORT const swinir_backend* swinir_backend_entry() {
+  static constexpr swinir_backend kBackend = plugin::backend_table(kName);
   return &kBackend;
 }

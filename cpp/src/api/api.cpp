@@ -2,10 +2,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <exception>
 #include <iterator>
 #include <memory>
-#include <new>
 
 #include "api/options.hpp"
 #include "failure.hpp"
@@ -42,18 +40,7 @@ swinir_status note(swinir_status status, const char* message) noexcept {
 
 template <typename Action>
 swinir_status guarded(Action action) noexcept {
-  try {
-    action();
-    return SWINIR_OK;
-  } catch (const swinir::core::Failure& failure) {
-    return note(failure.status(), failure.what());
-  } catch (const std::bad_alloc&) {
-    return note(SWINIR_OUT_OF_MEMORY, "Not enough memory. Use smaller tiles or pictures.");
-  } catch (const std::exception& error) {
-    return note(SWINIR_INTERNAL, error.what());
-  } catch (...) {
-    return note(SWINIR_INTERNAL, "An unknown exception.");
-  }
+  return swinir::core::guarded(note, "Not enough memory. Use smaller tiles or pictures.", action);
 }
 
 template <typename... Pointers>

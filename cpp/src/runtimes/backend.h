@@ -1,7 +1,7 @@
 /* What a back end is to libswinir: a shared object with one function that gives this table.
  *
- * libswinir_NAME.so exports swinir_backend_entry() and nothing else. It finds the library that it
- * runs on with dlopen and checks its version before it hands any object to it. The core calls the
+ * libswinir_NAME.so (swinir_NAME.dll) exports swinir_backend_entry() and nothing else. It finds the
+ * library that it runs on by itself and checks its version before it hands any object to it. The core calls the
  * functions with checked arguments: shapes are those that the graph promises, buffers are of the
  * right size. One session is used by one thread at a time; different ones at the same time.
  * Exceptions must not leave the functions.
@@ -13,6 +13,13 @@
 
 #define SWINIR_BACKEND_ABI 2
 #define SWINIR_BACKEND_ENTRY "swinir_backend_entry"
+
+/* Before the definition of swinir_backend_entry: what makes it visible from outside. */
+#if defined(_WIN32)
+#define SWINIR_BACKEND_EXPORT __declspec(dllexport)
+#else
+#define SWINIR_BACKEND_EXPORT __attribute__((visibility("default")))
+#endif
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,28 +1,22 @@
 #include "runtimes/plugin_loader.hpp"
 
-#include <dlfcn.h>
-#include <unistd.h>
-
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "failure.hpp"
+#include "system/native_path.hpp"
+#include "system/shared_library.hpp"
 
 namespace swinir::core {
 namespace {
 
-// Of the file that this code is in: libswinir.so, or the program where the library is static.
-std::string own_directory() {
-  Dl_info info = {};
-  if (dladdr(reinterpret_cast<const void*>(&own_directory), &info) == 0 ||
-      info.dli_fname == nullptr) {
-    return "";
-  }
-  const std::string path = info.dli_fname;
-  const auto slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash);
-}
+#ifdef _WIN32
+constexpr const char *kPrefix = "swinir_", *kSuffix = ".dll";
+#else
+constexpr const char *kPrefix = "libswinir_", *kSuffix = ".so";
+#endif
 
 void check_name(const std::string& name) {
   const bool plain =
@@ -35,28 +29,29 @@ void check_name(const std::string& name) {
   }
 }
 
-// Files that stay mapped: a library that a plug-in has loaded may hold pointers into it.
-void* open_shared_object(const std::string& path) {
-  return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(native_path(path), ignored);
 }
 
-void* open_plugin(const std::string& file, const std::string& directory) {
-  std::vector<std::string> directories{directory};
-  if (directory.empty()) {
-    const std::string own = own_directory();
-    directories = {own, own + "/swinir"};
+void* open_plugin(const std::string& file, const std::string& folder) {
+  std::vector<std::string> folders{folder};
+  if (folder.empty()) {
+    const std::string own = own_folder();
+    folders = {own, own + "/swinir"};
   }
   std::string searched;
-  for (const std::string& candidate : directories) {
+  for (const std::string& candidate : folders) {
     const std::string path = candidate + "/" + file;
-    if (access(path.c_str(), F_OK) == 0) {
-      if (void* handle = open_shared_object(path)) return handle;
-      fail(SWINIR_BACKEND_MISSING, path, ": cannot be loaded: ", dlerror(), ".");
+    if (exists(path)) {
+      const SharedLibrary plugin = open_shared_library(path);
+      if (plugin.handle != nullptr) return plugin.handle;
+      fail(SWINIR_BACKEND_MISSING, path, ": cannot be loaded: ", plugin.error, ".");
     }
     searched += (searched.empty() ? "" : " nor in ") + candidate;
   }
-  if (directory.empty()) {
-    if (void* handle = open_shared_object(file)) return handle;
+  if (folder.empty()) {
+    if (void* handle = open_shared_library(file).handle) return handle;
     searched += " nor on the loader's path";
   }
   fail(SWINIR_BACKEND_MISSING, file, ": no such plug-in in ", searched,
@@ -65,12 +60,11 @@ void* open_plugin(const std::string& file, const std::string& directory) {
 
 }  // namespace
 
-const swinir_backend& load_backend(const std::string& name, const std::string& directory) {
+const swinir_backend& load_backend(const std::string& name, const std::string& folder) {
   check_name(name);
-  const std::string file = "libswinir_" + name + ".so";
-  void* handle = open_plugin(file, directory);
-  const auto entry =
-      reinterpret_cast<swinir_backend_entry_function>(dlsym(handle, SWINIR_BACKEND_ENTRY));
+  const std::string file = kPrefix + name + kSuffix;
+  const auto entry = reinterpret_cast<swinir_backend_entry_function>(
+      find_symbol(open_plugin(file, folder), SWINIR_BACKEND_ENTRY));
   if (entry == nullptr) {
     fail(SWINIR_BACKEND_MISMATCH, file, ": has no ", SWINIR_BACKEND_ENTRY,
          "; it is no plug-in of libswinir.");

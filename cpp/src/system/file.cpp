@@ -1,53 +1,63 @@
 #include "system/file.hpp"
 
-#include <sys/stat.h>
-
 #include <cerrno>
 #include <cstring>
-#include <new>
+#include <filesystem>
+#include <system_error>
 
 #include "failure.hpp"
+#include "system/native_path.hpp"
 
 namespace swinir::core {
 
-InputFile::InputFile(const std::string& path, const char* remedy)
-    : file_(std::fopen(path.c_str(), "rb")) {
-  struct stat about = {};
-  if (file_ == nullptr || fstat(fileno(file_.get()), &about) != 0) {
-    fail(SWINIR_INVALID_MODEL, path, ": ", std::strerror(errno), ". ", remedy);
-  }
-  if (!S_ISREG(about.st_mode)) {
+namespace fs = std::filesystem;
+
+InputFile::InputFile(const std::string& path, const char* remedy) {
+  const fs::path native = native_path(path);
+  std::error_code error;
+  const fs::file_status about = fs::status(native, error);
+  // Asked before it is opened: a named pipe would wait for somebody who writes.
+  if (fs::exists(about) && !fs::is_regular_file(about)) {
     fail(SWINIR_INVALID_MODEL, path, ": not a file. ", remedy);
   }
-  size_ = static_cast<std::uint64_t>(about.st_size);
+  errno = 0;
+  file_.open(native, std::ios::binary);
+  if (!file_) {
+    fail(SWINIR_INVALID_MODEL, path, ": ", std::strerror(errno != 0 ? errno : EIO), ". ", remedy);
+  }
+  size_ = fs::file_size(native, error);
+  if (error) fail(SWINIR_INVALID_MODEL, path, ": ", error.message(), ". ", remedy);
 }
 
-InputFile::InputFile(const void* data, std::size_t size) : size_(size) {
-  if (size == 0) return;  // nothing is read, and not every C library opens so little
-  file_.reset(fmemopen(const_cast<void*>(data), size, "r"));
-  if (file_ == nullptr) throw std::bad_alloc();
-}
+InputFile::InputFile(const void* data, std::size_t size)
+    : data_(static_cast<const char*>(data)), size_(size) {}
 
 std::optional<std::uint8_t> InputFile::read_byte() {
-  const int byte = at_end() ? EOF : std::getc(file_.get());
-  if (byte == EOF) return std::nullopt;
+  if (at_end()) return std::nullopt;
+  const int byte =
+      data_ != nullptr ? static_cast<unsigned char>(data_[position_]) : file_.rdbuf()->sbumpc();
+  if (byte < 0) return std::nullopt;  // the file has become shorter
   ++position_;
   return static_cast<std::uint8_t>(byte);
 }
 
 bool InputFile::read(std::uint64_t size, std::string& bytes) {
   if (size > left()) return false;
-  bytes.resize(size);
+  bytes.resize(static_cast<std::size_t>(size));
   if (size == 0) return true;
+  const std::uint64_t from = position_;
   position_ += size;
-  return std::fread(bytes.data(), 1, size, file_.get()) == size;
+  if (data_ != nullptr) {
+    std::memcpy(bytes.data(), data_ + from, bytes.size());
+    return true;
+  }
+  return static_cast<bool>(file_.read(bytes.data(), static_cast<std::streamsize>(size)));
 }
 
 bool InputFile::skip(std::uint64_t size) {
   if (size > left()) return false;
-  if (size == 0) return true;
   position_ += size;
-  return fseeko(file_.get(), static_cast<off_t>(position_), SEEK_SET) == 0;
+  return data_ != nullptr || file_.seekg(static_cast<std::streamoff>(position_)).good();
 }
 
 }  // namespace swinir::core

@@ -3,8 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <memory>
+#include <fstream>
 #include <optional>
 #include <string>
 
@@ -12,27 +11,24 @@ namespace swinir::core {
 
 class InputFile {
  public:
-  // Throws Failure(SWINIR_INVALID_MODEL), with `remedy`, where there is no such file, or it cannot
-  // be read.
+  // `path` is UTF-8. Throws Failure(SWINIR_INVALID_MODEL), with `remedy`, where there is no such
+  // file, or it cannot be read.
   InputFile(const std::string& path, const char* remedy);
 
-  // The bytes must live as long as this. Throws std::bad_alloc.
+  // The bytes must live as long as this.
   InputFile(const void* data, std::size_t size);
 
   std::uint64_t left() const { return size_ - position_; }
   bool at_end() const { return left() == 0; }
 
-  // Each says false, or gives nothing, where the file ends before.
+  // Each returns false, or nothing, where the file ends before.
   std::optional<std::uint8_t> read_byte();
   bool read(std::uint64_t size, std::string& bytes);
   bool skip(std::uint64_t size);
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-
-  std::unique_ptr<std::FILE, Close> file_;
+  const char* data_ = nullptr;  // null: the file
+  std::ifstream file_;
   std::uint64_t size_ = 0;
   std::uint64_t position_ = 0;
 };
