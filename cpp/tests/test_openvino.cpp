@@ -78,6 +78,10 @@ void from_memory(const std::string& path, std::string bytes, const char* library
   CHECK_STATUS(swinir_model_get_info(from_file.get(), &info), SWINIR_OK);
   CHECK_EQUAL(std::string(info.device), "CPU");
   CHECK_EQUAL(info.precision, SWINIR_FP32);
+  const Folder folder;
+  Model moved;
+  CHECK_STATUS(open(folder.file("\u6a21\u578b.onnx", bytes), options, moved), SWINIR_OK);
+  CHECK(restored(moved) == restored(from_file));
   swinir_model* raw = nullptr;
   CHECK_STATUS(swinir_model_open_memory(bytes.data(), bytes.size(), nullptr, &options, &raw),
                SWINIR_OK);

@@ -233,6 +233,31 @@ void backends() {
   says("no such device");
 }
 
+// Paths are UTF-8 on every system.
+void paths() {
+  const Folder folder;
+  const std::string name = "\u043c\u043e\u0434\u0435\u043b\u044c \u6a21\u578b.tensor.-1x3x-1x-1.onnx";
+  const std::string path = folder.file(name, onnx_bytes(usual_properties()));
+  Model model;
+  CHECK_STATUS(open(path, fake_options(), model), SWINIR_OK);
+  CHECK_STATUS(open(path + "x", fake_options(), model), SWINIR_INVALID_MODEL);
+  says(name.c_str());
+  // In the build folder: Windows does not delete a DLL that is in use.
+  const auto source = std::filesystem::u8path(SWINIR_TEST_PLUGIN_DIR);
+  const auto elsewhere = source / std::filesystem::u8path("\u00fc \u63d2\u4ef6");
+  std::filesystem::create_directories(elsewhere);
+  std::filesystem::copy_file(source / plugin_file("fake"), elsewhere / plugin_file("fake"),
+                             std::filesystem::copy_options::overwrite_existing);
+  const std::string plugins = elsewhere.u8string();
+  swinir_model_options options = fake_options();
+  options.plugin_dir = plugins.c_str();
+  CHECK_STATUS(open(path, options, model), SWINIR_OK);
+#ifdef _WIN32
+  CHECK_STATUS(open("\xff.onnx", fake_options(), model), SWINIR_INVALID_ARGUMENT);
+  says("not UTF-8");
+#endif
+}
+
 void computing() {
   const Buffers buffers;
   const auto behaving = [&](const char* behaviour) {
@@ -365,6 +390,7 @@ int main() {
   invalid_pictures();
   invalid_models();
   backends();
+  paths();
   computing();
   callbacks();
   one_session_in_many_threads();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "failure.hpp"
@@ -11,6 +12,8 @@
 
 namespace swinir::core {
 namespace {
+
+namespace fs = std::filesystem;
 
 #ifdef _WIN32
 constexpr const char *kPrefix = "swinir_", *kSuffix = ".dll";
@@ -29,26 +32,22 @@ void check_name(const std::string& name) {
   }
 }
 
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(native_path(path), ignored);
-}
-
 void* open_plugin(const std::string& file, const std::string& folder) {
-  std::vector<std::string> folders{folder};
+  std::vector<fs::path> folders{native_path(folder)};
   if (folder.empty()) {
-    const std::string own = own_folder();
-    folders = {own, own + "/swinir"};
+    const fs::path own = native_path(own_folder());
+    folders = {own, own / "swinir"};
   }
   std::string searched;
-  for (const std::string& candidate : folders) {
-    const std::string path = candidate + "/" + file;
-    if (exists(path)) {
-      const SharedLibrary plugin = open_shared_library(path);
+  for (const fs::path& candidate : folders) {
+    const fs::path path = candidate / file;
+    std::error_code ignored;
+    if (fs::exists(path, ignored)) {
+      const SharedLibrary plugin = open_shared_library(path.u8string());
       if (plugin.handle != nullptr) return plugin.handle;
-      fail(SWINIR_BACKEND_MISSING, path, ": cannot be loaded: ", plugin.error, ".");
+      fail(SWINIR_BACKEND_MISSING, path.u8string(), ": cannot be loaded: ", plugin.error, ".");
     }
-    searched += (searched.empty() ? "" : " nor in ") + candidate;
+    searched += (searched.empty() ? "" : " nor in ") + candidate.u8string();
   }
   if (folder.empty()) {
     if (void* handle = open_shared_library(file).handle) return handle;
