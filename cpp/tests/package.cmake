@@ -26,8 +26,9 @@ add_test(NAME package_install COMMAND ${CMAKE_COMMAND} --install ${CMAKE_BINARY_
 set_tests_properties(package_install PROPERTIES FIXTURES_SETUP package)
 
 swinir_package_test(
-  names COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DOBJDUMP=${CMAKE_OBJDUMP} -DLIBDIR=${libdir} -P
-                ${CMAKE_CURRENT_SOURCE_DIR}/check_names.cmake)
+  names
+  COMMAND ${CMAKE_COMMAND} -DOBJDUMP=${CMAKE_OBJDUMP} -DLIBRARY=${libdir}/libswinir.so
+          -DPLUGINS=${prefix}/${SWINIR_PLUGIN_DIR} -P ${CMAKE_CURRENT_SOURCE_DIR}/check_names.cmake)
 
 if(SWINIR_ORT AND SWINIR_TEST_ORT_LIBRARY AND SWINIR_TEST_PYTHON)
   swinir_build_test(consumer ${CMAKE_CURRENT_SOURCE_DIR}/consumer)

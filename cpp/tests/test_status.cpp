@@ -246,8 +246,8 @@ void paths() {
   const auto source = std::filesystem::u8path(SWINIR_TEST_PLUGIN_DIR);
   const auto elsewhere = source / std::filesystem::u8path("\u00fc \u63d2\u4ef6");
   std::filesystem::create_directories(elsewhere);
-  std::filesystem::copy_file(source / plugin_file("fake"), elsewhere / plugin_file("fake"),
-                             std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::remove(elsewhere / plugin_file("fake"));
+  std::filesystem::copy_file(source / plugin_file("fake"), elsewhere / plugin_file("fake"));
   const std::string plugins = elsewhere.u8string();
   swinir_model_options options = fake_options();
   options.plugin_dir = plugins.c_str();
