@@ -55,7 +55,7 @@ obstacle() {
     case $1 in
     clang) have clang++ || echo "no clang (Debian: apt-get install clang)" ;;
     fuzz)
-        runs fuzzer,address,undefined clang++ ||
+        runs fuzzer,address,undefined clang ||
             echo "libFuzzer does not run here (Debian: apt-get install clang libclang-rt-14-dev)"
         ;;
     asan) runs address || echo "AddressSanitizer does not run here" ;;
@@ -79,5 +79,7 @@ for preset in ${PRESETS:-default clang fuzz asan ubsan tsan mingw}; do
     log=$build/$preset.log
     cmake --workflow --fresh --preset "$preset" >"$log" 2>&1 || { tail -100 "$log"; exit 1; }
     grep '^-- skipped:' "$log" || true
+    # What pytest has to say inside a test: how much passed, what was skipped and why.
+    grep -hE '^(SKIPPED|[0-9]+ passed)' "$build/$preset/Testing/Temporary/LastTest.log" || true
     sed -n '/tests passed/,$p' "$log"
 done
