@@ -31,7 +31,8 @@ void expect(const std::string& path, const swinir_model_options& options, swinir
 void refusals(const std::string& path, const char* library) {
   expect(path, openvino_options("/nowhere/libopenvino_c.so"), SWINIR_BACKEND_MISSING,
          "Install OpenVINO");
-  expect(path, openvino_options(kForeignLibrary), SWINIR_BACKEND_MISMATCH, "ov_get_openvino_version");
+  expect(path, openvino_options(kForeignLibrary), SWINIR_BACKEND_MISMATCH,
+         "ov_get_openvino_version");
   expect(path, openvino_options(SWINIR_TEST_OLD_OPENVINO), SWINIR_BACKEND_MISMATCH, "2022.3.0");
   swinir_model_options options = openvino_options(library);
   options.device = "toaster";

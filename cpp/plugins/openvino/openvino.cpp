@@ -123,25 +123,25 @@ std::string upper(std::string text) {
 
 // Members are destroyed from last to first: the compiled model before the core.
 struct swinir_backend_model {
-  explicit swinir_backend_model(const swinir_backend_options& asked)
-      : library(asked.library, {kLibrary}, kRemedy),
+  explicit swinir_backend_model(const swinir_backend_options& requested)
+      : library(requested.library, {kLibrary}, kRemedy),
         version(checked_version(library)),
         api(library),
-        device(upper(asked.device != nullptr ? asked.device : "CPU")),
+        device(upper(requested.device != nullptr ? requested.device : "CPU")),
         core(nullptr, api.ov_core_free),
         model(nullptr, api.ov_model_free),
         compiled(nullptr, api.ov_compiled_model_free) {
     start();
-    const auto path = swinir::core::native_path(asked.path);
-    const std::string with = std::string(asked.path) + ": OpenVINO " + version;
+    const auto path = swinir::core::native_path(requested.path);
+    const std::string with = std::string(requested.path) + ": OpenVINO " + version;
     ov_model_t* raw_model = nullptr;
     Check(api, SWINIR_INVALID_MODEL, with + " cannot read it")(
-        asked.data != nullptr
-            ? api.ov_core_read_model_from_memory_buffer(
-                  core.get(), static_cast<const char*>(asked.data), asked.size, nullptr, &raw_model)
-            : api.read_model(core.get(), path.c_str(), nullptr, &raw_model));
+        requested.data != nullptr ? api.ov_core_read_model_from_memory_buffer(
+                                        core.get(), static_cast<const char*>(requested.data),
+                                        requested.size, nullptr, &raw_model)
+                                  : api.read_model(core.get(), path.c_str(), nullptr, &raw_model));
     model.reset(raw_model);
-    compile(asked, with);
+    compile(requested, with);
   }
 
   void start() {
@@ -165,19 +165,19 @@ struct swinir_backend_model {
     }
   }
 
-  void compile(const swinir_backend_options& asked, const std::string& with) {
+  void compile(const swinir_backend_options& requested, const std::string& with) {
     if (device.rfind("NPU", 0) == 0) {
-      const Log log(asked);
+      const Log log(requested);
       log(SWINIR_LOG_WARNING,
           "Swin networks were reported to give wrong pictures on NPUs without any error "
           "(openvino#37264). Check with 'swinir-deploy verify' first.");
     }
     const Check check(api, SWINIR_DEVICE_UNAVAILABLE, with + " cannot compile it for " + device);
     ov_compiled_model_t* raw = nullptr;
-    const std::string threads = std::to_string(asked.threads);
+    const std::string threads = std::to_string(requested.threads);
     // Always asked for: by itself OpenVINO takes BF16 on a processor that has it.
-    const char* hint = hint_of(asked.precision);
-    if (asked.threads > 0) {
+    const char* hint = hint_of(requested.precision);
+    if (requested.threads > 0) {
       check(api.ov_core_compile_model(core.get(), model.get(), device.c_str(), 6, &raw,
                                       "PERFORMANCE_HINT", "LATENCY", "INFERENCE_PRECISION_HINT",
                                       hint, "INFERENCE_NUM_THREADS", threads.c_str()));

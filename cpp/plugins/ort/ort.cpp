@@ -117,16 +117,16 @@ void append_cuda(const Api& api, OrtSessionOptions* options, const std::string& 
 
 // Members are destroyed from last to first: the session before its environment.
 struct swinir_backend_model {
-  explicit swinir_backend_model(const swinir_backend_options& asked)
-      : library(asked.library, kLibraries, kRemedy),
+  explicit swinir_backend_model(const swinir_backend_options& requested)
+      : library(requested.library, kLibraries, kRemedy),
         api(api_of(library, version)),
-        log(asked),
-        device(asked.device != nullptr ? asked.device : "cpu"),
+        log(requested),
+        device(requested.device != nullptr ? requested.device : "cpu"),
         environment(nullptr, api->ReleaseEnv),
         session(nullptr, api->ReleaseSession),
         memory(nullptr, api->ReleaseMemoryInfo) {
     start();
-    load(asked);
+    load(requested);
   }
 
   void start() {
@@ -140,14 +140,14 @@ struct swinir_backend_model {
     memory.reset(raw_memory);
   }
 
-  void load(const swinir_backend_options& asked) {
+  void load(const swinir_backend_options& requested) {
     const Check check(api, SWINIR_INTERNAL, "ONNX Runtime refuses an option");
     OrtSessionOptions* raw_options = nullptr;
     check(api->CreateSessionOptions(&raw_options));
     const Owned<OrtSessionOptions> options(raw_options, api->ReleaseSessionOptions);
     check(api->SetUserLoggingFunction(raw_options, forward, &log));
-    check(api->SetSessionLogSeverityLevel(raw_options, severity_of(asked.log_level)));
-    if (asked.threads > 0) check(api->SetIntraOpNumThreads(raw_options, asked.threads));
+    check(api->SetSessionLogSeverityLevel(raw_options, severity_of(requested.log_level)));
+    if (requested.threads > 0) check(api->SetIntraOpNumThreads(raw_options, requested.threads));
     const auto [kind, index] = split_device(device);
     if (kind == "cuda") {
       append_cuda(api, raw_options, index);
@@ -156,12 +156,13 @@ struct swinir_backend_model {
            "' for ort; it must be cpu, cuda or cuda:N.");
     }
     OrtSession* raw_session = nullptr;
-    const Check loads(api, SWINIR_INVALID_MODEL,
-                      std::string(asked.path) + ": ONNX Runtime " + version + " cannot load it");
-    const auto path = swinir::core::native_path(asked.path);
-    loads(asked.data != nullptr
-              ? api->CreateSessionFromArray(environment.get(), asked.data, asked.size, raw_options,
-                                            &raw_session)
+    const Check loads(
+        api, SWINIR_INVALID_MODEL,
+        std::string(requested.path) + ": ONNX Runtime " + version + " cannot load it");
+    const auto path = swinir::core::native_path(requested.path);
+    loads(requested.data != nullptr
+              ? api->CreateSessionFromArray(environment.get(), requested.data, requested.size,
+                                            raw_options, &raw_session)
               : api->CreateSession(environment.get(), path.c_str(), raw_options, &raw_session));
     session.reset(raw_session);
   }
@@ -245,8 +246,8 @@ struct swinir_backend_session {
     const auto to = tensor_over(output, output_shape, check);
     const char *inputs[] = {model.input_name.c_str()}, *outputs[] = {model.output_name.c_str()};
     const OrtValue* given[] = {from.get()};
-    OrtValue* wanted[] = {to.get()};
-    check(model.api->Run(model.session.get(), nullptr, inputs, given, 1, outputs, 1, wanted));
+    OrtValue* results[] = {to.get()};
+    check(model.api->Run(model.session.get(), nullptr, inputs, given, 1, outputs, 1, results));
   }
 
   // ONNX Runtime's arena belongs to the model, not to a session.

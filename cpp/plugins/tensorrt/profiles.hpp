@@ -35,16 +35,16 @@ inline double volume(const Shape& shape) {
 // nearest size; else the first.
 inline int choose_profile(const std::vector<Profile>& profiles, const Shape& shape) {
   int best = -1;
-  std::tuple<bool, double, double> least;
+  std::tuple<bool, double, double> minimum;
   for (std::size_t i = 0; i < profiles.size(); ++i) {
     const Profile& profile = profiles[i];
     if (!contains(profile, shape)) continue;
     const double tuned_for = std::abs(std::log(volume(profile.opt) / volume(shape)));
     const std::tuple<bool, double, double> distance{profile.opt != shape, volume(profile.max),
                                                     tuned_for};
-    if (best < 0 || distance < least) {
+    if (best < 0 || distance < minimum) {
       best = static_cast<int>(i);
-      least = distance;
+      minimum = distance;
     }
   }
   return best;

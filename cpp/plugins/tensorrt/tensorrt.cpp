@@ -154,23 +154,25 @@ std::size_t bytes_of(const Shape& shape, std::size_t sample) {
 
 // Members are destroyed from last to first: the engine before the runtime, the logger after both.
 struct swinir_backend_model {
-  explicit swinir_backend_model(const swinir_backend_options& asked)
-      : device(asked.device != nullptr ? asked.device : "cuda"),
+  explicit swinir_backend_model(const swinir_backend_options& requested)
+      : device(requested.device != nullptr ? requested.device : "cuda"),
         index(device_index(device)),
-        library(asked.library, {kLibrary}, kRemedy),
+        library(requested.library, {kLibrary}, kRemedy),
         version_number(checked_version(library)),
         version(version_text(version_number)),
-        logger(Log(asked)) {
+        logger(Log(requested)) {
     cuda.require_device(index);
     const CurrentDevice current(cuda, index);
     auto* create = library.function<void*(void*, std::int32_t)>("createInferRuntime_INTERNAL");
     runtime.reset(static_cast<nvinfer1::IRuntime*>(create(&logger, NV_TENSORRT_VERSION)));
     if (!runtime) fail(SWINIR_DEVICE_UNAVAILABLE, kName, " ", version, " does not start.");
-    const std::vector<char> file = asked.data != nullptr ? std::vector<char>() : read(asked.path);
-    engine.reset(asked.data != nullptr ? runtime->deserializeCudaEngine(asked.data, asked.size)
-                                       : runtime->deserializeCudaEngine(file.data(), file.size()));
+    const std::vector<char> file =
+        requested.data != nullptr ? std::vector<char>() : read(requested.path);
+    engine.reset(requested.data != nullptr
+                     ? runtime->deserializeCudaEngine(requested.data, requested.size)
+                     : runtime->deserializeCudaEngine(file.data(), file.size()));
     if (!engine) {
-      fail(SWINIR_INVALID_MODEL, asked.path, ": ", kName, " ", version,
+      fail(SWINIR_INVALID_MODEL, requested.path, ": ", kName, " ", version,
            " cannot load it on this GPU; the log says why. An engine runs with the version and on "
            "the kind of GPU that it was built for: see the .json beside it, or build it again.");
     }
@@ -210,8 +212,8 @@ struct swinir_backend_model {
     const std::size_t height = graph.input_type == SWINIR_FLOAT32 ? 2 : 1;
     graph.min_side = std::numeric_limits<std::int64_t>::max();
     for (const Profile& profile : profiles) {
-      const std::int64_t least = std::max(profile.min[height], profile.min[height + 1]);
-      graph.min_side = std::min(graph.min_side, least);
+      const std::int64_t minimum = std::max(profile.min[height], profile.min[height + 1]);
+      graph.min_side = std::min(graph.min_side, minimum);
     }
   }
 
@@ -251,7 +253,7 @@ struct swinir_backend_session {
   void run(const void* from, const std::int64_t input_shape[4], void* to,
            const std::int64_t output_shape[4]) {
     const Cuda& cuda = model.cuda;
-    const Shape shape = shape_of(input_shape), wanted = shape_of(output_shape);
+    const Shape shape = shape_of(input_shape), expected = shape_of(output_shape);
     const CurrentDevice current(cuda, model.index);
     choose(shape);
     const char* in = model.inputs[0].c_str();
@@ -260,13 +262,13 @@ struct swinir_backend_session {
     dims.nbDims = 4;
     std::copy(shape.begin(), shape.end(), dims.d);
     require(context->setInputShape(in, dims), "setInputShape");
-    if (shape_of(context->getTensorShape(out)) != wanted) {
+    if (shape_of(context->getTensorShape(out)) != expected) {
       fail(SWINIR_INVALID_MODEL,
            "The engine gives another shape than its sidecar promises. Build "
            "it again.");
     }
     const std::size_t in_bytes = bytes_of(shape, model.sample);
-    const std::size_t out_bytes = bytes_of(wanted, model.sample);
+    const std::size_t out_bytes = bytes_of(expected, model.sample);
     require(context->setTensorAddress(in, input.at_least(in_bytes)), "setTensorAddress");
     require(context->setTensorAddress(out, output.at_least(out_bytes)), "setTensorAddress");
     cuda.copy(input.at_least(0), from, in_bytes, cudaMemcpyHostToDevice, stream);

@@ -12,8 +12,8 @@ namespace swinir::core {
 
 // Throws Failure(SWINIR_INVALID_ARGUMENT) for a size that cannot be.
 inline void check_struct_size(std::size_t size, const char* name) {
-  constexpr std::size_t kMost = 4096;
-  if (size < sizeof size || size > kMost) {
+  constexpr std::size_t kMaximum = 4096;
+  if (size < sizeof size || size > kMaximum) {
     fail(SWINIR_INVALID_ARGUMENT, name, ": struct_size is ", size, "; set it to sizeof(", name,
          "), or begin with its _INIT.");
   }
@@ -41,10 +41,10 @@ Options read_options(const Options* given, const char* name) {
 
 // Writes as many bytes as the caller has room for; zero what this version does not know.
 template <typename Answer>
-void write_answer(Answer answer, Answer* wanted, const char* name) {
-  const std::size_t size = wanted->struct_size;
+void write_answer(Answer answer, Answer* destination, const char* name) {
+  const std::size_t size = destination->struct_size;
   check_struct_size(size, name);
-  auto* bytes = reinterpret_cast<unsigned char*>(wanted);
+  auto* bytes = reinterpret_cast<unsigned char*>(destination);
   answer.struct_size = size;
   std::memcpy(bytes, &answer, std::min(size, sizeof(Answer)));
   if (size > sizeof(Answer)) std::memset(bytes + sizeof(Answer), 0, size - sizeof(Answer));

@@ -30,17 +30,17 @@ class Checked {
  public:
   Checked(const Members& members, const std::string& source) : members_(members), source_(source) {}
 
-  std::int64_t number(const std::string& name, std::int64_t least, std::int64_t most) const {
+  std::int64_t number(const std::string& name, std::int64_t minimum, std::int64_t maximum) const {
     const auto found = members_.find(name);
     if (found == members_.end() || found->second.kind != JsonValue::Kind::integer ||
-        found->second.integer < least || found->second.integer > most) {
-      refuse(name, text("a whole number from ", least, " to ", most));
+        found->second.integer < minimum || found->second.integer > maximum) {
+      refuse(name, text("a whole number from ", minimum, " to ", maximum));
     }
     return found->second.integer;
   }
 
-  std::int32_t integer(const std::string& name, std::int32_t least, std::int32_t most) const {
-    return static_cast<std::int32_t>(number(name, least, most));
+  std::int32_t integer(const std::string& name, std::int32_t minimum, std::int32_t maximum) const {
+    return static_cast<std::int32_t>(number(name, minimum, maximum));
   }
 
   std::string string(const std::string& name) const {
@@ -61,7 +61,7 @@ class Checked {
     refuse(name, "one of " + names);
   }
 
-  [[noreturn]] void refuse(const std::string& name, const std::string& wanted) const {
+  [[noreturn]] void refuse(const std::string& name, const std::string& expected) const {
     std::string value = "missing or of another kind";
     if (const auto found = members_.find(name); found != members_.end()) {
       if (found->second.kind == JsonValue::Kind::integer) value = text(found->second.integer);
@@ -69,8 +69,8 @@ class Checked {
         value = "'" + found->second.string.substr(0, 40) + "'";
       }
     }
-    fail(SWINIR_INVALID_MODEL, source_, ": metadata ", name, " is ", value, "; it must be ", wanted,
-         ". Export the model again.");
+    fail(SWINIR_INVALID_MODEL, source_, ": metadata ", name, " is ", value, "; it must be ",
+         expected, ". Export the model again.");
   }
 
  private:
@@ -141,10 +141,10 @@ std::uint64_t size_of_plan(const std::string& path) {
   return InputFile(path, "Export a model or build an engine first: swinir-deploy --help").left();
 }
 
-void check_plan(const std::string& path, std::uint64_t found, std::int64_t wanted) {
-  if (found == static_cast<std::uint64_t>(wanted)) return;
-  fail(SWINIR_INVALID_MODEL, path, ": ", found, " bytes, but its sidecar describes a plan of ",
-       wanted, ". Copy both again, or ", kBuildAgain, ".");
+void check_plan(const std::string& path, std::uint64_t actual, std::int64_t expected) {
+  if (actual == static_cast<std::uint64_t>(expected)) return;
+  fail(SWINIR_INVALID_MODEL, path, ": ", actual, " bytes, but its sidecar describes a plan of ",
+       expected, ". Copy both again, or ", kBuildAgain, ".");
 }
 
 // Without its weights an engine would compute nonsense, and TensorRT would not say so.
@@ -190,9 +190,10 @@ Metadata checked_model(const Members& members, const std::string& source, const 
 bool is_onnx_path(const std::string& path) {
   static constexpr std::string_view kSuffix = ".onnx";
   return path.size() > kSuffix.size() &&
-         std::equal(kSuffix.rbegin(), kSuffix.rend(), path.rbegin(), [](char wanted, char found) {
-           return wanted == std::tolower(static_cast<unsigned char>(found));
-         });
+         std::equal(kSuffix.rbegin(), kSuffix.rend(), path.rbegin(),
+                    [](char expected, char actual) {
+                      return expected == std::tolower(static_cast<unsigned char>(actual));
+                    });
 }
 
 }  // namespace
@@ -205,12 +206,12 @@ Metadata read_metadata(const ModelSource& source) {
                               : InputFile(source.data, source.size);
     return checked_model(members_of_onnx(model, path), path, "ort");
   }
-  const std::uint64_t found_bytes = is_file ? size_of_plan(path) : source.size;
+  const std::uint64_t actual_bytes = is_file ? size_of_plan(path) : source.size;
   const std::string sidecar = is_file ? path + ".json" : "the sidecar of " + path;
   const Members engine = sidecar_members(is_file ? sidecar_text(sidecar) : source.sidecar, sidecar);
   const Checked checked(engine, sidecar);
   const auto plan_bytes = checked.number("plan_bytes", 1, std::numeric_limits<std::int64_t>::max());
-  check_plan(path, found_bytes, plan_bytes);
+  check_plan(path, actual_bytes, plan_bytes);
   check_weights(path, engine);
   const bool rtx =
       checked.choice("flavour", checked.string("flavour"), {{"tensorrt", 0}, {"rtx", 1}}) == 1;

@@ -160,7 +160,7 @@ void scale_alpha(const Channels& from, const Channels& to) {
       wide[static_cast<std::size_t>(y * to.width + x)] = static_cast<float>(sum);
     }
   }
-  const float most = largest_value(from.type);
+  const float maximum = largest_value(from.type);
   for (std::int64_t y = 0; y < to.height; ++y) {
     const Taps& taps = rows[static_cast<std::size_t>(y)];
     unsigned char* sample = to.mutable_row(y) + to.offsets[0];
@@ -171,11 +171,11 @@ void scale_alpha(const Channels& from, const Channels& to) {
         sum += static_cast<double>(wide[static_cast<std::size_t>(source * to.width + x)]) *
                taps.weights[i];
       }
-      const float value = std::clamp(static_cast<float>(sum), 0.0F, most);
+      const float value = std::clamp(static_cast<float>(sum), 0.0F, maximum);
       if (to.type == SWINIR_UINT8) {
-        *sample = static_cast<unsigned char>(std::nearbyint(value * (255.0F / most)));
+        *sample = static_cast<unsigned char>(std::nearbyint(value * (255.0F / maximum)));
       } else {
-        store_float(sample, value / most);
+        store_float(sample, value / maximum);
       }
     }
   }

@@ -89,11 +89,11 @@ void check_picture(const swinir_picture& picture, const char* name, bool is_inpu
     fail(SWINIR_INVALID_PICTURE, name, ": type ", picture.type,
          "; it must be SWINIR_UINT8 or SWINIR_FLOAT32.");
   }
-  const std::ptrdiff_t least = row_bytes(picture);
-  const std::ptrdiff_t most = std::numeric_limits<std::ptrdiff_t>::max() / picture.height;
+  const std::ptrdiff_t minimum = row_bytes(picture);
+  const std::ptrdiff_t maximum = std::numeric_limits<std::ptrdiff_t>::max() / picture.height;
   const std::ptrdiff_t stride = stride_of(picture);
-  if (stride > most || stride < -most || (stride < least && stride > -least)) {
-    fail(SWINIR_INVALID_PICTURE, name, ": stride ", stride, " for rows of ", least,
+  if (stride > maximum || stride < -maximum || (stride < minimum && stride > -minimum)) {
+    fail(SWINIR_INVALID_PICTURE, name, ": stride ", stride, " for rows of ", minimum,
          " bytes; it must be at least as much, or 0 for rows without a gap.");
   }
   if (is_input && picture.type == SWINIR_FLOAT32) check_finite(picture, name);

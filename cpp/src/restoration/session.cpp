@@ -20,8 +20,8 @@ constexpr std::int64_t kWholePicturePixels = 384 * 384;
 // Halving stops at tiles of so many windows: below, the overlap would be most of the work.
 constexpr std::int64_t kSmallestTileWindows = 4;
 
-void require(bool ok, const char* name, std::int32_t found, const char* wanted) {
-  if (!ok) fail(SWINIR_INVALID_ARGUMENT, name, " is ", found, "; it must be ", wanted, ".");
+void require(bool ok, const char* name, std::int32_t actual, const char* expected) {
+  if (!ok) fail(SWINIR_INVALID_ARGUMENT, name, " is ", actual, "; it must be ", expected, ".");
 }
 
 }  // namespace
@@ -42,8 +42,8 @@ AxisPlan Session::axis(std::int64_t side, std::int64_t fixed_side, std::int64_t 
   const std::int64_t min_side = model_->min_side();
   std::int64_t used = fixed_side;
   if (used == 0) {
-    const std::int64_t asked = tile > 0 ? tile : padded_side(side, window, 1);
-    used = std::max(padded_side(1, window, min_side), asked / window * window);
+    const std::int64_t requested = tile > 0 ? tile : padded_side(side, window, 1);
+    used = std::max(padded_side(1, window, min_side), requested / window * window);
   }
   if (used < window) {
     fail(SWINIR_INVALID_MODEL, "The model takes sides of ", used,
@@ -163,10 +163,10 @@ void Session::restore(const swinir_picture& input, const swinir_picture& output)
 
 void Session::run(const void* input, const Shape& shape, void* output, std::size_t output_bytes) {
   const Shape output_shape = model_->output_shape(shape);
-  std::uint64_t wanted = model_->metadata().io == SWINIR_IO_TENSOR ? sizeof(float) : 1;
-  for (const std::int64_t side : output_shape) wanted *= static_cast<std::uint64_t>(side);
-  if (wanted != output_bytes) {
-    fail(SWINIR_INVALID_ARGUMENT, "output_bytes is ", output_bytes, "; this shape gives ", wanted,
+  std::uint64_t expected = model_->metadata().io == SWINIR_IO_TENSOR ? sizeof(float) : 1;
+  for (const std::int64_t side : output_shape) expected *= static_cast<std::uint64_t>(side);
+  if (expected != output_bytes) {
+    fail(SWINIR_INVALID_ARGUMENT, "output_bytes is ", output_bytes, "; this shape gives ", expected,
          " bytes (swinir_model_output_shape).");
   }
   adapter_.run_tensor(input, shape, output, output_shape);

@@ -64,8 +64,8 @@ AxisPlan plan_axis(std::int64_t side, std::int64_t tile, std::int64_t overlap, s
     // The smallest tile with which as many reach: the rest would only be computed twice.
     const std::int64_t windows = (side + window - 1) / window;
     const std::int64_t shared = (overlap + window - 1) / window;
-    const std::int64_t least = (windows + gaps * shared + gaps) / (gaps + 1) * window;
-    tile = std::max(least, ceil_to_multiple(min_side, window));
+    const std::int64_t minimum = (windows + gaps * shared + gaps) / (gaps + 1) * window;
+    tile = std::max(minimum, ceil_to_multiple(min_side, window));
     distance = windows - tile / window;
   }
   AxisPlan plan{side, distance * window + tile, tile, {}};

@@ -46,19 +46,19 @@ Model::Model(const ModelSource& source, const swinir_model_options& options)
     fail(SWINIR_INVALID_ARGUMENT, "precision is ", options.precision,
          "; it must be SWINIR_FP32, SWINIR_FP16, SWINIR_BF16 or 0.");
   }
-  swinir_backend_options asked = {};
-  asked.path = source.name.c_str();
-  asked.data = source.data;
-  asked.size = source.size;
-  asked.library = options.library;
-  asked.device = options.device;
-  asked.threads = options.threads;
-  asked.precision = options.precision;
-  asked.log_level = options.log_level != 0 ? options.log_level : SWINIR_LOG_WARNING;
-  asked.log = options.log != nullptr ? options.log : log_nothing;
-  asked.log_data = options.log_data;
+  swinir_backend_options requested = {};
+  requested.path = source.name.c_str();
+  requested.data = source.data;
+  requested.size = source.size;
+  requested.library = options.library;
+  requested.device = options.device;
+  requested.threads = options.threads;
+  requested.precision = options.precision;
+  requested.log_level = options.log_level != 0 ? options.log_level : SWINIR_LOG_WARNING;
+  requested.log = options.log != nullptr ? options.log : log_nothing;
+  requested.log_data = options.log_data;
   swinir_backend_message message = {};
-  check_backend(*backend_, backend_->model_open(&asked, &handle_, &graph_, &message), message);
+  check_backend(*backend_, backend_->model_open(&requested, &handle_, &graph_, &message), message);
   try {
     check_graph();
     check_precision(options.precision);
@@ -110,9 +110,9 @@ Shape Model::output_shape(const Shape& input) const {
   }
   // So that a count of bytes fits in 64 bits: 2 * (19 + 3) + 16 + 4 bits.
   constexpr std::int64_t kLargestSide = std::int64_t{1} << 19, kLargestBatch = 1 << 16;
-  const std::int64_t least = min_side();
-  if (!takes || height < least || width < least || height > kLargestSide || width > kLargestSide ||
-      input[0] > kLargestBatch) {
+  const std::int64_t minimum = min_side();
+  if (!takes || height < minimum || width < minimum || height > kLargestSide ||
+      width > kLargestSide || input[0] > kLargestBatch) {
     fail(SWINIR_INVALID_ARGUMENT, "shape ", describe(input), "; this model takes ",
          describe_input(), ".");
   }
@@ -144,8 +144,8 @@ void Model::check_graph() const {
 }
 
 // A back end that has not chosen a precision computes in that of the graph.
-void Model::check_precision(std::int32_t asked) const {
-  if (asked == 0 || graph_.precision != 0 || asked == metadata_.precision) return;
+void Model::check_precision(std::int32_t requested) const {
+  if (requested == 0 || graph_.precision != 0 || requested == metadata_.precision) return;
   fail(SWINIR_INVALID_ARGUMENT, "precision: with ", backend_->name,
        " it is that of the file. Export the model with the one that you want.");
 }

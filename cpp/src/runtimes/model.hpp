@@ -49,7 +49,7 @@ class Model {
     return graph_.shape[axis] > 0 ? graph_.shape[axis] : 0;
   }
   void check_graph() const;
-  void check_precision(std::int32_t asked) const;
+  void check_precision(std::int32_t requested) const;
   std::string describe_input() const;
 
   std::string name_;  // of the file, or of what messages call the bytes

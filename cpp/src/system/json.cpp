@@ -98,15 +98,15 @@ class Reader {
     left_.remove_prefix(first == std::string_view::npos ? left_.size() : first);
   }
 
-  bool character(char wanted) {
-    if (left_.empty() || left_.front() != wanted) return false;
+  bool character(char expected) {
+    if (left_.empty() || left_.front() != expected) return false;
     left_.remove_prefix(1);
     return true;
   }
 
-  bool word(std::string_view wanted) {
-    if (left_.substr(0, wanted.size()) != wanted) return false;
-    left_.remove_prefix(wanted.size());
+  bool word(std::string_view expected) {
+    if (left_.substr(0, expected.size()) != expected) return false;
+    left_.remove_prefix(expected.size());
     return true;
   }
 
