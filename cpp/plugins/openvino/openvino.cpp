@@ -39,7 +39,7 @@ struct Api {
 
   explicit Api(const Library& library) : library(library) {}
 
-  // Its messages begin with where in its sources it was thrown; the reason is the last line.
+  // Returns the last line of the message: those before it name places in OpenVINO's sources.
   std::optional<std::string> failure(ov_status_e status) const {
     if (status == ov_status_e::OK) return std::nullopt;
     const char* raw = ov_get_last_err_msg();
@@ -92,7 +92,7 @@ struct Api {
 
 using Check = plugin::Check<Api>;
 
-// "2026.4.1-22982-...", checked before any object is made.
+// Returns the version, such as "2026.4.1-22982-...", checked before any object is made.
 std::string checked_version(const Library& library) {
   ov_version_t raw = {};
   library.function<decltype(ov_get_openvino_version)>("ov_get_openvino_version")(&raw);
@@ -175,7 +175,7 @@ struct swinir_backend_model {
     const Check check(api, SWINIR_DEVICE_UNAVAILABLE, with + " cannot compile it for " + device);
     ov_compiled_model_t* raw = nullptr;
     const std::string threads = std::to_string(requested.threads);
-    // Always asked for: by itself OpenVINO takes BF16 on a processor that has it.
+    // Always named: by itself OpenVINO takes BF16 on a processor that has it.
     const char* hint = hint_of(requested.precision);
     if (requested.threads > 0) {
       check(api.ov_core_compile_model(core.get(), model.get(), device.c_str(), 6, &raw,
@@ -262,10 +262,10 @@ struct swinir_backend_session {
     check(model.api.ov_infer_request_infer(request.get()));
   }
 
-  // OpenVINO does not say.
+  // OpenVINO does not tell.
   std::uint64_t bytes() const { return 0; }
 
-  // A tensor over memory that is not its own; OpenVINO does not write to an input.
+  // Returns a tensor over memory that is not its own; OpenVINO does not write to an input.
   Owned<ov_tensor_t> tensor_over(const void* data, const std::int64_t shape[4],
                                  const Check& check) const {
     std::vector<std::int64_t> sides(shape, shape + 4);

@@ -33,7 +33,7 @@ constexpr std::initializer_list<const char*> kLibraries = {"libonnxruntime.so.1"
                                                            "libonnxruntime.so"};
 #endif
 
-// Of the environment, which the whole process shares: what it says is nobody's in particular.
+// Takes the messages of the environment, which the whole process shares: no model's log is theirs.
 void ORT_API_CALL discard(void*, OrtLoggingLevel, const char*, const char*, const char*,
                           const char*) {}
 
@@ -66,7 +66,7 @@ struct Api {
 
   const OrtApi* operator->() const { return functions; }
 
-  // The first line of a status's message; releases it.
+  // Returns the first line of a status's message; releases the status.
   std::optional<std::string> failure(OrtStatus* status) const {
     if (status == nullptr) return std::nullopt;
     const Owned<OrtStatus> owner(status, functions->ReleaseStatus);
@@ -96,7 +96,7 @@ Api api_of(const Library& library, std::string& version) {
   return {functions};
 }
 
-// "cuda:1" -> "cuda", "1"; "cuda" -> "cuda", "0".
+// Returns kind and number of a device: "cuda:1" -> "cuda", "1"; "cuda" -> "cuda", "0".
 std::pair<std::string, std::string> split_device(const std::string& device) {
   const auto colon = device.find(':');
   if (colon == std::string::npos) return {device, "0"};
@@ -253,7 +253,7 @@ struct swinir_backend_session {
   // ONNX Runtime's arena belongs to the model, not to a session.
   std::uint64_t bytes() const { return 0; }
 
-  // A tensor over memory that is not its own; ONNX Runtime does not write to an input.
+  // Returns a tensor over memory that is not its own; ONNX Runtime does not write to an input.
   Owned<OrtValue> tensor_over(const void* data, const std::int64_t shape[4],
                               const Check& check) const {
     const std::size_t bytes = plugin::samples_of(shape) * (model.is_float ? sizeof(float) : 1);

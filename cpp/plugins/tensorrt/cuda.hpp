@@ -94,8 +94,8 @@ class Cuda {
 #undef SWINIR_CUDA_FUNCTION
 };
 
-// The thread's current device, as long as this lives; the thread is the caller's, and gets its own
-// back.
+// Makes a device the thread's current one, as long as this lives. The thread belongs to the caller,
+// who then finds the device it had before.
 class CurrentDevice {
  public:
   CurrentDevice(const Cuda& cuda, int index) : cuda_(cuda), before_(cuda.device()) {
@@ -104,7 +104,7 @@ class CurrentDevice {
   ~CurrentDevice() {
     try {
       cuda_.use(before_);
-    } catch (const Failure&) {  // it was in use a moment ago
+    } catch (const Failure&) {  // cannot happen: it was in use before
     }
   }
   CurrentDevice(const CurrentDevice&) = delete;

@@ -1,4 +1,4 @@
-// Which of an engine's ranges of shapes a batch runs under; as
+// Chooses the profile (range of shapes) of an engine for a batch; as
 // swinir_deploy/runtimes/tensorrt/profiles.py.
 #pragma once
 
@@ -30,9 +30,9 @@ inline double volume(const Shape& shape) {
   return product;
 }
 
-// The number of the profile that suits a shape best, or -1 where none takes it: one that was tuned
-// for just this shape; else the one with the smallest largest shape; of those the one tuned for the
-// nearest size; else the first.
+// Returns the number of the profile that suits a shape best, or -1 where none takes it: one that
+// was tuned for just this shape; else the one with the smallest largest shape; of those the one
+// tuned for the nearest size; else the first.
 inline int choose_profile(const std::vector<Profile>& profiles, const Shape& shape) {
   int best = -1;
   std::tuple<bool, double, double> minimum;
@@ -50,7 +50,7 @@ inline int choose_profile(const std::vector<Profile>& profiles, const Shape& sha
   return best;
 }
 
-// The size of every axis where all profiles leave no choice, else -1.
+// Returns the size of every axis where all profiles leave no choice, else -1.
 inline Shape fixed_sizes(const std::vector<Profile>& profiles) {
   Shape sizes = profiles.front().min;
   for (const Profile& profile : profiles) {

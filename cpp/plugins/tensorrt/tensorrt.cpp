@@ -63,8 +63,8 @@ constexpr const char* kRemedy =
     "Install TensorRT in the major version that this plug-in was built for, or name its library in "
     "the option 'library'.";
 
-// TensorRT 10 and later: 10.14.1 is 101401. Before, 8.6.1 was 8601. Checked before any object is
-// made.
+// Returns the version as a number: 10.14.1 is 101401 (and 8.6.1 was 8601), checked before any
+// object is made.
 std::int32_t checked_version(const Library& library) {
   const std::int32_t number = library.function<std::int32_t()>("getInferLibVersion")();
   const std::int32_t major = number / 10000;
@@ -81,8 +81,8 @@ std::string version_text(std::int32_t number) {
          std::to_string(number % 100);
 }
 
-// What a context needs, in bytes; 0: unknown. The one function here that not every version with the
-// same major number has: on TensorRT 10.0 a call would end behind its table of functions.
+// Returns the bytes that a context needs; 0: unknown. The library's function came after TensorRT
+// 10.0, where a call of it would end behind the table of functions.
 std::int64_t activation_bytes([[maybe_unused]] const nvinfer1::ICudaEngine& engine,
                               [[maybe_unused]] std::int32_t library_version) {
 #if NV_TENSORRT_MAJOR == 10 && NV_TENSORRT_MINOR == 0
@@ -108,7 +108,7 @@ class Logger : public nvinfer1::ILogger {
   Log log_;
 };
 
-// "cuda" -> 0, "cuda:1" -> 1.
+// Returns the number of a device: "cuda" -> 0, "cuda:1" -> 1.
 int device_index(const std::string& device) {
   if (device == "cuda") return 0;
   int index = -1;
@@ -208,7 +208,7 @@ struct swinir_backend_model {
     const Shape sizes = plugin::fixed_sizes(profiles);
     std::copy(sizes.begin(), sizes.end(), graph.shape);
     if (sizes[1] >= 0 && sizes[2] >= 0 && sizes[3] >= 0) return;
-    // Of ranges of sides: what at least one profile takes in both directions.
+    // With ranges of sides: the smallest that one of the profiles takes in both directions.
     const std::size_t height = graph.input_type == SWINIR_FLOAT32 ? 2 : 1;
     graph.min_side = std::numeric_limits<std::int64_t>::max();
     for (const Profile& profile : profiles) {
@@ -277,7 +277,7 @@ struct swinir_backend_session {
     cuda.synchronize(stream);
   }
 
-  // The context's activations, and what this session has allocated.
+  // Returns the bytes of the context's activations and of what this session has allocated.
   std::uint64_t bytes() const {
     const std::int64_t activations = activation_bytes(*model.engine, model.version_number);
     return static_cast<std::uint64_t>(std::max<std::int64_t>(0, activations)) + input.bytes() +
@@ -307,7 +307,7 @@ struct swinir_backend_session {
   DeviceBuffer input, output;
   cudaStream_t stream = nullptr;
   std::unique_ptr<nvinfer1::IExecutionContext> context;
-  int profile = 0;  // what a new context has
+  int profile = 0;  // that of a new context
 };
 
 extern "C" SWINIR_BACKEND_EXPORT const swinir_backend* swinir_backend_entry() {

@@ -50,7 +50,7 @@ void require_pointers(Pointers... pointers) {
   }
 }
 
-// One call at a time.
+// Lets one call at a time use a session.
 class Use {
  public:
   explicit Use(const swinir_session& session) : busy_(session.busy) {

@@ -10,7 +10,7 @@
 
 namespace swinir::core {
 
-// Throws Failure(SWINIR_INVALID_ARGUMENT) for a size that cannot be.
+// Throws Failure(SWINIR_INVALID_ARGUMENT) for an impossible size.
 inline void check_struct_size(std::size_t size, const char* name) {
   constexpr std::size_t kMaximum = 4096;
   if (size < sizeof size || size > kMaximum) {
@@ -19,8 +19,8 @@ inline void check_struct_size(std::size_t size, const char* name) {
   }
 }
 
-// What the caller filled in, zero elsewhere. Throws Failure(SWINIR_INVALID_ARGUMENT) where the size
-// makes no sense, or a newer caller asks for something that this version does not know.
+// Returns what the caller filled in, zero elsewhere. Throws Failure(SWINIR_INVALID_ARGUMENT) where
+// the size makes no sense, or a newer caller asks for something that this version does not know.
 template <typename Options>
 Options read_options(const Options* given, const char* name) {
   Options options = {};
@@ -39,7 +39,7 @@ Options read_options(const Options* given, const char* name) {
   return options;
 }
 
-// Writes as many bytes as the caller has room for; zero what this version does not know.
+// Writes as many bytes as the caller has room for; zeros for what this version does not know.
 template <typename Answer>
 void write_answer(Answer answer, Answer* destination, const char* name) {
   const std::size_t size = destination->struct_size;

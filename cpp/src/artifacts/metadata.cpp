@@ -22,7 +22,7 @@ constexpr std::string_view kPrefix = "swinir_deploy.";
 constexpr std::int64_t kSchemaVersion = 1, kEngineSchemaVersion = 1;
 constexpr std::uint64_t kLargestSidecar = 4 << 20;
 
-// Values that stand in ONNX properties as they are; all others are JSON there.
+// Values that ONNX properties hold as plain text; all others are JSON there.
 constexpr std::string_view kTexts[] = {"io",       "precision",     "task",
                                        "model_id", "source_sha256", "target"};
 
@@ -50,7 +50,7 @@ class Checked {
     return found->second.string;
   }
 
-  // The number that stands beside the text found.
+  // Returns the number of the choice that `found` names.
   std::int32_t choice(const std::string& name, const std::string& found,
                       std::initializer_list<std::pair<const char*, std::int32_t>> choices) const {
     std::string names;
@@ -126,7 +126,7 @@ std::string sidecar_text(const std::string& path) {
   return bytes;
 }
 
-// The members of a sidecar, which messages call `path`.
+// Returns the members of a sidecar, which messages call `path`.
 Members sidecar_members(std::string_view sidecar, const std::string& path) {
   auto members = parse_json_object(sidecar);
   if (!members || members->count("model") == 0) {
@@ -160,7 +160,8 @@ void check_weights(const std::string& path, const Members& engine) {
        kBuildAgain, " without that option.");
 }
 
-// What the members say; a model's description is the same in ONNX files and in sidecars.
+// Returns what the members say, checked; a model's description is the same in ONNX files and in
+// sidecars.
 Metadata checked_model(const Members& members, const std::string& source, const char* backend) {
   check_schema(members, source, "metadata", kSchemaVersion, "export the model again");
   const Checked checked(members, source);
@@ -186,7 +187,7 @@ Metadata checked_model(const Members& members, const std::string& source, const 
   return metadata;
 }
 
-// Whether the name ends in .onnx, in whatever case.
+// Tells whether the name ends in .onnx, in upper or lower case.
 bool is_onnx_path(const std::string& path) {
   static constexpr std::string_view kSuffix = ".onnx";
   return path.size() > kSuffix.size() &&

@@ -22,7 +22,7 @@ struct Metadata {
   std::int32_t scale = 0;
   std::int32_t channels = 0;
   std::int32_t window_px = 0;
-  std::string backend;  // that opens such a file, where none is asked for
+  std::string backend;  // the one for such a file, where the caller names none
   std::string task, model_id, source_sha256, target;
 };
 

@@ -13,12 +13,12 @@ namespace {
 // onnx.proto: ModelProto.metadata_props, StringStringEntryProto.key and .value.
 constexpr std::uint64_t kMetadataProps = 14, kKey = 1, kValue = 2;
 
-// Of one entry. Ours have a few kilobytes; the rest is what a damaged length would ask for.
+// Bytes of one entry. Ours have a few kilobytes; a damaged length could ask for anything.
 constexpr std::uint64_t kLargestEntry = 16 << 20;
 
 enum WireType { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
 
-// Of a protobuf varint; `next` gives one byte or nothing.
+// Reads a protobuf varint; `next` gives one byte or nothing.
 template <typename NextByte>
 std::optional<std::uint64_t> read_varint(NextByte next) {
   std::uint64_t value = 0;
@@ -33,7 +33,7 @@ std::optional<std::uint64_t> read_varint(NextByte next) {
 
 class Damaged {};
 
-// A StringStringEntryProto.
+// Reads a StringStringEntryProto.
 std::pair<std::string, std::string> parse_entry(std::string_view left) {
   const auto next = [&left]() -> std::optional<std::uint8_t> {
     if (left.empty()) return std::nullopt;

@@ -115,7 +115,7 @@ std::vector<unsigned char> fill_transparent(const Channels& colour, const Channe
   unsigned char* to = filled.data();
   for (std::int64_t y = 0; y < colour.height; ++y) {
     for (std::int64_t x = 0; x < colour.width; ++x) {
-      // The smallest square around the pixel that has anything visible.
+      // Take the smallest square around the pixel that has anything visible.
       std::size_t n = 0;
       while (levels[n].count[levels[n].at(y >> n, x >> n)] == 0.0F) ++n;
       const std::size_t i = levels[n].at(y >> n, x >> n);

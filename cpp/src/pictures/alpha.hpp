@@ -7,11 +7,11 @@
 
 namespace swinir::core {
 
-// Dense R, G, B of the type of `colour` in which pixels of zero opacity have the colour of their
-// visible surroundings; empty where all or none are visible, and nothing is to be filled.
+// Returns dense R, G, B of the type of `colour` in which pixels of zero opacity have the colour of
+// their visible surroundings; empty where all or none are visible, and nothing is to be filled.
 std::vector<unsigned char> fill_transparent(const Channels& colour, const Channels& alpha);
 
-// `colour` as it lies in what fill_transparent gave.
+// Returns `colour` with its pixels in what fill_transparent gave.
 Channels filled_channels(const Channels& colour, const std::vector<unsigned char>& filled);
 
 // Writes one channel, enlarged by bicubic interpolation (a = -0.5, edges renormalised, as Pillow

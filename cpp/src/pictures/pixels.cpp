@@ -15,7 +15,7 @@ struct Layout {
   std::ptrdiff_t samples;
 };
 
-// Of a SWINIR_GRAY ... constant, or null.
+// Returns the layout of a SWINIR_GRAY ... constant; null for any other number.
 const Layout* layout_of(std::int32_t format) {
   static const Layout kLayouts[] = {{"gray", {0}, -1, 1},
                                     {"RGB", {0, 1, 2}, -1, 3},

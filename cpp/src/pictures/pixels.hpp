@@ -21,7 +21,7 @@ struct Channels {
 
   std::int64_t count() const { return static_cast<std::int64_t>(offsets.size()); }
   const unsigned char* row(std::int64_t y) const { return data + y * stride; }
-  // To write; only for channels of an output.
+  // Returns a row to write to; only for channels of an output.
   unsigned char* mutable_row(std::int64_t y) const { return const_cast<unsigned char*>(row(y)); }
 };
 
@@ -42,15 +42,15 @@ void check_picture(const swinir_picture& picture, const char* name, bool is_inpu
 // where they share memory.
 void check_pair(const swinir_picture& input, const swinir_picture& output, std::int32_t scale);
 
-// The colours, or gray, of a checked picture.
+// Returns the colours, or gray, of a checked picture.
 Channels colour_of(const swinir_picture& picture);
 
 bool has_alpha(const swinir_picture& picture);
 
-// The opacity of a checked picture that has one.
+// Returns the opacity of a checked picture that has one.
 Channels alpha_of(const swinir_picture& picture);
 
-// 255, or 1.
+// Returns the value of full brightness: 255, or 1 for floats.
 float largest_value(std::int32_t type);
 
 // Makes every sample of one channel the largest value.

@@ -11,7 +11,7 @@ namespace {
 
 constexpr float kFull = 255.0F;
 
-// Rec. 601, as Pillow's convert("L").
+// Returns luma by Rec. 601, as Pillow's convert("L").
 float luma(float red, float green, float blue) {
   return red * 0.299F + green * 0.587F + blue * 0.114F;
 }
@@ -110,7 +110,7 @@ void ModelAdapter::cut(const Channels& source, const TileGroup& group, std::int6
   }
 }
 
-// A model with a fixed batch gets a full one.
+// Fills the batch of a model that takes only full ones.
 void ModelAdapter::repeat_last(std::int64_t filled, std::int64_t size, std::int64_t samples) {
   const auto repeat = [&](auto& in) {
     for (std::int64_t slot = filled; slot < size; ++slot) {
@@ -128,7 +128,7 @@ float ModelAdapter::result_at(std::int64_t slot, std::int64_t pixel, std::int64_
              : static_cast<float>(bytes_out_[index((slot * pixels + pixel) * inner + channel)]);
 }
 
-// One picture of the model's result into `tile_`: all its channels, or channel `part`.
+// Copies one picture of the model's result into `tile_`: all its channels, or channel `part`.
 void ModelAdapter::read_result(std::int64_t slot, std::int64_t height, std::int64_t width,
                                std::int64_t channels, std::int64_t part) {
   const std::int64_t inner = model_channels(), pixels = height * width;

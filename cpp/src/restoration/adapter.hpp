@@ -1,4 +1,4 @@
-// Between pictures and a model: layout, number range, colour, batch size; as
+// Stands between pictures and a model: layout, number range, colour, batch size; as
 // swinir_deploy/restoration/adapter.py.
 #pragma once
 
@@ -39,7 +39,7 @@ class ModelAdapter {
   // batch of three. Throws Failure, SWINIR_NOT_FINITE among others.
   void run(const Channels& source, const TileGroup& group, const Give& give);
 
-  // The model itself, on checked arrays.
+  // Runs the model itself on checked arrays.
   void run_tensor(const void* input, const Shape& shape, void* output, const Shape& output_shape);
 
   // Writes rows of results of `run`, blended, into a picture from row `top` on; clamped, bytes

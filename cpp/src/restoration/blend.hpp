@@ -12,14 +12,14 @@ namespace swinir::core {
 class Blender {
  public:
   // Gets rows of the finished picture, from top to bottom: [rows, width, channels] dense, where
-  // `width` is that of the picture. Pointer valid during the call. `pitch` is in floats.
+  // `width` is that of the picture. The pointer is valid during the call. `pitch` is in floats.
   using Sink = std::function<void(std::int64_t top, std::int64_t rows, const float* values,
                                   std::int64_t pitch)>;
 
   // `plan` must outlive the blender.
   Blender(const TilePlan& plan, std::int64_t scale, std::int64_t channels, Sink sink);
 
-  // The next tile, row by row: [tile height * scale, tile width * scale, channels].
+  // Takes the next tile, row by row: [tile height * scale, tile width * scale, channels].
   void add(const float* tile);
 
   std::uint64_t bytes() const { return band_.size() * sizeof(float); }

@@ -11,13 +11,14 @@ inline std::int64_t ceil_to_multiple(std::int64_t value, std::int64_t multiple) 
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// A multiple of `window` that is not below `side` nor `min_side`.
+// Returns the smallest multiple of `window`, at least one, that is neither below `side` nor below
+// `min_side`.
 inline std::int64_t padded_side(std::int64_t side, std::int64_t window, std::int64_t min_side) {
   return ceil_to_multiple(std::max({side, min_side, std::int64_t{1}}), window);
 }
 
-// Where each of `padded` rows (or columns) comes from in a picture with `side` of them: reflected
-// about the last without repeating it, then about the first, and so on.
+// Returns where each of `padded` rows (or columns) comes from in a picture with `side` of them:
+// reflected about the last without repeating it, then about the first, and so on.
 inline std::vector<std::int64_t> reflect_indices(std::int64_t side, std::int64_t padded) {
   std::vector<std::int64_t> indices(static_cast<std::size_t>(padded), 0);
   if (side == 1) return indices;

@@ -61,7 +61,7 @@ TilePlan Session::plan(std::int64_t height, std::int64_t width) const {
   return {axis(height, model_->height(), tile), axis(width, model_->width(), tile)};
 }
 
-// Asks for less memory from now on; false where there is nothing left to make smaller.
+// Makes this and later pictures need less memory; returns false where nothing can be made smaller.
 bool Session::shrink(const TilePlan& plan) {
   if (batch_ > 1 && model_->batch() == 0) {
     batch_ = 1;

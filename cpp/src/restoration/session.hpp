@@ -1,4 +1,5 @@
-// Pictures of any size through a model, tile by tile; as swinir_deploy/restoration/restorer.py.
+// Runs pictures of any size through a model, tile by tile; as
+// swinir_deploy/restoration/restorer.py.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ class Session {
   // See swinir_session_run. Throws Failure.
   void run(const void* input, const Shape& shape, void* output, std::size_t output_bytes);
 
-  // struct_size is that of this version.
+  // Returns the answer of swinir_session_get_memory; struct_size is that of this version.
   swinir_memory memory() const;
 
  private:
@@ -44,7 +45,7 @@ class Session {
   swinir_session_options options_;
   ModelAdapter adapter_;
   std::int64_t batch_;
-  std::int64_t largest_tile_ = 0;  // that memory has allowed; 0: no limit
+  std::int64_t largest_tile_ = 0;  // the largest that memory has allowed; 0: no limit
   std::uint64_t filled_bytes_ = 0;
   std::uint64_t peak_bytes_ = 0;
 };

@@ -14,13 +14,14 @@ struct AxisPlan {
   std::int64_t tile = 0;    // side of every tile
   std::vector<std::int64_t> starts;
 
-  // For each tile [tile * scale] values in 0..1, multiples of 2**-12. At every output pixel those
-  // of the tiles over it sum to exactly 1.
+  // Returns for each tile [tile * scale] values in 0..1, multiples of 2**-12. At every output pixel
+  // those of the tiles over it sum to exactly 1.
   std::vector<std::vector<float>> weights(std::int64_t scale) const;
 };
 
-// Spreads as few tiles as possible evenly, none larger than they must be. `tile`, the largest side,
-// is a multiple of `window` unless `fixed`, 0 <= overlap <= tile - window: the caller sees to it.
+// Spreads as few tiles as possible evenly, none larger than needed. The caller makes sure that
+// `tile`, the largest side, is a multiple of `window` unless `fixed`, and 0 <= overlap <= tile -
+// window.
 // With `fixed` a smaller picture is padded to `tile`, otherwise to one tile of whole windows.
 AxisPlan plan_axis(std::int64_t side, std::int64_t tile, std::int64_t overlap, std::int64_t window,
                    std::int64_t min_side, bool fixed);

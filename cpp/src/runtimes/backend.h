@@ -1,10 +1,10 @@
 /* What a back end is to libswinir: a shared object with one function that gives this table.
  *
  * libswinir_NAME.so (swinir_NAME.dll) exports swinir_backend_entry() and nothing else. It finds the
- * library that it runs on by itself and checks its version before it hands any object to it. The core calls the
- * functions with checked arguments: shapes are those that the graph promises, buffers are of the
- * right size. One session is used by one thread at a time; different ones at the same time.
- * Exceptions must not leave the functions.
+ * library that it runs on by itself and checks its version before it hands any object to it. The
+ * core calls the functions with checked arguments: shapes are those that the graph promises,
+ * buffers have the right size. One thread at a time uses a session; several sessions are used at
+ * once. Exceptions must not leave the functions.
  */
 #ifndef SWINIR_BACKEND_H
 #define SWINIR_BACKEND_H
@@ -14,7 +14,7 @@
 #define SWINIR_BACKEND_ABI 2
 #define SWINIR_BACKEND_ENTRY "swinir_backend_entry"
 
-/* Before the definition of swinir_backend_entry: what makes it visible from outside. */
+/* Makes swinir_backend_entry visible from outside; write it before the definition. */
 #if defined(_WIN32)
 #define SWINIR_BACKEND_EXPORT __declspec(dllexport)
 #else
@@ -35,21 +35,21 @@ typedef struct swinir_backend_message {
 
 /* What the user asked for. Pointers are valid during the call, log and log_data longer. */
 typedef struct swinir_backend_options {
-  const char* path;        /* of the file with the model; with `data`, what messages call it */
-  const void* data;        /* the model itself, valid during the call; NULL: read the file */
-  size_t size;             /* bytes of data */
-  const char* library;     /* path of the back end's library, or NULL */
-  const char* device;      /* or NULL */
-  int32_t threads;         /* or 0 */
-  int32_t precision;       /* asked for: SWINIR_FP32, ...; or 0 */
-  int32_t log_level;       /* a SWINIR_LOG constant */
+  const char* path;    /* of the model's file; what messages call the model where `data` is given */
+  const void* data;    /* the model itself, valid during the call; NULL: read the file */
+  size_t size;         /* bytes of data */
+  const char* library; /* path of the back end's library, or NULL */
+  const char* device;  /* or NULL */
+  int32_t threads;     /* or 0 */
+  int32_t precision;   /* asked for: SWINIR_FP32, ...; or 0 */
+  int32_t log_level;   /* a SWINIR_LOG constant */
   swinir_log_callback log; /* never NULL */
   void* log_data;
 } swinir_backend_options;
 
 /* What the graph of an opened model is like. */
 typedef struct swinir_backend_graph {
-  int32_t inputs; /* number of them; the rest is of the first */
+  int32_t inputs; /* how many there are; the other members describe the first */
   int32_t outputs;
   int32_t input_type; /* SWINIR_FLOAT32, SWINIR_UINT8; 0: another */
   int32_t output_type;

@@ -77,7 +77,7 @@ swinir_model_info Model::info() const {
   info.window_px = metadata_.window_px;
   info.min_side_px = static_cast<std::int32_t>(min_side());
   info.io = metadata_.io;
-  // The coarser of both: half weights stay so in FP32 arithmetic. A graph without one has 0.
+  // The coarser of both: half weights stay half weights in FP32 arithmetic. 0: not chosen.
   info.precision = std::max(metadata_.precision, graph_.precision);
   info.batch = batch();
   info.height = height();
@@ -143,7 +143,7 @@ void Model::check_graph() const {
   }
 }
 
-// A back end that has not chosen a precision computes in that of the graph.
+// A back end that has not chosen a precision computes in the precision of the graph.
 void Model::check_precision(std::int32_t requested) const {
   if (requested == 0 || graph_.precision != 0 || requested == metadata_.precision) return;
   fail(SWINIR_INVALID_ARGUMENT, "precision: with ", backend_->name,

@@ -1,4 +1,4 @@
-// An opened model: what the file says, and what the back end holds of it.
+// An opened model: what its file says, and the handle that the back end gave.
 #pragma once
 
 #include <array>
@@ -25,21 +25,22 @@ class Model {
   const swinir_backend& backend() const { return *backend_; }
   swinir_backend_model* handle() const { return handle_; }
 
-  // What swinir_model_get_info gives; struct_size is that of this version.
+  // Returns the answer of swinir_model_get_info; struct_size is that of this version.
   swinir_model_info info() const;
 
-  // The only batch, height and width that it takes; 0: any.
+  // Return the only batch, height and width that it takes; 0: any.
   std::int64_t batch() const { return fixed(0); }
   std::int64_t height() const { return fixed(height_axis()); }
   std::int64_t width() const { return fixed(height_axis() + 1); }
 
-  // Smallest height and width that it takes.
+  // Returns the smallest height and width that it takes.
   std::int64_t min_side() const;
 
-  // Of the input of so many pictures.
+  // Returns the shape of an input of `batch` pictures.
   Shape input_shape(std::int64_t batch, std::int64_t height, std::int64_t width) const;
 
-  // Of the output. Throws Failure(SWINIR_INVALID_ARGUMENT) for a shape that it does not take.
+  // Returns the shape of the output. Throws Failure(SWINIR_INVALID_ARGUMENT) for a shape that it
+  // does not take.
   Shape output_shape(const Shape& input) const;
 
  private:
@@ -52,7 +53,7 @@ class Model {
   void check_precision(std::int32_t requested) const;
   std::string describe_input() const;
 
-  std::string name_;  // of the file, or of what messages call the bytes
+  std::string name_;  // the path, or what messages call the bytes
   Metadata metadata_;
   const swinir_backend* backend_;
   swinir_backend_model* handle_ = nullptr;

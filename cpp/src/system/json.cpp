@@ -28,7 +28,7 @@ void append_utf8(std::string& text, std::uint32_t code) {
   }
 }
 
-// Every function reads one thing from the front of what is left, or says false.
+// Every function reads one thing from the front of what is left, or returns false.
 class Reader {
  public:
   using Members = std::map<std::string, JsonValue>;

@@ -21,12 +21,12 @@ struct JsonValue {
   std::string string;        // of a string: UTF-8; of an array or object: its JSON
 };
 
-// The value that `document` holds; empty where it is not JSON (RFC 8259), nests deeper than 64, or
-// has a whole number beyond 64 bits.
+// Returns the value that `document` holds; empty where it is not JSON (RFC 8259), nests deeper than
+// 64, or has a whole number beyond 64 bits.
 std::optional<JsonValue> parse_json(std::string_view document);
 
-// The members of the object that `document` holds; of equal names the last one counts. Empty where
-// it is not an object.
+// Returns the members of the object that `document` holds; of equal names the last one counts.
+// Empty where it is not an object.
 std::optional<std::map<std::string, JsonValue>> parse_json_object(std::string_view document);
 
 }  // namespace swinir::core
