@@ -57,8 +57,8 @@
 /** @} */
 
 /**
- * Marks what the shared library shows. On Windows define `SWINIR_DLL` where you use the DLL; CMake's
- * target swinir::swinir does so. Without it calls go through a small stub of the import library.
+ * Marks what the shared library shows. On Windows define `SWINIR_DLL` where you use the DLL, as
+ * CMake's target swinir::swinir does. Without it calls go through a stub of the import library.
  */
 #if defined(_WIN32) && defined(SWINIR_BUILDING)
 #define SWINIR_API __declspec(dllexport)
@@ -169,7 +169,7 @@ typedef struct swinir_model_options {
   size_t struct_size;      /**< sizeof(swinir_model_options) */
   const char* backend;     /**< "ort", "openvino", ...; NULL: "ort" for ONNX files, "tensorrt" or
                                 "tensorrt_rtx" for engines */
-  const char* device;      /**< "cpu", "cuda", "cuda:1", what the back end knows; NULL: its default */
+  const char* device;      /**< "cpu", "cuda:1", what the back end knows; NULL: its default */
   const char* library;     /**< path of the back end's own library; NULL: the loader's search */
   const char* plugin_dir;  /**< folder of the plug-in, libswinir_BACKEND.so (swinir_BACKEND.dll on
                                 Windows); NULL: beside this library, in "swinir" beside it, and the
@@ -196,8 +196,8 @@ typedef struct swinir_model_options {
  *
  * @retval SWINIR_OK                  the model is open
  * @retval SWINIR_INVALID_ARGUMENT    path or model is NULL, or an option is outside its range
- * @retval SWINIR_INVALID_MODEL       the file or its sidecar is missing, damaged, of a newer schema,
- *                                    or was not made by swinir-deploy
+ * @retval SWINIR_INVALID_MODEL       the file or its sidecar is missing, damaged, or of a newer
+ *                                    schema, or was not made by swinir-deploy
  * @retval SWINIR_BACKEND_MISSING     the plug-in, or the library that it runs on, was not found
  * @retval SWINIR_BACKEND_MISMATCH    one of them has a version that does not fit
  * @retval SWINIR_DEVICE_UNAVAILABLE  the device does not exist, or cannot run the model
@@ -234,7 +234,7 @@ SWINIR_NODISCARD SWINIR_API swinir_status swinir_model_open(const char* path,
  *
  * @retval SWINIR_OK                  the model is open
  * @retval SWINIR_INVALID_ARGUMENT    data or model is NULL, or an option is outside its range
- * @retval SWINIR_INVALID_MODEL       the bytes are damaged, or not those of a model by swinir-deploy
+ * @retval SWINIR_INVALID_MODEL       the bytes are damaged, or were not made by swinir-deploy
  * @retval SWINIR_BACKEND_MISSING     the plug-in, or the library that it runs on, was not found
  * @retval SWINIR_BACKEND_MISMATCH    one of them has a version that does not fit
  * @retval SWINIR_DEVICE_UNAVAILABLE  the device does not exist, or cannot run the model
@@ -264,8 +264,8 @@ typedef struct swinir_model_info {
   int32_t channels;          /**< of input and output: 3 or 1 */
   int32_t window_px;         /**< tiles are multiples of it */
   int32_t min_side_px;       /**< smallest side of a tensor; pictures may be smaller */
-  int32_t io;                /**< ::SWINIR_IO_TENSOR or ::SWINIR_IO_IMAGE: see swinir_session_run() */
-  int32_t precision;         /**< ::SWINIR_FP32, ...: the coarser of the file's and the back end's */
+  int32_t io;                /**< a SWINIR_IO constant: see swinir_session_run() */
+  int32_t precision;         /**< ::SWINIR_FP32, ...: the coarser of file and back end */
   int64_t batch;             /**< the only batch size that it takes; 0: any */
   int64_t height;            /**< the only height that it takes; 0: any */
   int64_t width;             /**< the only width that it takes; 0: any */
@@ -308,8 +308,8 @@ typedef struct swinir_session swinir_session;
 
 /**
  * Hears how far a picture is. Called in the thread that computes, before the first tile and after
- * each batch of them. When memory runs out and smaller tiles are tried, `done` starts again at 0 and
- * `total` changes.
+ * each batch of them. When memory runs out and smaller tiles are tried, `done` starts again at 0
+ * and `total` changes.
  *
  * @param user_data  swinir_session_options::progress_data
  * @param done       tiles that are finished
@@ -325,11 +325,11 @@ typedef int32_t (*swinir_progress_callback)(void* user_data, int64_t done, int64
 typedef struct swinir_session_options {
   size_t struct_size; /**< sizeof(swinir_session_options) */
   int32_t tile_px;    /**< side in input pixels, rounded down to whole windows, but at least one;
-                           ::SWINIR_TILE_WHOLE: never cut. 0: 256 for pictures of more than 384 * 384
-                           pixels. Models with fixed sides have their own. */
+                           ::SWINIR_TILE_WHOLE: never cut. 0: 256 for pictures of more than
+                           384 * 384 pixels. Models with fixed sides have their own. */
   int32_t overlap_px; /**< neighbours share at least as many input pixels, at most half a tile;
                            0: 32; ::SWINIR_OVERLAP_NONE: none */
-  int32_t batch;      /**< tiles computed at once; 0: 1. Models with a fixed batch have their own. */
+  int32_t batch;      /**< tiles computed at once; 0: 1. A model with a fixed batch has its own */
   swinir_progress_callback progress; /**< NULL: none. Must outlive the session. */
   void* progress_data;               /**< first argument of progress */
 } swinir_session_options;
@@ -437,10 +437,11 @@ typedef struct swinir_picture {
  * swinir-deploy's Restorer in Python.
  *
  * Results are clamped; bytes are rounded half to even. Float input outside 0..1 (noise) reaches a
- * float model as it is. A gray picture goes through a colour model as three equal channels and comes
- * out as luma (Rec. 601), a colour picture through a gray model channel by channel. Colours under
- * zero opacity are replaced by those around them before the model sees them. Opacity is scaled by a
- * gray model, else by bicubic interpolation; where the input has none, the output is opaque.
+ * float model as it is. A gray picture goes through a colour model as three equal channels and
+ * comes out as luma (Rec. 601), a colour picture through a gray model channel by channel. Colours
+ * under zero opacity are replaced by those around them before the model sees them. Opacity is
+ * scaled by a gray model, else by bicubic interpolation; where the input has none, the output is
+ * opaque.
  *
  * @param session  a session that no other call is using
  * @param input    the picture; only read
@@ -450,10 +451,10 @@ typedef struct swinir_picture {
  *
  * @retval SWINIR_OK                  output holds the restored picture
  * @retval SWINIR_INVALID_ARGUMENT    a pointer is NULL, or an engine takes no tile of this size
- * @retval SWINIR_INVALID_PICTURE     a size, stride, format or type is wrong, the pictures do not fit
- *                                    each other, or a float sample of input is not finite
- * @retval SWINIR_INVALID_MODEL       the model's fixed sides are smaller than its window, or it gives
- *                                    another size than its description promises
+ * @retval SWINIR_INVALID_PICTURE     a size, stride, format or type is wrong, the pictures do not
+ *                                    fit each other, or a float sample of input is not finite
+ * @retval SWINIR_INVALID_MODEL       the model's fixed sides are smaller than its window, or it
+ *                                    gives another size than its description promises
  * @retval SWINIR_DEVICE_UNAVAILABLE  the device is gone
  * @retval SWINIR_OUT_OF_MEMORY       even the smallest tile does not fit
  * @retval SWINIR_INFERENCE_FAILED    the back end failed
@@ -466,7 +467,8 @@ typedef struct swinir_picture {
  *                       int32_t height) {
  *   uint8_t* out = malloc((size_t)width * (size_t)height * 3 * (size_t)(scale * scale));
  *   const swinir_picture input = {rgb, width, height, SWINIR_RGB, SWINIR_UINT8, 0};
- *   const swinir_picture output = {out, width * scale, height * scale, SWINIR_RGB, SWINIR_UINT8, 0};
+ *   const swinir_picture output = {out,        width * scale, height * scale,
+ *                                  SWINIR_RGB, SWINIR_UINT8,  0};
  *   if (out != NULL && swinir_session_restore(session, &input, &output) != SWINIR_OK) {
  *     fprintf(stderr, "%s\n", swinir_last_error());
  *     free(out);
