@@ -11,6 +11,19 @@
 #include <swinir.hpp>
 #include <vector>
 
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+
+// Windows would change bytes that look like ends of lines.
+void use_bytes() {
+  _setmode(_fileno(stdin), _O_BINARY);
+  _setmode(_fileno(stdout), _O_BINARY);
+}
+#else
+void use_bytes() {}
+#endif
+
 int main(int count, char** arguments) {
   const int width = count > 3 ? std::atoi(arguments[2]) : 0;
   const int height = count > 3 ? std::atoi(arguments[3]) : 0;
@@ -18,6 +31,7 @@ int main(int count, char** arguments) {
     std::cerr << "usage: " << arguments[0] << " MODEL WIDTH HEIGHT [LIBRARY]\n";
     return 2;
   }
+  use_bytes();
   try {
     swinir::ModelOptions options;
     if (count == 5) options.library = arguments[4];

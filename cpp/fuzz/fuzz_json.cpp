@@ -1,6 +1,6 @@
 // Any bytes as JSON: the reader ends, and what it took for an object it can open.
 #include "../tests/check.hpp"
-#include "json.hpp"
+#include "system/json.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using swinir::core::JsonValue;

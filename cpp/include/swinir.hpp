@@ -1,11 +1,20 @@
-// swinir.h for C++17: handles that close themselves, exceptions, callbacks that are any callable.
-//
-//   const swinir::Model model("model.onnx");
-//   swinir::Session session(model);
-//   session.restore(swinir::picture(in, width, height), swinir::picture(out, 2 * width, 2 *
-//   height));
-//
-// Header only. swinir.h says what everything means.
+/**
+ * @file
+ * @brief swinir.h for C++17: handles that close themselves, exceptions, any callable as a callback.
+ *
+ * Header only. swinir.h says what everything means; what fails there throws swinir::Error here.
+ *
+ * @code{.cpp}
+ * void restore_rgb(const std::string& path, const std::uint8_t* in, std::uint8_t* out,
+ *                  std::int32_t width, std::int32_t height) {
+ *   const swinir::Model model(path);  // share it between threads
+ *   swinir::Session session(model);   // one for each thread
+ *   const std::int32_t scale = model.info().scale;
+ *   session.restore(swinir::picture(in, width, height),
+ *                   swinir::picture(out, scale * width, scale * height));
+ * }
+ * @endcode
+ */
 #ifndef SWINIR_HPP
 #define SWINIR_HPP
 
@@ -21,61 +30,93 @@
 
 #include "swinir.h"
 
+/** The C++ interface of libswinir. */
 namespace swinir {
 
-// What a failed call throws; what() is the library's sentence.
+/** What a failed call throws; what() is the library's sentence. */
 class Error : public std::runtime_error {
  public:
+  /** Takes the sentence from swinir_last_error(). @param status  what the call returned */
   explicit Error(swinir_status status) : std::runtime_error(swinir_last_error()), status_(status) {}
 
+  /** Tells why. @return the status of the call that failed */
   swinir_status status() const noexcept { return status_; }
 
  private:
   swinir_status status_;
 };
 
+/** Throws Error unless a call went well. @param status  what it returned */
 inline void check(swinir_status status) {
   if (status != SWINIR_OK) throw Error(status);
 }
 
-// Pixels of the caller; `stride` in bytes, 0 for rows without a gap.
+/**
+ * Describes pixels of bytes that belong to the caller.
+ *
+ * @param data    first sample of the top left pixel
+ * @param width   in pixels
+ * @param height  in pixels
+ * @param format  ::SWINIR_RGB, ...
+ * @param stride  bytes from a row to the one below it; 0: rows without a gap
+ * @return for Session::restore
+ */
 inline swinir_picture picture(std::uint8_t* data, std::int32_t width, std::int32_t height,
                               std::int32_t format = SWINIR_RGB, std::ptrdiff_t stride = 0) {
   return {data, width, height, format, SWINIR_UINT8, stride};
 }
 
+/** Describes pixels of floats, 0..1; otherwise the same. @copydetails picture() */
 inline swinir_picture picture(float* data, std::int32_t width, std::int32_t height,
                               std::int32_t format = SWINIR_RGB, std::ptrdiff_t stride = 0) {
   return {data, width, height, format, SWINIR_FLOAT32, stride};
 }
 
-// For input only: an input is never written.
+/** Describes an input, which is never written; otherwise the same. @copydetails picture() */
 template <typename Sample>
 swinir_picture picture(const Sample* data, std::int32_t width, std::int32_t height,
                        std::int32_t format = SWINIR_RGB, std::ptrdiff_t stride = 0) {
   return picture(const_cast<Sample*>(data), width, height, format, stride);
 }
 
-// Empty and zero mean the default; see swinir_model_options.
+/** How to open a model. Empty and zero mean the default; see ::swinir_model_options. */
 struct ModelOptions {
-  std::string backend, device, library, plugin_dir;
-  std::int32_t threads = 0;
-  std::int32_t log_level = 0;
-  std::int32_t precision = 0;
-  // Called from any thread, also by several at once. What it throws is dropped.
+  std::string backend;         /**< swinir_model_options::backend */
+  std::string device;          /**< swinir_model_options::device */
+  std::string library;         /**< swinir_model_options::library */
+  std::string plugin_dir;      /**< swinir_model_options::plugin_dir */
+  std::int32_t threads = 0;    /**< swinir_model_options::threads */
+  std::int32_t log_level = 0;  /**< swinir_model_options::log_level */
+  std::int32_t precision = 0;  /**< swinir_model_options::precision */
+  /** Called from any thread, also by several at once. What it throws is dropped. */
   std::function<void(std::int32_t level, const char* message)> log;
 };
 
-// An opened file. Copies share it; may be used by any number of threads.
+/** An opened file. Copies share it; any number of threads may use it. */
 class Model {
  public:
+  /**
+   * Opens a file; see swinir_model_open().
+   *
+   * @param path     in UTF-8
+   * @param options  how
+   * @throws Error
+   */
   explicit Model(const std::string& path, ModelOptions options = {})
       : Model(std::move(options), [&](const swinir_model_options& plain, swinir_model** handle) {
           return swinir_model_open(path.c_str(), &plain, handle);
         }) {}
 
-  // From the bytes of an ONNX file, or of an engine with the text of its sidecar; see
-  // swinir_model_open_memory.
+  /**
+   * Opens a model from memory; see swinir_model_open_memory().
+   *
+   * @param data     the bytes of an ONNX file, or of an engine
+   * @param size     their number
+   * @param options  how
+   * @param sidecar  of an engine, the text of its sidecar; empty: data is an ONNX file
+   * @return the model
+   * @throws Error
+   */
   static Model from_memory(const void* data, std::size_t size, ModelOptions options = {},
                            const std::string& sidecar = {}) {
     return Model(std::move(options), [&](const swinir_model_options& plain, swinir_model** handle) {
@@ -84,13 +125,20 @@ class Model {
     });
   }
 
-  // Its strings live as long as the model.
+  /** Describes the model. @return strings that live as long as the model @throws Error */
   swinir_model_info info() const {
     swinir_model_info info = SWINIR_MODEL_INFO_INIT;
     check(swinir_model_get_info(state_->handle, &info));
     return info;
   }
 
+  /**
+   * Returns what the model gives for a batch; see swinir_model_output_shape().
+   *
+   * @param shape  of the input
+   * @return that of the output
+   * @throws Error
+   */
   std::array<std::int64_t, 4> output_shape(const std::array<std::int64_t, 4>& shape) const {
     std::array<std::int64_t, 4> output = {};
     check(swinir_model_output_shape(state_->handle, shape.data(), output.data()));
@@ -141,18 +189,25 @@ class Model {
   std::shared_ptr<State> state_;
 };
 
-// Zero means the default; see swinir_session_options.
+/** How a session works. Zero means the default; see ::swinir_session_options. */
 struct SessionOptions {
-  std::int32_t tile_px = 0;
-  std::int32_t overlap_px = 0;
-  std::int32_t batch = 0;
-  // True to go on. What it throws cancels the call and comes out of it.
+  std::int32_t tile_px = 0;    /**< swinir_session_options::tile_px */
+  std::int32_t overlap_px = 0; /**< swinir_session_options::overlap_px */
+  std::int32_t batch = 0;      /**< swinir_session_options::batch */
+  /** Returns true to go on. What it throws cancels the call and comes out of it. */
   std::function<bool(std::int64_t done, std::int64_t total)> progress;
 };
 
-// What one thread computes with. Keeps the model open.
+/** What one thread computes with. Keeps the model open. */
 class Session {
  public:
+  /**
+   * Creates a session; see swinir_session_create().
+   *
+   * @param model    to compute with
+   * @param options  how
+   * @throws Error
+   */
   explicit Session(const Model& model, SessionOptions options = {})
       : state_(std::make_unique<State>(model.state_, std::move(options.progress))) {
     swinir_session_options plain = SWINIR_SESSION_OPTIONS_INIT;
@@ -166,18 +221,34 @@ class Session {
     check(swinir_session_create(model.state_->handle, &plain, &state_->handle));
   }
 
+  /**
+   * Restores a picture; see swinir_session_restore().
+   *
+   * @param input   the picture
+   * @param output  where the result goes
+   * @throws Error, and what SessionOptions::progress throws
+   */
   void restore(const swinir_picture& input, const swinir_picture& output) {
     const swinir_status status = swinir_session_restore(state_->handle, &input, &output);
     if (state_->thrown) std::rethrow_exception(std::exchange(state_->thrown, nullptr));
     check(status);
   }
 
-  // The model itself; `output_bytes` as Model::output_shape asks for.
+  /**
+   * Runs the model itself; see swinir_session_run().
+   *
+   * @param input         a dense array
+   * @param shape         its shape
+   * @param output        another one
+   * @param output_bytes  its size, as Model::output_shape asks for
+   * @throws Error
+   */
   void run(const void* input, const std::array<std::int64_t, 4>& shape, void* output,
            std::size_t output_bytes) {
     check(swinir_session_run(state_->handle, input, shape.data(), output, output_bytes));
   }
 
+  /** Tells how much memory the session holds. @return bytes @throws Error */
   swinir_memory memory() const {
     swinir_memory memory = SWINIR_MEMORY_INIT;
     check(swinir_session_get_memory(state_->handle, &memory));

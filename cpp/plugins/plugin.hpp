@@ -1,70 +1,40 @@
-// What the plug-ins share: failing with a message, finding the library that they run on, and the
-// table of functions that libswinir calls.
+// What every plug-in shares: the library that it runs on, messages, the log, and the table of
+// functions that libswinir calls.
 #pragma once
-
-#include <dlfcn.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <exception>
 #include <initializer_list>
 #include <iterator>
 #include <memory>
-#include <new>
-#include <sstream>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
-#include "backend.h"
+#include "failure.hpp"
+#include "runtimes/backend.h"
+#include "system/shared_library.hpp"
 
-namespace swinir_plugin {
+namespace swinir::plugin {
 
-class Failure : public std::runtime_error {
- public:
-  Failure(swinir_status status, const std::string& message)
-      : std::runtime_error(message), status_(status) {}
-
-  swinir_status status() const { return status_; }
-
- private:
-  swinir_status status_;
-};
-
-template <typename... Parts>
-[[noreturn]] void fail(swinir_status status, const Parts&... parts) {
-  std::ostringstream stream;
-  (stream << ... << parts);
-  throw Failure(status, stream.str());
-}
-
-inline swinir_status note(swinir_backend_message* message, swinir_status status, const char* text) {
-  std::snprintf(message->text, sizeof message->text, "%s", text);
-  return status;
-}
+using core::fail;
+using core::Failure;
+using core::text;
 
 // No exception leaves a plug-in.
 template <typename Action>
 swinir_status guarded(swinir_backend_message* message, Action action) noexcept {
-  try {
-    action();
-    return SWINIR_OK;
-  } catch (const Failure& failure) {
-    return note(message, failure.status(), failure.what());
-  } catch (const std::bad_alloc&) {
-    return note(message, SWINIR_OUT_OF_MEMORY, "The host's memory ran out.");
-  } catch (const std::exception& error) {
-    return note(message, SWINIR_INTERNAL, error.what());
-  } catch (...) {
-    return note(message, SWINIR_INTERNAL, "An unknown exception.");
-  }
+  const auto note = [message](swinir_status status, const char* reason) {
+    std::snprintf(message->text, sizeof message->text, "%s", reason);
+    return status;
+  };
+  return core::guarded(note, "The host's memory ran out.", action);
 }
 
-// Whether a library's message says that memory has run out: none has a code for it that could be
-// relied on. The phrases of swinir_deploy/runtimes/memory_errors.py.
+// Tells whether a library's message says that memory has run out: none has a code for it that could
+// be relied on. The phrases of swinir_deploy/system/memory.py.
 inline bool is_out_of_memory(const std::string& reason) {
   static constexpr std::string_view kPhrases[] = {
       "alloc_failed",
@@ -87,16 +57,29 @@ inline bool is_out_of_memory(const std::string& reason) {
   });
 }
 
-// `status`, or SWINIR_OUT_OF_MEMORY where that is what the message says.
-inline swinir_status status_of(const std::string& reason, swinir_status status) {
-  return is_out_of_memory(reason) ? SWINIR_OUT_OF_MEMORY : status;
+// Writes a text into a field of swinir_backend_graph, cut where it is too long.
+template <std::size_t size>
+void copy_text(char (&field)[size], const std::string& content) {
+  std::snprintf(field, size, "%s", content.c_str());
 }
 
-// Owns an object of a C library.
-template <typename Object>
-using Owned = std::unique_ptr<Object, void (*)(Object*)>;
+// Where the library's own messages go: to the program's callback, up to the level it asked for.
+class Log {
+ public:
+  explicit Log(const swinir_backend_options& options)
+      : callback_(options.log), data_(options.log_data), level_(options.log_level) {}
 
-// A shared object that stays loaded: its threads and thread-local data outlive any model.
+  void operator()(std::int32_t level, const char* message) const {
+    if (level <= level_) callback_(data_, level, message);
+  }
+
+ private:
+  swinir_log_callback callback_;
+  void* data_;
+  std::int32_t level_;
+};
+
+// The library that a plug-in runs on. It stays loaded.
 class Library {
  public:
   // Opens `path` if that is not null, else the first of `names` that the loader finds.
@@ -104,19 +87,15 @@ class Library {
   Library(const char* path, std::initializer_list<const char*> names, const char* remedy) {
     std::string reasons;
     const auto open = [&](const char* name) {
-      handle_ = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-      if (handle_ == nullptr) reasons += (reasons.empty() ? "" : "; ") + std::string(dlerror());
+      core::SharedLibrary library = core::open_shared_library(name);
+      handle_ = library.handle;
       name_ = name;
+      if (handle_ == nullptr) reasons += (reasons.empty() ? "" : "; ") + library.error;
       return handle_ != nullptr;
     };
-    if (path != nullptr) {
-      if (open(path)) return;
-    } else {
-      for (const char* name : names) {
-        if (open(name)) return;
-      }
-    }
-    fail(SWINIR_BACKEND_MISSING, reasons, ". ", remedy);
+    const bool opened =
+        path != nullptr ? open(path) : std::any_of(names.begin(), names.end(), open);
+    if (!opened) fail(SWINIR_BACKEND_MISSING, reasons, ". ", remedy);
   }
 
   const std::string& name() const { return name_; }
@@ -124,7 +103,7 @@ class Library {
   // Throws Failure(SWINIR_BACKEND_MISMATCH) where the library has no such function.
   template <typename Function>
   Function* function(const char* symbol) const {
-    auto* address = reinterpret_cast<Function*>(dlsym(handle_, symbol));
+    auto* address = reinterpret_cast<Function*>(core::find_symbol(handle_, symbol));
     if (address == nullptr) {
       fail(SWINIR_BACKEND_MISMATCH, name_, ": has no function ", symbol,
            ". It is another library, or an unknown version of it.");
@@ -180,4 +159,4 @@ constexpr swinir_backend backend_table(const char* name) {
           F::session_close,   F::session_run, F::session_bytes};
 }
 
-}  // namespace swinir_plugin
+}  // namespace swinir::plugin

@@ -1,6 +1,9 @@
-// How the inside of the library fails: an exception that api.cpp turns into a status.
+// How the core and the plug-ins fail: with an exception that the C border turns into a status. Each
+// shared object has its own copy of this class, and no exception passes from one to another.
 #pragma once
 
+#include <exception>
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -21,7 +24,7 @@ class Failure : public std::runtime_error {
   swinir_status status_;
 };
 
-// Everything that can be streamed, as one text.
+// Joins everything that can be streamed into one text.
 template <typename... Parts>
 std::string text(const Parts&... parts) {
   std::ostringstream stream;
@@ -32,6 +35,24 @@ std::string text(const Parts&... parts) {
 template <typename... Parts>
 [[noreturn]] void fail(swinir_status status, const Parts&... parts) {
   throw Failure(status, text(parts...));
+}
+
+// Runs `action` and returns SWINIR_OK. Whatever it throws becomes what `note(status, message)`
+// returns; `out_of_memory` is the message for std::bad_alloc.
+template <typename Note, typename Action>
+swinir_status guarded(Note note, const char* out_of_memory, Action action) noexcept {
+  try {
+    action();
+    return SWINIR_OK;
+  } catch (const Failure& failure) {
+    return note(failure.status(), failure.what());
+  } catch (const std::bad_alloc&) {
+    return note(SWINIR_OUT_OF_MEMORY, out_of_memory);
+  } catch (const std::exception& error) {
+    return note(SWINIR_INTERNAL, error.what());
+  } catch (...) {
+    return note(SWINIR_INTERNAL, "An unknown exception.");
+  }
 }
 
 }  // namespace swinir::core

@@ -1,6 +1,9 @@
 """Run the examples and compare what they write with what Python makes of the same pictures.
 
-python check_examples.py PROGRAMS LIBDIR MODEL LIBRARY
+python check_examples.py PROGRAMS LIBSWINIR MODEL LIBRARY [LAUNCHER]
+
+PROGRAMS is the folder they were built in, LIBSWINIR the installed library, LIBRARY that of ONNX
+Runtime. LAUNCHER runs programs that were compiled for Windows.
 """
 
 from __future__ import annotations
@@ -16,20 +19,27 @@ from PIL import Image
 
 from swinir_deploy import Restorer, open_runtime
 
-PROGRAMS, LIBDIR, MODEL, LIBRARY = (Path(argument).resolve() for argument in sys.argv[1:])
+PROGRAMS, LIBSWINIR, MODEL, LIBRARY = (Path(argument).resolve() for argument in sys.argv[1:5])
+LAUNCHER = sys.argv[5:]
+SUFFIX = ".exe" if LAUNCHER else ""
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 WIDTH, HEIGHT = 33, 20
 
 
 def picture(seed: int, *shape: int) -> NDArray[np.uint8]:
-    """Noise; the same in every run."""
+    """Return noise, the same in every run."""
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def run(*command: object, data: bytes | None = None) -> bytes:
-    """What a program writes to stdout."""
+    """Run a command; return what it writes to stdout."""
     words = [str(word) for word in command]
     return subprocess.run(words, input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+def run_example(name: str, *arguments: object, data: bytes | None = None) -> bytes:
+    """Run one of the programs."""
+    return run(*LAUNCHER, PROGRAMS / f"{name}{SUFFIX}", *arguments, data=data)
 
 
 def expect(found: NDArray[np.uint8], wanted: NDArray[np.uint8], what: str) -> None:
@@ -40,15 +50,13 @@ def expect(found: NDArray[np.uint8], wanted: NDArray[np.uint8], what: str) -> No
 
 def main() -> None:
     """Run all of them."""
-    names = ["swinir-filter", "restore_folder", "restore.py"]
+    names = ["swinir-filter", "restore_folder"]
     with open_runtime(MODEL) as runtime, tempfile.TemporaryDirectory() as name:
         folder, restore = Path(name), Restorer(runtime, progress=False).restore_array
         rgb, gray = picture(0, HEIGHT, WIDTH, 3), picture(1, HEIGHT, WIDTH)
 
         frames = np.stack([rgb, picture(2, HEIGHT, WIDTH, 3), picture(3, HEIGHT, WIDTH, 3)])
-        stream = run(
-            PROGRAMS / "swinir-filter", MODEL, WIDTH, HEIGHT, LIBRARY, data=frames.tobytes()
-        )
+        stream = run_example("swinir-filter", MODEL, WIDTH, HEIGHT, LIBRARY, data=frames.tobytes())
         result = np.frombuffer(stream, np.uint8).reshape(3, 2 * HEIGHT, 2 * WIDTH, 3)
         for found, frame in zip(result, frames, strict=True):
             expect(found, restore(frame), "swinir-filter")
@@ -57,19 +65,21 @@ def main() -> None:
         source.mkdir()
         Image.fromarray(rgb).save(source / "rgb.ppm")
         Image.fromarray(gray).save(source / "gray.pgm")
-        run(PROGRAMS / "restore_folder", MODEL, source, folder / "out", 2, LIBRARY)
+        run_example("restore_folder", MODEL, source, folder / "out", 2, LIBRARY)
         for file, pixels in (("rgb.ppm", rgb), ("gray.pgm", gray)):
             expect(np.array(Image.open(folder / "out" / file)), restore(pixels), file)
 
         before, after = folder / "before.png", folder / "after.png"
         Image.fromarray(rgb).save(before)
-        shared_object = LIBDIR / "libswinir.so"
-        run(sys.executable, EXAMPLES / "restore.py", shared_object, MODEL, LIBRARY, before, after)
-        expect(np.array(Image.open(after)), restore(rgb), "restore.py")
+        if not LAUNCHER:  # Python would have to run there too
+            names.append("restore.py")
+            script = EXAMPLES / "restore.py"
+            run(sys.executable, script, LIBSWINIR, MODEL, LIBRARY, before, after)
+            expect(np.array(Image.open(after)), restore(rgb), "restore.py")
 
-        if (PROGRAMS / "restore_png").exists():  # it needs libpng
+        if (PROGRAMS / f"restore_png{SUFFIX}").exists():  # it needs libpng
             names.append("restore_png")
-            run(PROGRAMS / "restore_png", MODEL, before, after, LIBRARY)
+            run_example("restore_png", MODEL, before, after, LIBRARY)
             expect(np.array(Image.open(after).convert("RGB")), restore(rgb), "restore_png")
     print("right:", ", ".join(names))
 

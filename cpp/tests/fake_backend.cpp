@@ -11,10 +11,10 @@
 #include <limits>
 #include <string>
 
-#include "backend.h"
 #include "plugin.hpp"
+#include "runtimes/backend.h"
 
-using swinir_plugin::fail;
+using swinir::plugin::fail;
 
 namespace {
 
@@ -111,9 +111,9 @@ struct swinir_backend_session {
   const swinir_backend_model& model;
 };
 
-extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() {
+extern "C" SWINIR_BACKEND_EXPORT const swinir_backend* swinir_backend_entry() {
   static constexpr swinir_backend kBackend = [] {
-    swinir_backend table = swinir_plugin::backend_table("fake");
+    swinir_backend table = swinir::plugin::backend_table("fake");
 #ifdef FAKE_ABI
     table.abi = FAKE_ABI;
 #endif

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <random>
 #include <string>
 
 #include "check.hpp"
@@ -63,24 +64,42 @@ class Folder {
     const std::filesystem::path memory = "/dev/shm";
     const auto parent =
         std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path();
-    std::string pattern = (parent / "swinir-test-XXXXXX").string();
-    CHECK(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
+    std::random_device random;
+    do {
+      path_ = parent / ("swinir-test-" + std::to_string(random()));
+    } while (!std::filesystem::create_directory(path_));
   }
   ~Folder() { std::filesystem::remove_all(path_); }
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
 
+  // Writes a file, whose name is UTF-8, and returns its path.
   std::string file(const std::string& name, const std::string& bytes) const {
-    const std::string path = (path_ / name).string();
+    const std::filesystem::path path = path_ / std::filesystem::u8path(name);
     std::ofstream(path, std::ios::binary) << bytes;
-    return path;
+    return path.u8string();
   }
 
-  std::string path() const { return path_.string(); }
+  std::string path() const { return path_.u8string(); }
 
  private:
   std::filesystem::path path_;
 };
+
+// What the system calls the plug-in of a back end.
+inline std::string plugin_file(const std::string& backend) {
+#ifdef _WIN32
+  return "swinir_" + backend + ".dll";
+#else
+  return "libswinir_" + backend + ".so";
+#endif
+}
+
+// A library that every system has, and that is no back end.
+#ifdef _WIN32
+constexpr const char* kForeignLibrary = "kernel32.dll";
+#else
+constexpr const char* kForeignLibrary = "libm.so.6";
+#endif
 
 }  // namespace swinir_test

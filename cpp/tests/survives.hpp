@@ -4,9 +4,9 @@
 
 #include <string>
 
+#include "artifacts/metadata.hpp"
 #include "check.hpp"
 #include "failure.hpp"
-#include "metadata.hpp"
 
 namespace swinir_test {
 

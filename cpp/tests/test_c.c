@@ -4,6 +4,14 @@
 
 #include "swinir.h"
 
+/* The layout that programs were compiled with; new members go to the end, and change these sums. */
+_Static_assert(sizeof(void*) != 8 || sizeof(swinir_model_options) == 72, "swinir_model_options");
+_Static_assert(sizeof(void*) != 8 || sizeof(swinir_model_info) == 112, "swinir_model_info");
+_Static_assert(sizeof(void*) != 8 || sizeof(swinir_session_options) == 40, "swinir_session_options");
+_Static_assert(sizeof(void*) != 8 || sizeof(swinir_memory) == 32, "swinir_memory");
+_Static_assert(sizeof(void*) != 8 || sizeof(swinir_picture) == 32, "swinir_picture");
+_Static_assert(SWINIR_INTERNAL == 12, "a status has another number");
+
 int main(void) {
   swinir_model_options options = SWINIR_MODEL_OPTIONS_INIT;
   swinir_session_options session_options = SWINIR_SESSION_OPTIONS_INIT;

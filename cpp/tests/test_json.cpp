@@ -2,7 +2,7 @@
 #include <string>
 
 #include "check.hpp"
-#include "json.hpp"
+#include "system/json.hpp"
 
 using swinir::core::JsonValue;
 using swinir::core::parse_json;

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <string>
 
+#include "artifacts/metadata.hpp"
 #include "check.hpp"
-#include "metadata.hpp"
 #include "model_file.hpp"
 #include "survives.hpp"
 

@@ -31,7 +31,8 @@ void expect(const std::string& path, const swinir_model_options& options, swinir
 void refusals(const std::string& path, const char* library) {
   expect(path, openvino_options("/nowhere/libopenvino_c.so"), SWINIR_BACKEND_MISSING,
          "Install OpenVINO");
-  expect(path, openvino_options("libm.so.6"), SWINIR_BACKEND_MISMATCH, "ov_get_openvino_version");
+  expect(path, openvino_options(kForeignLibrary), SWINIR_BACKEND_MISMATCH,
+         "ov_get_openvino_version");
   expect(path, openvino_options(SWINIR_TEST_OLD_OPENVINO), SWINIR_BACKEND_MISMATCH, "2022.3.0");
   swinir_model_options options = openvino_options(library);
   options.device = "toaster";
@@ -78,6 +79,10 @@ void from_memory(const std::string& path, std::string bytes, const char* library
   CHECK_STATUS(swinir_model_get_info(from_file.get(), &info), SWINIR_OK);
   CHECK_EQUAL(std::string(info.device), "CPU");
   CHECK_EQUAL(info.precision, SWINIR_FP32);
+  const Folder folder;
+  Model moved;
+  CHECK_STATUS(open(folder.file("\u6a21\u578b.onnx", bytes), options, moved), SWINIR_OK);
+  CHECK(restored(moved) == restored(from_file));
   swinir_model* raw = nullptr;
   CHECK_STATUS(swinir_model_open_memory(bytes.data(), bytes.size(), nullptr, &options, &raw),
                SWINIR_OK);

@@ -55,7 +55,7 @@ void refusals(const std::string& path) {
   options.library = "/nowhere/libonnxruntime.so";
   CHECK_STATUS(open(path, options, model), SWINIR_BACKEND_MISSING);
   CHECK(std::strstr(swinir_last_error(), "Install ONNX Runtime") != nullptr);
-  options.library = "libm.so.6";
+  options.library = kForeignLibrary;
   CHECK_STATUS(open(path, options, model), SWINIR_BACKEND_MISMATCH);
   CHECK(std::strstr(swinir_last_error(), "OrtGetApiBase") != nullptr);
   options.library = SWINIR_TEST_OLD_ORT;
@@ -80,12 +80,16 @@ void from_memory(const std::string& path) {
   Model from_file;
   CHECK_STATUS(open(path, options, from_file), SWINIR_OK);
   std::string bytes = read(path);
+  const Folder folder;
+  Model moved;
+  CHECK_STATUS(open(folder.file("\u6a21\u578b.onnx", bytes), options, moved), SWINIR_OK);
   swinir_model* raw = nullptr;
   CHECK_STATUS(swinir_model_open_memory(bytes.data(), bytes.size(), nullptr, &options, &raw),
                SWINIR_OK);
   const Model model(raw);
   bytes.assign(bytes.size(), '?');  // nothing of it is kept
   CHECK(restored(model) == restored(from_file));
+  CHECK(restored(moved) == restored(from_file));
 }
 
 void ignore(void*, std::int32_t, const char*) {}
@@ -101,7 +105,8 @@ void survive(const Folder& folder, const std::string& bytes) {
   CHECK_STATUS(swinir_session_create(model.get(), nullptr, &session), SWINIR_OK);
   std::vector<std::uint8_t> in = noise(6 * 6 * 3), out(12 * 12 * 3);
   const swinir_picture input = picture(in.data(), 6, 6), output = picture(out.data(), 12, 12);
-  swinir_session_restore(session, &input, &output);
+  const swinir_status status = swinir_session_restore(session, &input, &output);
+  CHECK(status >= SWINIR_OK && status < SWINIR_INTERNAL);
   swinir_session_destroy(session);
 }
 

@@ -2,10 +2,10 @@
 #include "../plugins/tensorrt/profiles.hpp"
 #include "check.hpp"
 
-using swinir_plugin::choose_profile;
-using swinir_plugin::fixed_sizes;
-using swinir_plugin::Profile;
-using swinir_plugin::Shape;
+using swinir::plugin::choose_profile;
+using swinir::plugin::fixed_sizes;
+using swinir::plugin::Profile;
+using swinir::plugin::Shape;
 
 int main() {
   const Profile tile{{1, 3, 256, 256}, {4, 3, 256, 256}, {8, 3, 256, 256}};

@@ -41,24 +41,24 @@ void invalid_arguments() {
   swinir_model* no_model = nullptr;
   swinir_session* no_session = nullptr;
   swinir_model_info info = SWINIR_MODEL_INFO_INIT;
-  const swinir_status wanted = SWINIR_INVALID_ARGUMENT;
+  const swinir_status expected = SWINIR_INVALID_ARGUMENT;
 
-  CHECK_STATUS(swinir_model_open(nullptr, nullptr, &no_model), wanted);
-  CHECK_STATUS(swinir_model_open("x.onnx", nullptr, nullptr), wanted);
-  CHECK_STATUS(swinir_model_get_info(nullptr, &info), wanted);
-  CHECK_STATUS(swinir_model_get_info(model.get(), nullptr), wanted);
-  CHECK_STATUS(swinir_session_create(nullptr, nullptr, &no_session), wanted);
-  CHECK_STATUS(swinir_session_create(model.get(), nullptr, nullptr), wanted);
-  CHECK_STATUS(swinir_session_restore(nullptr, &buffers.input, &buffers.output), wanted);
-  CHECK_STATUS(swinir_session_restore(session.get(), nullptr, &buffers.output), wanted);
-  CHECK_STATUS(swinir_session_restore(session.get(), &buffers.input, nullptr), wanted);
-  CHECK_STATUS(swinir_session_run(session.get(), nullptr, nullptr, nullptr, 0), wanted);
-  CHECK_STATUS(swinir_session_get_memory(session.get(), nullptr), wanted);
+  CHECK_STATUS(swinir_model_open(nullptr, nullptr, &no_model), expected);
+  CHECK_STATUS(swinir_model_open("x.onnx", nullptr, nullptr), expected);
+  CHECK_STATUS(swinir_model_get_info(nullptr, &info), expected);
+  CHECK_STATUS(swinir_model_get_info(model.get(), nullptr), expected);
+  CHECK_STATUS(swinir_session_create(nullptr, nullptr, &no_session), expected);
+  CHECK_STATUS(swinir_session_create(model.get(), nullptr, nullptr), expected);
+  CHECK_STATUS(swinir_session_restore(nullptr, &buffers.input, &buffers.output), expected);
+  CHECK_STATUS(swinir_session_restore(session.get(), nullptr, &buffers.output), expected);
+  CHECK_STATUS(swinir_session_restore(session.get(), &buffers.input, nullptr), expected);
+  CHECK_STATUS(swinir_session_run(session.get(), nullptr, nullptr, nullptr, 0), expected);
+  CHECK_STATUS(swinir_session_get_memory(session.get(), nullptr), expected);
   const std::int64_t shape[4] = {1, 3, 8, 8};
   std::int64_t output_shape[4];
-  CHECK_STATUS(swinir_model_output_shape(nullptr, shape, output_shape), wanted);
-  CHECK_STATUS(swinir_model_output_shape(model.get(), nullptr, output_shape), wanted);
-  CHECK_STATUS(swinir_model_output_shape(model.get(), shape, nullptr), wanted);
+  CHECK_STATUS(swinir_model_output_shape(nullptr, shape, output_shape), expected);
+  CHECK_STATUS(swinir_model_output_shape(model.get(), nullptr, output_shape), expected);
+  CHECK_STATUS(swinir_model_output_shape(model.get(), shape, nullptr), expected);
   swinir_model_close(nullptr);
   swinir_session_destroy(nullptr);
 
@@ -67,19 +67,19 @@ void invalid_arguments() {
   Model none;
   swinir_model_options options = fake_options();
   options.backend = "../evil";
-  CHECK_STATUS(open(path, options, none), wanted);
+  CHECK_STATUS(open(path, options, none), expected);
   options = fake_options();
   options.threads = -1;
-  CHECK_STATUS(open(path, options, none), wanted);
+  CHECK_STATUS(open(path, options, none), expected);
   says("threads is -1");
   options = fake_options();
   options.log_level = 5;
-  CHECK_STATUS(open(path, options, none), wanted);
+  CHECK_STATUS(open(path, options, none), expected);
   options = fake_options();
   options.precision = 4;
-  CHECK_STATUS(open(path, options, none), wanted);
+  CHECK_STATUS(open(path, options, none), expected);
   options.precision = SWINIR_BF16;
-  CHECK_STATUS(open(path, options, none), wanted);
+  CHECK_STATUS(open(path, options, none), expected);
   says("that of the file");
 
   const struct {
@@ -90,7 +90,7 @@ void invalid_arguments() {
     session_options.tile_px = wrong.tile;
     session_options.overlap_px = wrong.overlap;
     session_options.batch = wrong.batch;
-    CHECK_STATUS(swinir_session_create(model.get(), &session_options, &no_session), wanted);
+    CHECK_STATUS(swinir_session_create(model.get(), &session_options, &no_session), expected);
     CHECK(no_session == nullptr);
   }
 }
@@ -182,23 +182,25 @@ void invalid_pictures() {
 void invalid_models() {
   const Folder folder;
   Model model;
-  const swinir_status wanted = SWINIR_INVALID_MODEL;
-  CHECK_STATUS(open(folder.path() + "/none.onnx", fake_options(), model), wanted);
-  CHECK_STATUS(open(folder.file("x.onnx", "rubbish"), fake_options(), model), wanted);
+  const swinir_status expected = SWINIR_INVALID_MODEL;
+  CHECK_STATUS(open(folder.path() + "/none.onnx", fake_options(), model), expected);
+  CHECK_STATUS(open(folder.file("x.onnx", "rubbish"), fake_options(), model), expected);
   // The metadata says one thing, the graph another.
   const std::string bytes = onnx_bytes(usual_properties());
-  CHECK_STATUS(open(folder.file("x.tensor.-1x1x-1x-1.onnx", bytes), fake_options(), model), wanted);
-  CHECK_STATUS(open(folder.file("x.image.-1x3x-1x-1.onnx", bytes), fake_options(), model), wanted);
+  CHECK_STATUS(open(folder.file("x.tensor.-1x1x-1x-1.onnx", bytes), fake_options(), model),
+               expected);
+  CHECK_STATUS(open(folder.file("x.image.-1x3x-1x-1.onnx", bytes), fake_options(), model),
+               expected);
   const std::string right = folder.file("x.tensor.-1x3x-1x-1.onnx", bytes);
-  CHECK_STATUS(open(right, fake_options("two-inputs"), model), wanted);
+  CHECK_STATUS(open(right, fake_options("two-inputs"), model), expected);
   says("changed after its export");
   // Fixed sides below a window cannot be tiled.
   const Model narrow = fake_model(usual_properties(), nullptr, "tensor.1x3x6x64");
-  CHECK_STATUS(restore(session_of(narrow), Buffers()), wanted);
+  CHECK_STATUS(restore(session_of(narrow), Buffers()), expected);
   // Control characters of a file do not reach a terminal.
   CHECK_STATUS(open(folder.file("y.onnx", onnx_bytes(with(usual_properties(), "io", "\x1b[31m"))),
                     fake_options(), model),
-               wanted);
+               expected);
   says("'?[31m'");
 }
 
@@ -209,12 +211,12 @@ void backends() {
   swinir_model_options options = fake_options();
   options.backend = "no_such_backend";
   CHECK_STATUS(open(path, options, model), SWINIR_BACKEND_MISSING);
-  says("libswinir_no_such_backend.so");
+  says(plugin_file("no_such_backend").c_str());
   options.plugin_dir = nullptr;
   CHECK_STATUS(open(path, options, model), SWINIR_BACKEND_MISSING);
   says("loader's path");
   options = fake_options();
-  empty.file("libswinir_fake.so", "not a shared object");
+  empty.file(plugin_file("fake"), "not a shared object");
   options.plugin_dir = nullptr;
   const std::string directory = empty.path();
   options.plugin_dir = directory.c_str();
@@ -231,6 +233,32 @@ void backends() {
 
   CHECK_STATUS(open(path, fake_options("no-device"), model), SWINIR_DEVICE_UNAVAILABLE);
   says("no such device");
+}
+
+// Paths are UTF-8 on every system.
+void paths() {
+  const Folder folder;
+  const std::string name =
+      "\u043c\u043e\u0434\u0435\u043b\u044c \u6a21\u578b.tensor.-1x3x-1x-1.onnx";
+  const std::string path = folder.file(name, onnx_bytes(usual_properties()));
+  Model model;
+  CHECK_STATUS(open(path, fake_options(), model), SWINIR_OK);
+  CHECK_STATUS(open(path + "x", fake_options(), model), SWINIR_INVALID_MODEL);
+  says(name.c_str());
+  // In the build folder: Windows does not delete a DLL that is in use.
+  const auto source = std::filesystem::u8path(SWINIR_TEST_PLUGIN_DIR);
+  const auto elsewhere = source / std::filesystem::u8path("\u00fc \u63d2\u4ef6");
+  std::filesystem::create_directories(elsewhere);
+  std::filesystem::remove(elsewhere / plugin_file("fake"));
+  std::filesystem::copy_file(source / plugin_file("fake"), elsewhere / plugin_file("fake"));
+  const std::string plugins = elsewhere.u8string();
+  swinir_model_options options = fake_options();
+  options.plugin_dir = plugins.c_str();
+  CHECK_STATUS(open(path, options, model), SWINIR_OK);
+#ifdef _WIN32
+  CHECK_STATUS(open("\xff.onnx", fake_options(), model), SWINIR_INVALID_ARGUMENT);
+  says("not UTF-8");
+#endif
 }
 
 void computing() {
@@ -365,6 +393,7 @@ int main() {
   invalid_pictures();
   invalid_models();
   backends();
+  paths();
   computing();
   callbacks();
   one_session_in_many_threads();

@@ -47,7 +47,7 @@ int main(int count, char** arguments) {
   const std::string path = folder.file("x.engine", "a plan");
   folder.file("x.engine.json", kSidecar);
   expect(path, "/nowhere/libnvinfer.so.10", nullptr, SWINIR_BACKEND_MISSING, "Install TensorRT");
-  expect(path, "libm.so.6", nullptr, SWINIR_BACKEND_MISMATCH, "getInferLibVersion");
+  expect(path, kForeignLibrary, nullptr, SWINIR_BACKEND_MISMATCH, "getInferLibVersion");
   expect(path, SWINIR_TEST_OTHER_INFER, nullptr, SWINIR_BACKEND_MISMATCH, "major version");
   expect(path, SWINIR_TEST_SAME_INFER, "gpu", SWINIR_INVALID_ARGUMENT, "cuda or cuda:N");
   expect(path, SWINIR_TEST_SAME_INFER, "cuda:", SWINIR_INVALID_ARGUMENT, "cuda or cuda:N");

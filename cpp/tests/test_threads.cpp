@@ -44,11 +44,11 @@ int main(int, char** arguments) {
   swinir_session_options small_tiles = SWINIR_SESSION_OPTIONS_INIT;
   small_tiles.tile_px = 16;
 
-  std::vector<std::vector<std::uint8_t>> wanted;
+  std::vector<std::vector<std::uint8_t>> expected;
   const Session alone = session_of(model, &small_tiles);
   for (int kind = 0; kind < kKinds; ++kind) {
     Picture source = picture_of(kind);
-    wanted.push_back(restored(alone.get(), source));
+    expected.push_back(restored(alone.get(), source));
   }
 
   std::atomic<int> right{0};
@@ -59,7 +59,7 @@ int main(int, char** arguments) {
       for (int i = 0; i < kPictures; ++i) {
         const int kind = (thread + i) % kKinds;
         Picture source = picture_of(kind);
-        if (restored(session.get(), source) == wanted[static_cast<std::size_t>(kind)]) ++right;
+        if (restored(session.get(), source) == expected[static_cast<std::size_t>(kind)]) ++right;
       }
     });
   }

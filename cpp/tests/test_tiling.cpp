@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "check.hpp"
-#include "padding.hpp"
-#include "tiling.hpp"
+#include "restoration/padding.hpp"
+#include "restoration/tiling.hpp"
 
 using swinir::core::AxisPlan;
 using swinir::core::plan_axis;
@@ -34,8 +34,8 @@ void by_hand() {
   const double quarter = std::acos(-1.0) / 2;
   for (int i = 0; i < 16; ++i) {
     const double ramp = std::min(1.0, std::max(0.0, (i - 2 + 0.5) / 4));
-    const double wanted = std::sin(ramp * quarter) * std::sin(ramp * quarter);
-    CHECK(std::abs(weights[1][static_cast<std::size_t>(i)] - wanted) <= 0.5 / 4096);
+    const double expected = std::sin(ramp * quarter) * std::sin(ramp * quarter);
+    CHECK(std::abs(weights[1][static_cast<std::size_t>(i)] - expected) <= 0.5 / 4096);
   }
 }
 

@@ -109,7 +109,7 @@ def compare(
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", type=Path, default=REPOSITORY / "build/cpp/test")
+    parser.add_argument("--build", type=Path, default=REPOSITORY / "build/cpp/default")
     parser.add_argument("--sizes", nargs="+", default=["64x64", "256x256"])
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

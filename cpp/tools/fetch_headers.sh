@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # The C and C++ headers of the libraries behind the plug-ins, from package indexes.
 #
-#   fetch_headers.sh FOLDER [onnxruntime] [tensorrt] [cuda]
+#   fetch_headers.sh FOLDER [onnxruntime] [tensorrt] [cuda] [windows]
 #
-# makes FOLDER/onnxruntime and so on, those that are named or all; libcudart lies in cuda/lib. Needs
-# npm for onnxruntime, pip for the others. PYTHON: an interpreter with pip; python3 by default.
+# makes FOLDER/onnxruntime and so on, those that are named or the first three; libcudart lies in
+# cuda/lib. "windows" brings DLLs, of the versions of ONNX Runtime and OpenVINO that PYTHON has, for
+# tests under Wine. Needs npm for onnxruntime, pip for the others. PYTHON: an interpreter with pip;
+# python3 by default.
 set -euo pipefail
 
 target=$(realpath --canonicalize-missing "$1")
 PYTHON=$(command -v "${PYTHON:-python3}")
 PYTHON=$(realpath --no-symlinks "$PYTHON")
 wanted=" ${*:2} "
-wants() { [ "$wanted" = "  " ] || [[ $wanted = *" $1 "* ]]; }
+[ "$wanted" != "  " ] || wanted=" onnxruntime tensorrt cuda "
+wants() { [[ $wanted = *" $1 "* ]]; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -39,4 +42,17 @@ if wants cuda && [ ! -e "$target/cuda/include/cuda_runtime_api.h" ]; then
     for wheel in wheels/nvidia_cuda_*.whl; do "$PYTHON" -m zipfile -e "$wheel" cuda; done
     mkdir -p "$target/cuda"
     cp -r cuda/nvidia/cu13/include cuda/nvidia/cu13/lib "$target/cuda"
+fi
+
+if wants windows && [ ! -e "$target/windows/onnxruntime" ]; then
+    for package in onnxruntime openvino; do
+        version=$("$PYTHON" -c "from importlib.metadata import version as v; print(v('$package'))") || continue
+        "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --dest windows \
+            --platform win_amd64 --only-binary :all: "$package==$version"
+    done
+    for wheel in windows/*.whl; do "$PYTHON" -m zipfile -e "$wheel" unpacked; done
+    mkdir -p "$target/windows"
+    for package in openvino onnxruntime; do
+        [ ! -e "unpacked/$package" ] || cp -r "unpacked/$package" "$target/windows"
+    done
 fi

@@ -5,29 +5,56 @@
 #include <cctype>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "plugin.hpp"
+#include "plugin_model.hpp"
+#include "system/native_path.hpp"
 
-using swinir_plugin::fail;
-using swinir_plugin::Library;
-using swinir_plugin::Owned;
-using swinir_plugin::status_of;
+namespace plugin = swinir::plugin;
+using plugin::fail;
+using plugin::Library;
+using plugin::Log;
+using plugin::Owned;
+using plugin::Port;
 
 namespace {
 
 constexpr long kOldestYear = 2023;
 
-constexpr const char* kRemedy =
-    "Install OpenVINO, or name its libopenvino_c.so in the option 'library'.";
+constexpr const char* kRemedy = "Install OpenVINO, or name its C library in the option 'library'.";
+
+#ifdef _WIN32
+constexpr const char* kLibrary = "openvino_c.dll";
+#define SWINIR_OPENVINO_READ ov_core_read_model_unicode  // takes UTF-16
+#else
+constexpr const char* kLibrary = "libopenvino_c.so";
+#define SWINIR_OPENVINO_READ ov_core_read_model
+#endif
 
 // The functions that are used here, each of the type that the header declares.
 struct Api {
+  using Status = ov_status_e;
+
   explicit Api(const Library& library) : library(library) {}
 
-#define SWINIR_OPENVINO_FUNCTION(name) \
-  decltype(::name)* name = library.function<decltype(::name)>(#name)
+  // Returns the last line of the message: those before it name places in OpenVINO's sources.
+  std::optional<std::string> failure(ov_status_e status) const {
+    if (status == ov_status_e::OK) return std::nullopt;
+    const char* raw = ov_get_last_err_msg();
+    std::string message = raw != nullptr ? raw : "no reason given";
+    ov_free(raw);
+    while (!message.empty() && std::isspace(static_cast<unsigned char>(message.back()))) {
+      message.pop_back();
+    }
+    return message.substr(message.rfind('\n') + 1);
+  }
+
+#define SWINIR_OPENVINO_TEXT(name) #name
+#define SWINIR_OPENVINO_MEMBER(member, name) \
+  decltype(::name)* member = library.function<decltype(::name)>(SWINIR_OPENVINO_TEXT(name))
+#define SWINIR_OPENVINO_FUNCTION(name) SWINIR_OPENVINO_MEMBER(name, name)
 
   const Library& library;
   SWINIR_OPENVINO_FUNCTION(ov_get_last_err_msg);
@@ -36,7 +63,7 @@ struct Api {
   SWINIR_OPENVINO_FUNCTION(ov_core_free);
   SWINIR_OPENVINO_FUNCTION(ov_core_get_available_devices);
   SWINIR_OPENVINO_FUNCTION(ov_available_devices_free);
-  SWINIR_OPENVINO_FUNCTION(ov_core_read_model);
+  SWINIR_OPENVINO_MEMBER(read_model, SWINIR_OPENVINO_READ);
   SWINIR_OPENVINO_FUNCTION(ov_core_read_model_from_memory_buffer);
   SWINIR_OPENVINO_FUNCTION(ov_core_compile_model);
   SWINIR_OPENVINO_FUNCTION(ov_model_free);
@@ -59,9 +86,13 @@ struct Api {
   SWINIR_OPENVINO_FUNCTION(ov_tensor_free);
 
 #undef SWINIR_OPENVINO_FUNCTION
+#undef SWINIR_OPENVINO_MEMBER
+#undef SWINIR_OPENVINO_TEXT
 };
 
-// "2026.4.1-22982-...", checked before any object is made.
+using Check = plugin::Check<Api>;
+
+// Returns the version, such as "2026.4.1-22982-...", checked before any object is made.
 std::string checked_version(const Library& library) {
   ov_version_t raw = {};
   library.function<decltype(ov_get_openvino_version)>("ov_get_openvino_version")(&raw);
@@ -72,36 +103,6 @@ std::string checked_version(const Library& library) {
          "'; this plug-in works with ", kOldestYear, " and later.");
   }
   return version;
-}
-
-// Throws what a status says.
-class Check {
- public:
-  Check(const Api& api, swinir_status status, std::string what)
-      : api_(api), status_(status), what_(std::move(what)) {}
-
-  void operator()(ov_status_e status) const {
-    if (status == ov_status_e::OK) return;
-    const char* raw = api_.ov_get_last_err_msg();
-    std::string reason = raw != nullptr ? raw : "no reason given";
-    api_.ov_free(raw);
-    // Its messages begin with where in its sources it was thrown; the reason is the last line.
-    while (!reason.empty() && std::isspace(static_cast<unsigned char>(reason.back()))) {
-      reason.pop_back();
-    }
-    fail(status_of(reason, status_), what_, " (", reason.substr(reason.rfind('\n') + 1), ").");
-  }
-
- private:
-  const Api& api_;
-  swinir_status status_;
-  std::string what_;
-};
-
-std::int32_t type_of(ov_element_type_e type) {
-  return type == ov_element_type_e::F32  ? SWINIR_FLOAT32
-         : type == ov_element_type_e::U8 ? SWINIR_UINT8
-                                         : 0;
 }
 
 const char* hint_of(std::int32_t precision) {
@@ -122,24 +123,25 @@ std::string upper(std::string text) {
 
 // Members are destroyed from last to first: the compiled model before the core.
 struct swinir_backend_model {
-  explicit swinir_backend_model(const swinir_backend_options& asked)
-      : library(asked.library, {"libopenvino_c.so"}, kRemedy),
+  explicit swinir_backend_model(const swinir_backend_options& requested)
+      : library(requested.library, {kLibrary}, kRemedy),
         version(checked_version(library)),
         api(library),
-        device(upper(asked.device != nullptr ? asked.device : "CPU")),
+        device(upper(requested.device != nullptr ? requested.device : "CPU")),
         core(nullptr, api.ov_core_free),
         model(nullptr, api.ov_model_free),
         compiled(nullptr, api.ov_compiled_model_free) {
     start();
-    const std::string with = std::string(asked.path) + ": OpenVINO " + version;
+    const auto path = swinir::core::native_path(requested.path);
+    const std::string with = std::string(requested.path) + ": OpenVINO " + version;
     ov_model_t* raw_model = nullptr;
     Check(api, SWINIR_INVALID_MODEL, with + " cannot read it")(
-        asked.data != nullptr
-            ? api.ov_core_read_model_from_memory_buffer(
-                  core.get(), static_cast<const char*>(asked.data), asked.size, nullptr, &raw_model)
-            : api.ov_core_read_model(core.get(), asked.path, nullptr, &raw_model));
+        requested.data != nullptr ? api.ov_core_read_model_from_memory_buffer(
+                                        core.get(), static_cast<const char*>(requested.data),
+                                        requested.size, nullptr, &raw_model)
+                                  : api.read_model(core.get(), path.c_str(), nullptr, &raw_model));
     model.reset(raw_model);
-    compile(asked, with);
+    compile(requested, with);
   }
 
   void start() {
@@ -163,18 +165,19 @@ struct swinir_backend_model {
     }
   }
 
-  void compile(const swinir_backend_options& asked, const std::string& with) {
+  void compile(const swinir_backend_options& requested, const std::string& with) {
     if (device.rfind("NPU", 0) == 0) {
-      asked.log(asked.log_data, SWINIR_LOG_WARNING,
-                "Swin networks were reported to give wrong pictures on NPUs without any error "
-                "(openvino#37264). Check with 'swinir-deploy verify' first.");
+      const Log log(requested);
+      log(SWINIR_LOG_WARNING,
+          "Swin networks were reported to give wrong pictures on NPUs without any error "
+          "(openvino#37264). Check with 'swinir-deploy verify' first.");
     }
     const Check check(api, SWINIR_DEVICE_UNAVAILABLE, with + " cannot compile it for " + device);
     ov_compiled_model_t* raw = nullptr;
-    const std::string threads = std::to_string(asked.threads);
-    // Always asked for: by itself OpenVINO takes BF16 on a processor that has it.
-    const char* hint = hint_of(asked.precision);
-    if (asked.threads > 0) {
+    const std::string threads = std::to_string(requested.threads);
+    // Always named: by itself OpenVINO takes BF16 on a processor that has it.
+    const char* hint = hint_of(requested.precision);
+    if (requested.threads > 0) {
       check(api.ov_core_compile_model(core.get(), model.get(), device.c_str(), 6, &raw,
                                       "PERFORMANCE_HINT", "LATENCY", "INFERENCE_PRECISION_HINT",
                                       hint, "INFERENCE_NUM_THREADS", threads.c_str()));
@@ -190,37 +193,42 @@ struct swinir_backend_model {
     api.ov_free(answered);
   }
 
-  void describe(swinir_backend_graph& graph) {
-    const Check check(api, SWINIR_INVALID_MODEL, "OpenVINO does not describe the model");
-    std::size_t inputs = 0, outputs = 0;
-    check(api.ov_model_inputs_size(model.get(), &inputs));
-    check(api.ov_model_outputs_size(model.get(), &outputs));
-    graph.inputs = static_cast<std::int32_t>(inputs);
-    graph.outputs = static_cast<std::int32_t>(outputs);
-    graph.precision = precision;
-    std::snprintf(graph.library_version, sizeof graph.library_version, "%s", version.c_str());
-    std::snprintf(graph.device, sizeof graph.device, "%s", device.c_str());
-    if (inputs == 0 || outputs == 0) return;
+  std::size_t ports(bool input) const {
+    std::size_t count = 0;
+    describes()(
+        (input ? api.ov_model_inputs_size : api.ov_model_outputs_size)(model.get(), &count));
+    return count;
+  }
+
+  Port port(bool input) const {
+    const Check check = describes();
     ov_output_const_port_t* raw = nullptr;
-    check(api.ov_model_const_input_by_index(model.get(), 0, &raw));
-    const Owned<ov_output_const_port_t> input(raw, api.ov_output_const_port_free);
-    check(api.ov_model_const_output_by_index(model.get(), 0, &raw));
-    const Owned<ov_output_const_port_t> output(raw, api.ov_output_const_port_free);
+    check((input ? api.ov_model_const_input_by_index : api.ov_model_const_output_by_index)(
+        model.get(), 0, &raw));
+    const Owned<ov_output_const_port_t> owner(raw, api.ov_output_const_port_free);
     ov_element_type_e type;
-    check(api.ov_port_get_element_type(input.get(), &type));
-    graph.input_type = type_of(type);
-    is_float = graph.input_type == SWINIR_FLOAT32;
-    check(api.ov_port_get_element_type(output.get(), &type));
-    graph.output_type = type_of(type);
+    check(api.ov_port_get_element_type(raw, &type));
+    Port port;
+    port.type = plugin::sample_type(type, ov_element_type_e::F32, ov_element_type_e::U8);
     ov_partial_shape_t shape = {};
-    check(api.ov_port_get_partial_shape(input.get(), &shape));
+    check(api.ov_port_get_partial_shape(raw, &shape));
     const bool known = shape.rank.min == shape.rank.max;
-    graph.input_rank = known ? static_cast<std::int32_t>(shape.rank.max) : 0;
-    for (int axis = 0; axis < 4 && graph.input_rank == 4; ++axis) {
+    port.rank = known ? static_cast<std::int32_t>(shape.rank.max) : 0;
+    for (std::size_t axis = 0; axis < port.shape.size() && port.rank == 4; ++axis) {
       const ov_dimension_t side = shape.dims[axis];
-      graph.shape[axis] = side.min == side.max ? side.min : -1;
+      port.shape[axis] = side.min == side.max ? side.min : -1;
     }
     api.ov_partial_shape_free(&shape);
+    return port;
+  }
+
+  void describe(swinir_backend_graph& graph) {
+    plugin::describe_model(*this, graph);
+    is_float = graph.input_type == SWINIR_FLOAT32;
+  }
+
+  Check describes() const {
+    return {api, SWINIR_INVALID_MODEL, "OpenVINO does not describe the model"};
   }
 
   Library library;
@@ -245,7 +253,8 @@ struct swinir_backend_session {
 
   void run(const void* input, const std::int64_t input_shape[4], void* output,
            const std::int64_t output_shape[4]) const {
-    const Check check(model.api, SWINIR_INFERENCE_FAILED, "OpenVINO failed");
+    const Check check(model.api, SWINIR_INFERENCE_FAILED,
+                      plugin::failed_on("OpenVINO", input_shape));
     const auto from = tensor_over(input, input_shape, check);
     const auto to = tensor_over(output, output_shape, check);
     check(model.api.ov_infer_request_set_input_tensor(request.get(), from.get()));
@@ -253,10 +262,10 @@ struct swinir_backend_session {
     check(model.api.ov_infer_request_infer(request.get()));
   }
 
-  // OpenVINO does not say.
+  // OpenVINO does not tell.
   std::uint64_t bytes() const { return 0; }
 
-  // A tensor over memory that is not its own; OpenVINO does not write to an input.
+  // Returns a tensor over memory that is not its own; OpenVINO does not write to an input.
   Owned<ov_tensor_t> tensor_over(const void* data, const std::int64_t shape[4],
                                  const Check& check) const {
     std::vector<std::int64_t> sides(shape, shape + 4);
@@ -271,7 +280,7 @@ struct swinir_backend_session {
   Owned<ov_infer_request_t> request;
 };
 
-extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() {
-  static constexpr swinir_backend kBackend = swinir_plugin::backend_table("openvino");
+extern "C" SWINIR_BACKEND_EXPORT const swinir_backend* swinir_backend_entry() {
+  static constexpr swinir_backend kBackend = plugin::backend_table("openvino");
   return &kBackend;
 }

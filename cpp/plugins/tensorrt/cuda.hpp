@@ -4,19 +4,19 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
 #include "plugin.hpp"
 
-namespace swinir_plugin {
+namespace swinir::plugin {
 
 class Cuda {
  public:
   // Throws Failure: SWINIR_BACKEND_MISSING, SWINIR_DEVICE_UNAVAILABLE.
   Cuda()
-      : library_(nullptr, {"libcudart.so.13", "libcudart.so.12", "libcudart.so"},
-                 "Install the CUDA runtime, and have the loader find it.") {}
+      : library_(nullptr, kLibraries, "Install the CUDA runtime, and have the loader find it.") {}
 
   // Throws what an error code says; `what` was tried.
   void check(cudaError_t error, const char* what,
@@ -65,6 +65,14 @@ class Cuda {
   void release(void* memory) const noexcept { free_(memory); }
 
  private:
+#ifdef _WIN32
+  static constexpr std::initializer_list<const char*> kLibraries = {"cudart64_13.dll",
+                                                                    "cudart64_12.dll"};
+#else
+  static constexpr std::initializer_list<const char*> kLibraries = {
+      "libcudart.so.13", "libcudart.so.12", "libcudart.so"};
+#endif
+
   // The function that the header declares under this name.
 #define SWINIR_CUDA_FUNCTION(member, name, ...) \
   cudaError_t (*member)(__VA_ARGS__) = library_.function<cudaError_t(__VA_ARGS__)>(name)
@@ -86,8 +94,8 @@ class Cuda {
 #undef SWINIR_CUDA_FUNCTION
 };
 
-// The thread's current device, as long as this lives; the thread is the caller's, and gets its own
-// back.
+// Makes a device the thread's current one, as long as this lives. The thread belongs to the caller,
+// who then finds the device it had before.
 class CurrentDevice {
  public:
   CurrentDevice(const Cuda& cuda, int index) : cuda_(cuda), before_(cuda.device()) {
@@ -96,7 +104,7 @@ class CurrentDevice {
   ~CurrentDevice() {
     try {
       cuda_.use(before_);
-    } catch (const Failure&) {  // it was in use a moment ago
+    } catch (const Failure&) {  // cannot happen: it was in use before
     }
   }
   CurrentDevice(const CurrentDevice&) = delete;
@@ -135,4 +143,4 @@ class DeviceBuffer {
   std::size_t bytes_ = 0;
 };
 
-}  // namespace swinir_plugin
+}  // namespace swinir::plugin

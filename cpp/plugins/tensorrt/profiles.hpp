@@ -1,5 +1,5 @@
-// Which of an engine's ranges of shapes a batch runs under; as
-// swinir_deploy/runtimes/tensorrt_profiles.py.
+// Chooses the profile (range of shapes) of an engine for a batch; as
+// swinir_deploy/runtimes/tensorrt/profiles.py.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 #include <tuple>
 #include <vector>
 
-namespace swinir_plugin {
+namespace swinir::plugin {
 
 using Shape = std::array<std::int64_t, 4>;
 
@@ -30,27 +30,27 @@ inline double volume(const Shape& shape) {
   return product;
 }
 
-// The number of the profile that suits a shape best, or -1 where none takes it: one that was tuned
-// for just this shape; else the one with the smallest largest shape; of those the one tuned for the
-// nearest size; else the first.
+// Returns the number of the profile that suits a shape best, or -1 where none takes it: one that
+// was tuned for just this shape; else the one with the smallest largest shape; of those the one
+// tuned for the nearest size; else the first.
 inline int choose_profile(const std::vector<Profile>& profiles, const Shape& shape) {
   int best = -1;
-  std::tuple<bool, double, double> least;
+  std::tuple<bool, double, double> minimum;
   for (std::size_t i = 0; i < profiles.size(); ++i) {
     const Profile& profile = profiles[i];
     if (!contains(profile, shape)) continue;
     const double tuned_for = std::abs(std::log(volume(profile.opt) / volume(shape)));
     const std::tuple<bool, double, double> distance{profile.opt != shape, volume(profile.max),
                                                     tuned_for};
-    if (best < 0 || distance < least) {
+    if (best < 0 || distance < minimum) {
       best = static_cast<int>(i);
-      least = distance;
+      minimum = distance;
     }
   }
   return best;
 }
 
-// The size of every axis where all profiles leave no choice, else -1.
+// Returns the size of every axis where all profiles leave no choice, else -1.
 inline Shape fixed_sizes(const std::vector<Profile>& profiles) {
   Shape sizes = profiles.front().min;
   for (const Profile& profile : profiles) {
@@ -61,4 +61,4 @@ inline Shape fixed_sizes(const std::vector<Profile>& profiles) {
   return sizes;
 }
 
-}  // namespace swinir_plugin
+}  // namespace swinir::plugin

@@ -1,8 +1,13 @@
 // TensorRT through its runtime interface, found at run time: nothing is linked.
 //
 // Classes of TensorRT are C++, so header and library must have the same major version: the plug-in
-// serves that of the headers it was compiled with. Compiled with the headers of TensorRT for RTX,
-// and SWINIR_TENSORRT_RTX set, it is the plug-in "tensorrt_rtx".
+// serves that of the headers it was compiled with. On Windows the library's classes are those of
+// Microsoft's compiler, so only that one (or clang-cl) makes a plug-in that works. Compiled with
+// the headers of TensorRT for RTX, and SWINIR_TENSORRT_RTX set, it is the plug-in "tensorrt_rtx".
+#if defined(_WIN32) && !defined(_MSC_VER) && !defined(SWINIR_COMPILE_ONLY)
+#error "TensorRT's classes are laid out by Microsoft's compiler: build this plug-in with it."
+#endif
+
 #include <NvInferRuntime.h>
 
 #include <algorithm>
@@ -18,14 +23,17 @@
 #include "cuda.hpp"
 #include "plugin.hpp"
 #include "profiles.hpp"
+#include "system/native_path.hpp"
 
-using swinir_plugin::Cuda;
-using swinir_plugin::CurrentDevice;
-using swinir_plugin::DeviceBuffer;
-using swinir_plugin::fail;
-using swinir_plugin::Library;
-using swinir_plugin::Profile;
-using swinir_plugin::Shape;
+namespace plugin = swinir::plugin;
+using plugin::Cuda;
+using plugin::CurrentDevice;
+using plugin::DeviceBuffer;
+using plugin::fail;
+using plugin::Library;
+using plugin::Log;
+using plugin::Profile;
+using plugin::Shape;
 
 namespace {
 
@@ -35,19 +43,28 @@ namespace {
 #ifdef SWINIR_TENSORRT_RTX
 [[maybe_unused]] constexpr std::int32_t kFirstWithSizes = 0;
 constexpr const char* kName = "tensorrt_rtx";
+#ifdef _WIN32
+constexpr const char* kLibrary =
+    "tensorrt_rtx_" SWINIR_TEXT(NV_TENSORRT_MAJOR) "_" SWINIR_TEXT(NV_TENSORRT_MINOR) ".dll";
+#else
 constexpr const char* kLibrary = "libtensorrt_rtx.so." SWINIR_TEXT(NV_TENSORRT_MAJOR);
+#endif
 #else
 [[maybe_unused]] constexpr std::int32_t kFirstWithSizes = 100100;
 constexpr const char* kName = "tensorrt";
+#ifdef _WIN32
+constexpr const char* kLibrary = "nvinfer_" SWINIR_TEXT(NV_TENSORRT_MAJOR) ".dll";
+#else
 constexpr const char* kLibrary = "libnvinfer.so." SWINIR_TEXT(NV_TENSORRT_MAJOR);
+#endif
 #endif
 
 constexpr const char* kRemedy =
     "Install TensorRT in the major version that this plug-in was built for, or name its library in "
     "the option 'library'.";
 
-// TensorRT 10 and later: 10.14.1 is 101401. Before, 8.6.1 was 8601. Checked before any object is
-// made.
+// Returns the version as a number: 10.14.1 is 101401 (and 8.6.1 was 8601), checked before any
+// object is made.
 std::int32_t checked_version(const Library& library) {
   const std::int32_t number = library.function<std::int32_t()>("getInferLibVersion")();
   const std::int32_t major = number / 10000;
@@ -64,8 +81,8 @@ std::string version_text(std::int32_t number) {
          std::to_string(number % 100);
 }
 
-// What a context needs, in bytes; 0: unknown. The one function here that not every version with the
-// same major number has: on TensorRT 10.0 a call would end behind its table of functions.
+// Returns the bytes that a context needs; 0: unknown. The library's function came after TensorRT
+// 10.0, where a call of it would end behind the table of functions.
 std::int64_t activation_bytes([[maybe_unused]] const nvinfer1::ICudaEngine& engine,
                               [[maybe_unused]] std::int32_t library_version) {
 #if NV_TENSORRT_MAJOR == 10 && NV_TENSORRT_MINOR == 0
@@ -77,24 +94,21 @@ std::int64_t activation_bytes([[maybe_unused]] const nvinfer1::ICudaEngine& engi
 
 class Logger : public nvinfer1::ILogger {
  public:
-  Logger(swinir_log_callback callback, void* data, std::int32_t level)
-      : callback_(callback), data_(data), level_(level) {}
+  explicit Logger(const Log& log) : log_(log) {}
 
   void log(Severity severity, const char* message) noexcept override {
-    const std::int32_t level = severity <= Severity::kERROR     ? SWINIR_LOG_ERROR
-                               : severity == Severity::kWARNING ? SWINIR_LOG_WARNING
-                               : severity == Severity::kINFO    ? SWINIR_LOG_INFO
-                                                                : SWINIR_LOG_DEBUG;
-    if (level <= level_) callback_(data_, level, message);
+    log_(severity <= Severity::kERROR     ? SWINIR_LOG_ERROR
+         : severity == Severity::kWARNING ? SWINIR_LOG_WARNING
+         : severity == Severity::kINFO    ? SWINIR_LOG_INFO
+                                          : SWINIR_LOG_DEBUG,
+         message);
   }
 
  private:
-  swinir_log_callback callback_;
-  void* data_;
-  std::int32_t level_;
+  Log log_;
 };
 
-// "cuda" -> 0, "cuda:1" -> 1.
+// Returns the number of a device: "cuda" -> 0, "cuda:1" -> 1.
 int device_index(const std::string& device) {
   if (device == "cuda") return 0;
   int index = -1;
@@ -127,7 +141,7 @@ std::int32_t type_of(nvinfer1::DataType type) {
 }
 
 std::vector<char> read(const char* path) {
-  std::ifstream file(path, std::ios::binary);
+  std::ifstream file(swinir::core::native_path(path), std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
@@ -140,23 +154,25 @@ std::size_t bytes_of(const Shape& shape, std::size_t sample) {
 
 // Members are destroyed from last to first: the engine before the runtime, the logger after both.
 struct swinir_backend_model {
-  explicit swinir_backend_model(const swinir_backend_options& asked)
-      : device(asked.device != nullptr ? asked.device : "cuda"),
+  explicit swinir_backend_model(const swinir_backend_options& requested)
+      : device(requested.device != nullptr ? requested.device : "cuda"),
         index(device_index(device)),
-        library(asked.library, {kLibrary}, kRemedy),
+        library(requested.library, {kLibrary}, kRemedy),
         version_number(checked_version(library)),
         version(version_text(version_number)),
-        logger(asked.log, asked.log_data, asked.log_level) {
+        logger(Log(requested)) {
     cuda.require_device(index);
     const CurrentDevice current(cuda, index);
     auto* create = library.function<void*(void*, std::int32_t)>("createInferRuntime_INTERNAL");
     runtime.reset(static_cast<nvinfer1::IRuntime*>(create(&logger, NV_TENSORRT_VERSION)));
     if (!runtime) fail(SWINIR_DEVICE_UNAVAILABLE, kName, " ", version, " does not start.");
-    const std::vector<char> file = asked.data != nullptr ? std::vector<char>() : read(asked.path);
-    engine.reset(asked.data != nullptr ? runtime->deserializeCudaEngine(asked.data, asked.size)
-                                       : runtime->deserializeCudaEngine(file.data(), file.size()));
+    const std::vector<char> file =
+        requested.data != nullptr ? std::vector<char>() : read(requested.path);
+    engine.reset(requested.data != nullptr
+                     ? runtime->deserializeCudaEngine(requested.data, requested.size)
+                     : runtime->deserializeCudaEngine(file.data(), file.size()));
     if (!engine) {
-      fail(SWINIR_INVALID_MODEL, asked.path, ": ", kName, " ", version,
+      fail(SWINIR_INVALID_MODEL, requested.path, ": ", kName, " ", version,
            " cannot load it on this GPU; the log says why. An engine runs with the version and on "
            "the kind of GPU that it was built for: see the .json beside it, or build it again.");
     }
@@ -183,21 +199,21 @@ struct swinir_backend_model {
   void describe(swinir_backend_graph& graph) const {
     graph.inputs = static_cast<std::int32_t>(inputs.size());
     graph.outputs = static_cast<std::int32_t>(outputs.size());
-    std::snprintf(graph.library_version, sizeof graph.library_version, "%s", version.c_str());
-    std::snprintf(graph.device, sizeof graph.device, "%s", device.c_str());
+    plugin::copy_text(graph.library_version, version);
+    plugin::copy_text(graph.device, device);
     if (inputs.size() != 1 || outputs.size() != 1 || profiles.empty()) return;
     graph.input_type = type_of(engine->getTensorDataType(inputs[0].c_str()));
     graph.output_type = type_of(engine->getTensorDataType(outputs[0].c_str()));
     graph.input_rank = engine->getTensorShape(inputs[0].c_str()).nbDims;
-    const Shape sizes = swinir_plugin::fixed_sizes(profiles);
+    const Shape sizes = plugin::fixed_sizes(profiles);
     std::copy(sizes.begin(), sizes.end(), graph.shape);
     if (sizes[1] >= 0 && sizes[2] >= 0 && sizes[3] >= 0) return;
-    // Of ranges of sides: what at least one profile takes in both directions.
+    // With ranges of sides: the smallest that one of the profiles takes in both directions.
     const std::size_t height = graph.input_type == SWINIR_FLOAT32 ? 2 : 1;
     graph.min_side = std::numeric_limits<std::int64_t>::max();
     for (const Profile& profile : profiles) {
-      const std::int64_t least = std::max(profile.min[height], profile.min[height + 1]);
-      graph.min_side = std::min(graph.min_side, least);
+      const std::int64_t minimum = std::max(profile.min[height], profile.min[height + 1]);
+      graph.min_side = std::min(graph.min_side, minimum);
     }
   }
 
@@ -237,7 +253,7 @@ struct swinir_backend_session {
   void run(const void* from, const std::int64_t input_shape[4], void* to,
            const std::int64_t output_shape[4]) {
     const Cuda& cuda = model.cuda;
-    const Shape shape = shape_of(input_shape), wanted = shape_of(output_shape);
+    const Shape shape = shape_of(input_shape), expected = shape_of(output_shape);
     const CurrentDevice current(cuda, model.index);
     choose(shape);
     const char* in = model.inputs[0].c_str();
@@ -246,13 +262,13 @@ struct swinir_backend_session {
     dims.nbDims = 4;
     std::copy(shape.begin(), shape.end(), dims.d);
     require(context->setInputShape(in, dims), "setInputShape");
-    if (shape_of(context->getTensorShape(out)) != wanted) {
+    if (shape_of(context->getTensorShape(out)) != expected) {
       fail(SWINIR_INVALID_MODEL,
            "The engine gives another shape than its sidecar promises. Build "
            "it again.");
     }
     const std::size_t in_bytes = bytes_of(shape, model.sample);
-    const std::size_t out_bytes = bytes_of(wanted, model.sample);
+    const std::size_t out_bytes = bytes_of(expected, model.sample);
     require(context->setTensorAddress(in, input.at_least(in_bytes)), "setTensorAddress");
     require(context->setTensorAddress(out, output.at_least(out_bytes)), "setTensorAddress");
     cuda.copy(input.at_least(0), from, in_bytes, cudaMemcpyHostToDevice, stream);
@@ -261,7 +277,7 @@ struct swinir_backend_session {
     cuda.synchronize(stream);
   }
 
-  // The context's activations, and what this session has allocated.
+  // Returns the bytes of the context's activations and of what this session has allocated.
   std::uint64_t bytes() const {
     const std::int64_t activations = activation_bytes(*model.engine, model.version_number);
     return static_cast<std::uint64_t>(std::max<std::int64_t>(0, activations)) + input.bytes() +
@@ -269,7 +285,7 @@ struct swinir_backend_session {
   }
 
   void choose(const Shape& shape) {
-    const int best = swinir_plugin::choose_profile(model.profiles, shape);
+    const int best = plugin::choose_profile(model.profiles, shape);
     if (best < 0) {
       const Profile& first = model.profiles.front();
       fail(SWINIR_INVALID_ARGUMENT, "The engine takes no input of ", shape[0], "x", shape[1], "x",
@@ -291,10 +307,10 @@ struct swinir_backend_session {
   DeviceBuffer input, output;
   cudaStream_t stream = nullptr;
   std::unique_ptr<nvinfer1::IExecutionContext> context;
-  int profile = 0;  // what a new context has
+  int profile = 0;  // that of a new context
 };
 
-extern "C" SWINIR_API const swinir_backend* swinir_backend_entry() {
-  static constexpr swinir_backend kBackend = swinir_plugin::backend_table(kName);
+extern "C" SWINIR_BACKEND_EXPORT const swinir_backend* swinir_backend_entry() {
+  static constexpr swinir_backend kBackend = plugin::backend_table(kName);
   return &kBackend;
 }
