@@ -94,7 +94,7 @@ class GraphedNetwork:
                 self._network.launch(picture, self._arena, output)
             else:
                 graph.replay()
-            result = output.to("cpu" if to_host else self._device, copy=True)
+            result = self._copied(output, to_host)
             # Before the lock opens: another thread may compute in another stream.
             torch.cuda.current_stream(self._device).synchronize()
             return result
@@ -105,6 +105,16 @@ class GraphedNetwork:
             self._forget_graphs()
             self._seen.clear()
             del self._input, self._output, self._arena, self._network
+
+    def _copied(self, output: Tensor, to_host: bool) -> Tensor:
+        """Return a copy that is complete when the stream is."""
+        if not to_host:
+            return output.clone()
+        # Page-locked memory needs no further copy by the driver. PyTorch keeps what is given back for
+        # the next result.
+        locked = self._device.type == "cuda"
+        result = torch.empty(output.shape, dtype=output.dtype, pin_memory=locked)
+        return result.copy_(output, non_blocking=True)
 
     def _graph(
         self, shape: tuple[int, ...], picture: Tensor, output: Tensor
