@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from swinir_deploy.artifact import IoLayout, Precision
 from swinir_deploy.comparison import Comparison, compare, psnr_limit_db, sample_picture
@@ -98,6 +99,7 @@ def check_against_network(
     """
     session = open_session(model, optimise=precision != "bf16")
     results = []
+    fed: NDArray[Any]
     for shape in check_shapes(network, pattern):
         picture = sample_picture(*shape)
         levels = np.round(picture * 255).astype(np.uint8)
