@@ -34,9 +34,10 @@ limit=${FRESH_LIMIT_S:-1500}
 
 [ "$(uname -s)" = Linux ] || skip "this is not Linux"
 [ "$(id -u)" = 0 ] || skip "debootstrap and chroot need root"
-# In a mount namespace of its own, mounts end with the process: what removes the bare system can
-# never reach into a folder of the host.
-unshare --mount true 2>/dev/null || skip "this machine does not allow mounts (unshare --mount)"
+# In namespaces of their own, mounts and processes end with this script: what removes the bare system
+# can never reach into a folder of the host.
+apart=(unshare --mount --propagation private --pid --fork --kill-child)
+"${apart[@]}" true 2>/dev/null || skip "this machine does not allow namespaces (${apart[*]})"
 
 work=$(mktemp -d)
 root=$work/root
@@ -128,7 +129,8 @@ fi
 RUN
 
 export ROOT=$root
-unshare --mount --propagation private bash -euo pipefail -c '
+# shellcheck disable=SC2016 # expanded by the shell inside
+"${apart[@]}" bash -euo pipefail -c '
     mount -t proc proc "$ROOT/proc"
     mount --rbind /dev "$ROOT/dev"
     mount --rbind /sys "$ROOT/sys"
