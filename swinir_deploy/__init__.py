@@ -14,38 +14,37 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from swinir_deploy._version import __version__
 
 if TYPE_CHECKING:
-    from swinir_deploy.catalog import ModelCard, load_catalog
+    from swinir_deploy.benchmarking.benchmark import Contender, benchmark
+    from swinir_deploy.benchmarking.reports import BenchmarkReport
     from swinir_deploy.errors import SwinIRDeployError
-    from swinir_deploy.evaluation.benchmark import Contender, benchmark
-    from swinir_deploy.evaluation.benchmark_reports import BenchmarkReport
     from swinir_deploy.evaluation.evaluate import evaluate
-    from swinir_deploy.evaluation.parity import Limit, ParityReport, verify
     from swinir_deploy.evaluation.reports import EvaluationReport, PictureScore, StatedFigure
-    from swinir_deploy.exporters.onnx import ExportReport, export_onnx
-    from swinir_deploy.imaging.reports import FolderReport, RestoredFile
-    from swinir_deploy.imaging.restore import restore
-    from swinir_deploy.imaging.restorer import Restorer
-    from swinir_deploy.loading import LoadedModel, load_model
+    from swinir_deploy.exporters.onnx.export import ExportReport, export_onnx
+    from swinir_deploy.models.catalog import ModelCard, load_catalog
+    from swinir_deploy.models.load import LoadedModel, load_model
     from swinir_deploy.network.config import SwinIRConfig
     from swinir_deploy.network.swinir import SwinIR
+    from swinir_deploy.restoration.reports import FolderReport, RestoredFile
+    from swinir_deploy.restoration.restorer import Restorer, restore
     from swinir_deploy.runtimes import Runtime, RuntimeSpec, RuntimeStats, open_runtime
+    from swinir_deploy.verification.parity import Limit, ParityReport, verify
 
 _HOMES = {
-    "BenchmarkReport": "swinir_deploy.evaluation.benchmark_reports",
-    "Contender": "swinir_deploy.evaluation.benchmark",
+    "BenchmarkReport": "swinir_deploy.benchmarking.reports",
+    "Contender": "swinir_deploy.benchmarking.benchmark",
     "EvaluationReport": "swinir_deploy.evaluation.reports",
-    "ExportReport": "swinir_deploy.exporters.onnx",
-    "FolderReport": "swinir_deploy.imaging.reports",
-    "Limit": "swinir_deploy.evaluation.parity",
-    "LoadedModel": "swinir_deploy.loading",
-    "ModelCard": "swinir_deploy.catalog",
-    "ParityReport": "swinir_deploy.evaluation.parity",
+    "ExportReport": "swinir_deploy.exporters.onnx.export",
+    "FolderReport": "swinir_deploy.restoration.reports",
+    "Limit": "swinir_deploy.verification.parity",
+    "LoadedModel": "swinir_deploy.models.load",
+    "ModelCard": "swinir_deploy.models.catalog",
+    "ParityReport": "swinir_deploy.verification.parity",
     "PictureScore": "swinir_deploy.evaluation.reports",
-    "RestoredFile": "swinir_deploy.imaging.reports",
-    "Restorer": "swinir_deploy.imaging.restorer",
+    "RestoredFile": "swinir_deploy.restoration.reports",
+    "Restorer": "swinir_deploy.restoration.restorer",
     "Runtime": "swinir_deploy.runtimes",
     "RuntimeSpec": "swinir_deploy.runtimes",
     "RuntimeStats": "swinir_deploy.runtimes",
@@ -53,14 +52,14 @@ _HOMES = {
     "SwinIR": "swinir_deploy.network.swinir",
     "SwinIRConfig": "swinir_deploy.network.config",
     "SwinIRDeployError": "swinir_deploy.errors",
-    "benchmark": "swinir_deploy.evaluation.benchmark",
+    "benchmark": "swinir_deploy.benchmarking.benchmark",
     "evaluate": "swinir_deploy.evaluation.evaluate",
-    "export_onnx": "swinir_deploy.exporters.onnx",
-    "load_catalog": "swinir_deploy.catalog",
-    "load_model": "swinir_deploy.loading",
+    "export_onnx": "swinir_deploy.exporters.onnx.export",
+    "load_catalog": "swinir_deploy.models.catalog",
+    "load_model": "swinir_deploy.models.load",
     "open_runtime": "swinir_deploy.runtimes",
-    "restore": "swinir_deploy.imaging.restore",
-    "verify": "swinir_deploy.evaluation.parity",
+    "restore": "swinir_deploy.restoration.restorer",
+    "verify": "swinir_deploy.verification.parity",
 }
 
 __all__ = [

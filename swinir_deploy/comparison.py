@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swinir_deploy.artifact import IoLayout, Precision
+from swinir_deploy.artifacts.metadata import IoLayout, Precision
 
 __all__ = ["MIN_PSNR_DB", "Comparison", "compare", "psnr_limit_db", "sample_picture"]
 

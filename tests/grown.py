@@ -9,9 +9,9 @@ import torch
 from oracle import OfficialSwinIR, official_network
 from torch import Tensor
 
-from swinir_deploy.catalog import load_catalog
-from swinir_deploy.hyperparameters import is_buffer
-from swinir_deploy.loading import LoadedModel
+from swinir_deploy.models.catalog import load_catalog
+from swinir_deploy.models.hyperparameters import is_buffer
+from swinir_deploy.models.load import LoadedModel
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from swinir_deploy.artifact import Precision
+from swinir_deploy.artifacts.metadata import Precision
 from swinir_deploy.comparison import Comparison, compare, psnr_limit_db, sample_picture
 
 

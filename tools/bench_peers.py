@@ -40,19 +40,19 @@ sys.path.insert(0, str(ROOT / "tests"))
 from oracle import OfficialSwinIR, official_network, official_state_dict  # noqa: E402
 
 from swinir_deploy import export_onnx, load_model, open_runtime  # noqa: E402
-from swinir_deploy.atomic import atomic_output  # noqa: E402
-from swinir_deploy.catalog import load_catalog  # noqa: E402
-from swinir_deploy.comparison import compare, sample_picture  # noqa: E402
-from swinir_deploy.evaluation.isolation import Isolated  # noqa: E402
-from swinir_deploy.evaluation.machine import (  # noqa: E402
+from swinir_deploy.benchmarking.machine import (  # noqa: E402
     describe_machine,
     gemm_peak_gflops,
     package_versions,
 )
-from swinir_deploy.evaluation.timing import interleave, latency, ratio  # noqa: E402
-from swinir_deploy.hyperparameters import is_buffer  # noqa: E402
+from swinir_deploy.benchmarking.timing import interleave, latency, ratio  # noqa: E402
+from swinir_deploy.benchmarking.worker import Isolated  # noqa: E402
+from swinir_deploy.comparison import compare, sample_picture  # noqa: E402
+from swinir_deploy.models.catalog import load_catalog  # noqa: E402
+from swinir_deploy.models.hyperparameters import is_buffer  # noqa: E402
 from swinir_deploy.network.config import SwinIRConfig  # noqa: E402
 from swinir_deploy.network.flops import count_flops  # noqa: E402
+from swinir_deploy.system.files import atomic_output  # noqa: E402
 
 MODELS = {"light": "light-sr-x2", "medium": "medium-sr-x4"}
 SETTLE_S = 0.05

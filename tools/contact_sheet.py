@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from swinir_deploy import load_catalog, open_runtime
 from swinir_deploy.evaluation.protocol import Protocol, Sample, Subject
 from swinir_deploy.evaluation.testsets import list_pictures
-from swinir_deploy.imaging import read_picture
+from swinir_deploy.pictures.read import read_picture
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -1,6 +1,6 @@
 """Cut the built-in calibration pictures from free pictures that scikit-image ships.
 
-    python tools/make_calibration_pictures.py swinir_deploy/calibration/crops.png
+    python tools/make_calibration_pictures.py swinir_deploy/precision/crops.png
 
 Writes one PNG: crops of 64x64 pixels side by side, in the order of ``CROPS``. The pictures are
 reduced first, so that a crop is as sharp and as full of things as the small pictures that

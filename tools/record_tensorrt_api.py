@@ -1,12 +1,12 @@
-"""Record what TensorRT's bindings have, for tests/test_tensorrt_api.py.
+"""Record what TensorRT's bindings have, for tests/nvidia/test_tensorrt_api.py.
 
-    python tools/record_tensorrt_api.py tests/tensorrt_api.json WHEEL [WHEEL ...]
+    python tools/record_tensorrt_api.py tests/fakes/tensorrt_api.json WHEEL [WHEEL ...]
 
 The GPU libraries are gigabytes; the bindings alone are a wheel of a megabyte
 (``pip download --no-deps tensorrt-cu12-bindings==10.3.0``). They import once something stands in
 for the dozen C functions that they link to: this makes such libraries with the C compiler, imports
 the real bindings of each wheel on top of them, and writes down the members of every class that
-:mod:`swinir_deploy.tensorrt_api` names. Nothing of TensorRT is called.
+:mod:`swinir_deploy.nvidia.tensorrt_api` names. Nothing of TensorRT is called.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from swinir_deploy import tensorrt_api
+from swinir_deploy.nvidia import tensorrt_api
 
 MODULE = "TensorRTModule"
 """The protocol of the bindings themselves; the others are classes in them."""

@@ -31,10 +31,10 @@ from training_tasks import TASKS, Task, start_fresh, start_from, unit_range
 
 from swinir_deploy.evaluation.protocol import Sample, pad_by_mirror, to_bytes
 from swinir_deploy.evaluation.testsets import find_reduced, list_pictures
-from swinir_deploy.imaging import read_picture
 from swinir_deploy.network import SwinIR, SwinIRConfig
+from swinir_deploy.pictures.read import read_picture
 
-WEIGHTS = Path(__file__).parents[1] / "swinir_deploy" / "weights"
+WEIGHTS = Path(__file__).parents[1] / "swinir_deploy" / "models" / "weights"
 
 VALIDATION = (
     *("coffee", "china", "LadyBird", "lighthouse", "FallenLeaf_contents_images_2560x1600"),

@@ -11,14 +11,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
-from swinir_deploy import __version__
-from swinir_deploy.artifact import ArtifactMetadata
-from swinir_deploy.catalog import load_catalog
-from swinir_deploy.engine_files import read_engine_metadata, sidecar_path
+from swinir_deploy._version import __version__
+from swinir_deploy.artifacts.engine import read_engine_metadata, sidecar_path
+from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.onnx_file import load_onnx, metadata_of
 from swinir_deploy.errors import CatalogError, InputError, UsageError
-from swinir_deploy.hashing import sha256_of
-from swinir_deploy.onnx_files import load_onnx, metadata_of
+from swinir_deploy.models.catalog import load_catalog
 from swinir_deploy.runtimes import open_runtime
+from swinir_deploy.system.files import sha256_of
 
 __all__ = ["TARGETS", "BundleReport", "make_bundle"]
 

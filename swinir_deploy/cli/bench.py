@@ -23,11 +23,11 @@ from swinir_deploy.cli.options import (
 from swinir_deploy.cli.output import Output, Stopwatch, check_target_file
 from swinir_deploy.cli.selection import Selection, find_model, select_model
 from swinir_deploy.errors import BackendUnavailableError, CheckFailedError, UsageError
-from swinir_deploy.extras import require
+from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
-    from swinir_deploy.evaluation.benchmark import Contender
-    from swinir_deploy.evaluation.benchmark_reports import Change
+    from swinir_deploy.benchmarking.benchmark import Contender
+    from swinir_deploy.benchmarking.reports import Change
     from swinir_deploy.runtimes import Backend
 
 __all__ = ["command"]
@@ -137,11 +137,7 @@ def command(
     """Time models and back ends against each other."""
     if runs is not None and duration is not None:
         raise UsageError(f"--runs {runs} and --duration {duration:g} are two ways. Give one.")
-    from swinir_deploy.evaluation.benchmark_reports import (
-        compare_reports,
-        read_report,
-        require_same_way,
-    )
+    from swinir_deploy.benchmarking.reports import compare_reports, read_report, require_same_way
 
     for target in (output, csv_file):
         if target is not None:
@@ -155,7 +151,7 @@ def command(
     with tempfile.TemporaryDirectory(prefix="swinir-deploy-") as scratch:
         wishes = _Wishes(device, provider, precision)
         contenders = _contenders(models, _backends(backend), wishes, Path(scratch), out)
-        from swinir_deploy.evaluation.benchmark import benchmark
+        from swinir_deploy.benchmarking.benchmark import benchmark
 
         report = benchmark(
             contenders,
@@ -209,7 +205,7 @@ def _contenders(
     out: Output,
 ) -> list[Contender]:
     """Every model on every back end; the two must fit, or be brought to fit by an export."""
-    from swinir_deploy.evaluation.benchmark import Contender
+    from swinir_deploy.benchmarking.benchmark import Contender
     from swinir_deploy.runtimes import BACKENDS, backend_for
 
     contenders = []
@@ -246,9 +242,9 @@ def _exported(
     model: Selection, backend: Backend, wishes: _Wishes, scratch: Path, out: Output
 ) -> str:
     require("export", f"Exporting {model.name} for {backend.name}")
-    from swinir_deploy.exporters.onnx import export_onnx
-    from swinir_deploy.exporters.recipes import RECIPES
-    from swinir_deploy.loading import load_model
+    from swinir_deploy.exporters.onnx.export import export_onnx
+    from swinir_deploy.exporters.onnx.recipes import RECIPES
+    from swinir_deploy.models.load import load_model
 
     out.say(f"Exporting {model.name} for {backend.name} ...")
     loaded = load_model(model.name, progress=not out.quiet, offline=out.offline)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from swinir_deploy.cli.output import Stopwatch, table
 
 if TYPE_CHECKING:
-    from swinir_deploy.evaluation.benchmark_reports import BenchmarkReport, Change
+    from swinir_deploy.benchmarking.reports import BenchmarkReport, Change
 
 __all__ = ["changes_text", "footer", "report_text"]
 

@@ -12,7 +12,7 @@ from swinir_deploy.cli.output import Output, size_text
 
 if TYPE_CHECKING:
     from swinir_deploy.exporters.tensorrt.build import BuildReport
-    from swinir_deploy.exporters.tensorrt.profiles import ShapeRequest
+    from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest
 
 __all__ = ["command"]
 
@@ -65,7 +65,7 @@ def command(
     NAME.engine.json beside it says what it is. Engines are kept in a cache, so that the same one
     is never built twice ('swinir-deploy cache ls').
     """
-    from swinir_deploy.engine_cache import EngineCache
+    from swinir_deploy.artifacts.engine_cache import EngineCache
     from swinir_deploy.exporters.tensorrt.build import build_engine
     from swinir_deploy.exporters.tensorrt.options import BuildOptions
 

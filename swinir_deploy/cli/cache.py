@@ -12,7 +12,7 @@ from swinir_deploy.cli.output import Output, size_text, table
 from swinir_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from swinir_deploy.engine_cache import CacheEntry
+    from swinir_deploy.artifacts.engine_cache import CacheEntry
 
 __all__ = ["command"]
 
@@ -40,7 +40,7 @@ def command() -> None:
 @common_options
 def list_engines(out: Output) -> None:
     """List the engines, the one used last first."""
-    from swinir_deploy.engine_cache import EngineCache
+    from swinir_deploy.artifacts.engine_cache import EngineCache
 
     cache = EngineCache()
     entries = cache.entries()
@@ -63,7 +63,7 @@ def list_engines(out: Output) -> None:
 @common_options
 def remove_engines(out: Output, key: str | None, everything: bool) -> None:
     """Remove the engines whose KEY begins so, or --all."""
-    from swinir_deploy.engine_cache import EngineCache
+    from swinir_deploy.artifacts.engine_cache import EngineCache
 
     if bool(key) == everything:
         raise UsageError("Give the beginning of a KEY from 'swinir-deploy cache ls', or --all.")

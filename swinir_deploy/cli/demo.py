@@ -6,7 +6,7 @@ import click
 
 from swinir_deploy.cli.options import common_options
 from swinir_deploy.cli.output import Output, Stopwatch
-from swinir_deploy.extras import require
+from swinir_deploy.system.packages import require
 
 __all__ = ["command"]
 

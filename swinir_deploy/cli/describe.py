@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from swinir_deploy.artifact import ArtifactMetadata
+from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.onnx_file import damaged_onnx, find_metadata, load_onnx
 from swinir_deploy.cli.output import size_text
-from swinir_deploy.onnx_files import damaged_onnx, find_metadata, load_onnx
 
 __all__ = [
     "OnnxFile",
@@ -106,7 +106,7 @@ def read_onnx(path: str | os.PathLike[str]) -> OnnxFile:
 
 
 def describe_checkpoint(checkpoint: Any) -> tuple[dict[str, Any], str]:
-    """A :class:`~swinir_deploy.checkpoint.Checkpoint` without its tensors, and as text."""
+    """A :class:`~swinir_deploy.models.checkpoint.Checkpoint` without its tensors, and as text."""
     config = checkpoint.config
     parameters = sum(tensor.numel() for tensor in checkpoint.state_dict.values())
     size_bytes = checkpoint.path.stat().st_size

@@ -6,15 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from swinir_deploy.artifacts.engine import EngineMetadata, read_engine_metadata, sidecar_path
+from swinir_deploy.artifacts.shapes import ShapeProfile
 from swinir_deploy.cli.describe import describe_model, listing
 from swinir_deploy.cli.output import size_text
-from swinir_deploy.engine_files import (
-    EngineMetadata,
-    ShapeProfile,
-    read_engine_metadata,
-    sidecar_path,
-)
-from swinir_deploy.tensorrt_library import FLAVOURS
+from swinir_deploy.nvidia.tensorrt_library import FLAVOURS
 
 __all__ = ["describe_engine"]
 

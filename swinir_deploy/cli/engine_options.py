@@ -58,7 +58,7 @@ def engine_options(function: Function) -> Function:
         **values: Any,
     ) -> Any:
         from swinir_deploy.exporters.tensorrt.options import parse_size
-        from swinir_deploy.exporters.tensorrt.profiles import ShapeRequest, parse_batch
+        from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest, parse_batch
 
         shapes = ShapeRequest(
             tile_px=tile_px,

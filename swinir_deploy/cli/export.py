@@ -17,12 +17,11 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, check_target_file, size_text
 from swinir_deploy.cli.selection import select_model
-from swinir_deploy.exporters.recipes import get_recipe
-from swinir_deploy.exporters.requests import check_precision, chosen_opset
-from swinir_deploy.extras import require
+from swinir_deploy.exporters.onnx.recipes import check_precision, chosen_opset, get_recipe
+from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
-    from swinir_deploy.exporters.onnx import ExportReport
+    from swinir_deploy.exporters.onnx.export import ExportReport
 
 __all__ = ["command"]
 
@@ -111,8 +110,8 @@ def command(
     check_precision(precision or "fp32", calibrate)
     chosen_opset(opset, precision or "fp32", get_recipe(target or "any"))
     require("export", "Exporting a model")
-    from swinir_deploy.exporters.onnx import export_onnx
-    from swinir_deploy.loading import load_model
+    from swinir_deploy.exporters.onnx.export import export_onnx
+    from swinir_deploy.models.load import load_model
 
     model = load_model(
         name,

@@ -7,7 +7,7 @@ import click
 from swinir_deploy.cli.options import common_options, report_option
 from swinir_deploy.cli.output import Output, plain
 from swinir_deploy.cli.selection import find_model
-from swinir_deploy.extras import require
+from swinir_deploy.system.packages import require
 
 __all__ = ["command"]
 
@@ -51,8 +51,8 @@ def command(
         out.answer(*describe_engine(selection.name))
     else:
         require("export", "Looking into a checkpoint")
-        from swinir_deploy.checkpoint import load_checkpoint
         from swinir_deploy.cli.describe import describe_checkpoint
+        from swinir_deploy.models.checkpoint import load_checkpoint
 
         checkpoint = load_checkpoint(selection.name, img_range=img_range, key=key)
         out.answer(*describe_checkpoint(checkpoint))

@@ -12,8 +12,8 @@ from swinir_deploy.cli.output import Output, size_text, table
 from swinir_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from swinir_deploy.exporters.tensorrt.inspection import EngineInspection
-    from swinir_deploy.exporters.tensorrt.profiles import ShapeRequest
+    from swinir_deploy.exporters.tensorrt.inspect import EngineInspection
+    from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest
 
 __all__ = ["command"]
 
@@ -58,7 +58,7 @@ def command(
     Kernels by kind, fused attentions against blocks, device memory, the kernels of each block and
     the largest activations. By default a single tile of 256 x 256 pixels.
     """
-    from swinir_deploy.exporters.tensorrt.inspection import inspect_model, read_inspection
+    from swinir_deploy.exporters.tensorrt.inspect import inspect_model, read_inspection
     from swinir_deploy.exporters.tensorrt.options import BuildOptions
 
     if (model is None) == (compare is None):

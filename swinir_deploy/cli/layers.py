@@ -9,7 +9,7 @@ import click
 from swinir_deploy.cli.output import Output, Stopwatch, table
 
 if TYPE_CHECKING:
-    from swinir_deploy.evaluation.layers import LayerRow, LayersReport
+    from swinir_deploy.verification.layers import LayerRow, LayersReport
 
 __all__ = ["finish_layers"]
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from swinir_deploy import __version__
+from swinir_deploy._version import __version__
 from swinir_deploy.cli.output import Output, silence_stdout, take_stdout
 
 __all__ = ["COMMANDS", "main", "program"]

@@ -10,7 +10,7 @@ from swinir_deploy.cli.options import ModelRequest, common_options, filter_optio
 from swinir_deploy.cli.output import Output, size_text, table
 
 if TYPE_CHECKING:
-    from swinir_deploy.catalog import ModelCard
+    from swinir_deploy.models.catalog import ModelCard
 
 __all__ = ["command"]
 
@@ -29,8 +29,8 @@ Examples:
 @common_options
 def command(out: Output, request: ModelRequest, local: bool, output: str | None) -> None:
     """List the models of the catalogue: the built-in ones and the 37 official checkpoints."""
-    from swinir_deploy.catalog import load_catalog
-    from swinir_deploy.download import cache_folder
+    from swinir_deploy.models.catalog import load_catalog
+    from swinir_deploy.system.cache_folder import cache_folder
 
     catalog = load_catalog()
     wishes = request.wishes.items()
@@ -57,7 +57,8 @@ def command(out: Output, request: ModelRequest, local: bool, output: str | None)
 
 
 def _entry(card: ModelCard) -> dict[str, Any]:
-    from swinir_deploy.download import cache_folder, ensure_local
+    from swinir_deploy.models.weights_cache import ensure_local
+    from swinir_deploy.system.cache_folder import cache_folder
 
     if card.builtin:
         return {**card.to_dict(), "purpose": card.purpose, "state": "built in"} | {

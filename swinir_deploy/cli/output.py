@@ -74,7 +74,7 @@ class Output:
     def save(self, path: str | os.PathLike[str] | None) -> None:
         """Write the document to a file, too, if one was asked for."""
         if path is not None:
-            from swinir_deploy.atomic import atomic_output
+            from swinir_deploy.system.files import atomic_output
 
             with atomic_output(path) as temporary:
                 temporary.write_text(self._text(), encoding="utf-8")
@@ -123,7 +123,7 @@ class Output:
 
     def explain(self, error: Exception) -> int:
         """Show an exception as a message, and give the exit code for it."""
-        from swinir_deploy.extras import explain_import_error
+        from swinir_deploy.system.packages import explain_import_error
 
         if self.debug:
             traceback.print_exception(error)

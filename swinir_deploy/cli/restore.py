@@ -20,7 +20,8 @@ from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
-    from swinir_deploy.imaging import FolderReport, RestoredFile, TileChoice
+    from swinir_deploy.restoration.auto_tile import TileChoice
+    from swinir_deploy.restoration.reports import FolderReport, RestoredFile
     from swinir_deploy.runtimes import RuntimeSpec
 
     _Size = click.ParamType[int]
@@ -50,7 +51,7 @@ class _MemorySize(_Size):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number of bytes."""
-        from swinir_deploy.imaging import parse_size
+        from swinir_deploy.restoration.memory_budget import parse_size
 
         try:
             return parse_size(str(value))
@@ -158,7 +159,7 @@ def command(
     or folders; in a folder a picture that fails is reported at the end and the others go on.
     Results are whole or not there, whatever stops the program; --resume goes on where it stopped.
     """
-    from swinir_deploy.imaging import Restorer
+    from swinir_deploy.restoration.restorer import Restorer
     from swinir_deploy.runtimes import open_runtime
 
     start, suffix = Path(source), f".{picture_format}" if picture_format else None
@@ -214,8 +215,8 @@ def _check_places(
     source: Path, goal: Path, suffix: str | None, overwrite: bool, resume: bool
 ) -> None:
     """What can be seen before a model is loaded."""
-    from swinir_deploy.imaging import check_target
-    from swinir_deploy.imaging.folders import find_pictures
+    from swinir_deploy.pictures.write import check_target
+    from swinir_deploy.restoration.folder import find_pictures
 
     if resume and overwrite:
         raise UsageError("--resume keeps results and --overwrite replaces them. Give one of them.")

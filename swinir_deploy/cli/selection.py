@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swinir_deploy.engine_files import ENGINE_SUFFIX
+from swinir_deploy.artifacts.engine import ENGINE_SUFFIX
 from swinir_deploy.errors import CatalogError, InputError, UsageError
 
 if TYPE_CHECKING:
-    from swinir_deploy.catalog import ModelCard
     from swinir_deploy.cli.options import ModelRequest
     from swinir_deploy.cli.output import Output
+    from swinir_deploy.models.catalog import ModelCard
 
 __all__ = ["Selection", "find_model", "select_model"]
 
@@ -62,7 +62,7 @@ class Selection:
         """Path of its file, downloaded if it must be (and may be)."""
         if self.card is None:
             return self.name
-        from swinir_deploy.download import ensure_local
+        from swinir_deploy.models.weights_cache import ensure_local
 
         return os.fspath(ensure_local(self.card, progress=not out.quiet, offline=out.offline))
 
@@ -91,7 +91,7 @@ def select_model(request: ModelRequest, out: Output, command: str) -> Selection:
             "Which model? Name one with --model, or choose with --task, such as "
             f"'swinir-deploy {command}'. 'swinir-deploy models' lists all."
         )
-    from swinir_deploy.catalog import load_catalog
+    from swinir_deploy.models.catalog import load_catalog
 
     card = load_catalog().select(**request.wishes)
     if card.size == "tiny" and request.size is None:
@@ -109,7 +109,7 @@ def find_model(name: str) -> Selection:
     path = Path(name).expanduser()
     if path.is_file():
         return Selection(os.fspath(path))
-    from swinir_deploy.catalog import load_catalog
+    from swinir_deploy.models.catalog import load_catalog
 
     try:
         card = load_catalog().get(name)
@@ -138,7 +138,7 @@ def _no_file(path: Path) -> str:
 
 def _tiny_note(card: ModelCard) -> str:
     """That the default is the tiny model, and what the others are called."""
-    from swinir_deploy.catalog import load_catalog
+    from swinir_deploy.models.catalog import load_catalog
 
     others = [
         other.id

@@ -18,13 +18,13 @@ from swinir_deploy.cli.options import (
 from swinir_deploy.cli.output import Output, Stopwatch, table
 from swinir_deploy.cli.selection import Selection, find_model
 from swinir_deploy.errors import CatalogError, UsageError
-from swinir_deploy.extras import require
+from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
-    from swinir_deploy.artifact import ArtifactMetadata
-    from swinir_deploy.evaluation.parity import ParityReport
-    from swinir_deploy.loading import LoadedModel
+    from swinir_deploy.artifacts.metadata import ArtifactMetadata
+    from swinir_deploy.models.load import LoadedModel
     from swinir_deploy.runtimes import RuntimeSpec
+    from swinir_deploy.verification.parity import ParityReport
 
 __all__ = ["command"]
 
@@ -138,7 +138,7 @@ def command(
             picture=_only("--picture", pictures),
         )
         require("layers", "Comparing layers")
-        from swinir_deploy.evaluation.layers import compare_layers
+        from swinir_deploy.verification.layers import compare_layers
 
         other: str | LoadedModel | None = against
         source = (model, key, img_range)
@@ -149,8 +149,7 @@ def command(
         return finish_layers(out, compare_layers(selection.name, other, **wishes), watch, output)
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
-    from swinir_deploy.evaluation.parity import Limit, verify
-    from swinir_deploy.evaluation.targets import target_note
+    from swinir_deploy.verification.parity import Limit, target_note, verify
 
     reference = _load_reference(out, selection, model, key, img_range)
     asked = None if limit is None and min_psnr is None else Limit(limit, min_psnr)
@@ -194,7 +193,7 @@ def _load_reference(
     out: Output, selection: Selection, model: str | None, key: str | None, img_range: float | None
 ) -> LoadedModel:
     require("export", "Verifying a model")
-    from swinir_deploy.loading import load_model
+    from swinir_deploy.models.load import load_model
 
     name = model if model is not None else _source(selection)
     return load_model(
@@ -229,9 +228,9 @@ def _where(spec: RuntimeSpec) -> str:
 
 def _source(selection: Selection) -> str:
     """The id in the file's metadata, if the catalogue has it."""
-    from swinir_deploy.catalog import load_catalog
+    from swinir_deploy.artifacts.engine import read_engine_metadata
     from swinir_deploy.cli.describe import read_onnx
-    from swinir_deploy.engine_files import read_engine_metadata
+    from swinir_deploy.models.catalog import load_catalog
 
     path = selection.name
     if selection.is_engine:

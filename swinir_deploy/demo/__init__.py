@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swinir_deploy.benchmarking.benchmark import Contender, benchmark
 from swinir_deploy.errors import CheckFailedError, InputError
-from swinir_deploy.evaluation.benchmark import Contender, benchmark
 from swinir_deploy.evaluation.degradations import bicubic_resize
 from swinir_deploy.evaluation.metrics import psnr
-from swinir_deploy.exporters.onnx import ExportReport, export_onnx
-from swinir_deploy.imaging import Picture, Restorer, read_picture, write_picture
+from swinir_deploy.exporters.onnx.export import ExportReport, export_onnx
+from swinir_deploy.pictures.picture import Picture
+from swinir_deploy.pictures.read import read_picture
+from swinir_deploy.pictures.write import write_picture
+from swinir_deploy.restoration.restorer import Restorer
 from swinir_deploy.runtimes import open_runtime
 
 __all__ = ["DEMO_MODEL", "DemoReport", "run_demo"]

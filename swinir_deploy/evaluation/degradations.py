@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swinir_deploy.errors import UsageError
-from swinir_deploy.extras import require
+from swinir_deploy.system.packages import require
 
 __all__ = ["bicubic_resize", "gaussian_noise", "jpeg_compress"]
 

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from swinir_deploy.catalog import ModelCard, Task, load_catalog
 from swinir_deploy.errors import (
     BackendUnavailableError,
     CatalogError,
@@ -19,7 +18,6 @@ from swinir_deploy.errors import (
     UsageError,
 )
 from swinir_deploy.evaluation.metrics import LEAST_SIDE_PX
-from swinir_deploy.evaluation.parity import open_runtime_for
 from swinir_deploy.evaluation.protocol import Protocol, Subject
 from swinir_deploy.evaluation.reports import (
     EvaluationReport,
@@ -28,12 +26,14 @@ from swinir_deploy.evaluation.reports import (
     mean_scores,
 )
 from swinir_deploy.evaluation.testsets import dataset_name, find_reduced, list_pictures
-from swinir_deploy.extras import require
-from swinir_deploy.imaging import read_picture
+from swinir_deploy.models.catalog import ModelCard, Task, load_catalog
+from swinir_deploy.pictures.read import read_picture
 from swinir_deploy.runtimes import RuntimeSpec, backend_for, open_runtime
+from swinir_deploy.system.packages import require
+from swinir_deploy.verification.parity import open_runtime_for
 
 if TYPE_CHECKING:
-    from swinir_deploy.loading import LoadedModel
+    from swinir_deploy.models.load import LoadedModel
 
 __all__ = ["evaluate"]
 
@@ -300,7 +300,7 @@ def _reference(
         return None, []
     try:
         require("export", "Comparing with PyTorch")
-        from swinir_deploy.loading import LoadedModel, load_model
+        from swinir_deploy.models.load import LoadedModel, load_model
 
         if reference is True:
             loaded = load_model(load_catalog().get(spec.model_id).id, offline=offline)

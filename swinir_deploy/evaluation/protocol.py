@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swinir_deploy.catalog import Task
 from swinir_deploy.errors import DeviceMemoryError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize, gaussian_noise, jpeg_compress
 from swinir_deploy.evaluation.metrics import LEAST_SIDE_PX, psnr, psnr_b, rgb_to_y, ssim
-from swinir_deploy.imaging import Restorer
-from swinir_deploy.imaging.bridge import MemoryRanOutError, ModelBridge
+from swinir_deploy.models.catalog import Task
+from swinir_deploy.restoration.adapter import MemoryRanOutError, ModelBridge
+from swinir_deploy.restoration.restorer import Restorer
 from swinir_deploy.runtimes import Runtime
 
 __all__ = ["Protocol", "Sample", "Subject", "pad_by_mirror", "to_bytes"]
@@ -180,8 +180,9 @@ class Subject:
 
         Args:
             runtime: open; it is not closed here.
-            tile: side of a tile in input pixels, for :class:`~swinir_deploy.imaging.Restorer`;
-                None for the whole picture at once, unless the runtime has fixed sides.
+            tile: side of a tile in input pixels, for
+                :class:`~swinir_deploy.restoration.restorer.Restorer`; None
+                for the whole picture at once, unless the runtime has fixed sides.
             self_ensemble: the mean over the eight flips and turns of a picture.
 
         Raises:
@@ -239,7 +240,7 @@ def pad_by_mirror(picture: NDArray[Any], window: int) -> NDArray[Any]:
     """Both sides up to the *next* multiple of the window, even when they are one already.
 
     Below the picture comes its own mirror image (the edge row is repeated), then the same to the
-    right. This is the official script's padding, not the network's (imaging.padding).
+    right. This is the official script's padding, not the network's (restoration.padding).
 
     Args:
         picture: [height, width, channels].

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from swinir_deploy.catalog import load_catalog
 from swinir_deploy.errors import PictureError
-from swinir_deploy.imaging import PICTURE_SUFFIXES
+from swinir_deploy.models.catalog import load_catalog
+from swinir_deploy.pictures.read import PICTURE_SUFFIXES
 
 __all__ = ["dataset_name", "find_reduced", "list_pictures"]
 

@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from swinir_deploy.network.attention_forms import (
+from swinir_deploy.network.attention import (
     split_projections,
     use_fused_attention,
     use_onnx_attention,
@@ -133,7 +133,7 @@ def rescale_residual(network: SwinIR, scale_log2: int) -> None:
     mantissa, so that in FP32 not a bit of the output changes short of underflow.
 
     Unlike the rewrites of :data:`REWRITES` it has an argument, which depends on the weights:
-    :mod:`swinir_deploy.calibration` measures it. A second call multiplies once more.
+    :mod:`swinir_deploy.precision` measures it. A second call multiplies once more.
 
     Args:
         network: changed in place.

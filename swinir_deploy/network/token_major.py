@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from swinir_deploy.network.attention_forms import SplitAttention, replace_attentions
+from swinir_deploy.network.attention import SplitAttention, replace_attentions
 from swinir_deploy.network.swinir import RSTB, BasicLayer, SwinIR
 from swinir_deploy.network.windows import WindowLayout, shifted_neighbours
 

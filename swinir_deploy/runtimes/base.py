@@ -24,8 +24,8 @@ from swinir_deploy.errors import (
     RuntimeClosedError,
     UsageError,
 )
-from swinir_deploy.runtimes.memory_errors import means_out_of_memory
 from swinir_deploy.runtimes.spec import RuntimeSpec
+from swinir_deploy.system.memory import means_out_of_memory
 
 __all__ = ["Runtime", "RuntimeStats"]
 

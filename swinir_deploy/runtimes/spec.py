@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from swinir_deploy.artifact import ArtifactMetadata, IoLayout, Precision
+from swinir_deploy.artifacts.metadata import ArtifactMetadata, IoLayout, Precision
 
 __all__ = ["Ranges", "RuntimeSpec"]
 

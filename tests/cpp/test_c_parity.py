@@ -11,7 +11,7 @@ from c_library import NO_OVERLAP, CLibrary, picture
 from numpy.typing import NDArray
 
 from swinir_deploy import Restorer, open_runtime
-from swinir_deploy.imaging.picture import Picture
+from swinir_deploy.pictures.picture import Picture
 
 # Height, width, tile (None: as each thinks best), overlap, batch.
 WAYS = [

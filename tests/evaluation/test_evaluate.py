@@ -19,12 +19,12 @@ from skimage import data, metrics
 from testsets import testset
 
 from swinir_deploy import evaluate, load_catalog, load_model
-from swinir_deploy.checkpoint import save_checkpoint
 from swinir_deploy.errors import CheckFailedError, InputError, PictureError, UsageError
 from swinir_deploy.evaluation.testsets import dataset_name, find_reduced, list_pictures
-from swinir_deploy.exporters.onnx import export_onnx
-from swinir_deploy.hashing import sha256_of
+from swinir_deploy.exporters.onnx.export import export_onnx
+from swinir_deploy.models.checkpoint import save_checkpoint
 from swinir_deploy.network.config import SwinIRConfig
+from swinir_deploy.system.files import sha256_of
 
 SR = SwinIRConfig(
     upscale=2,

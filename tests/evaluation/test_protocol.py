@@ -17,7 +17,7 @@ from torch import Tensor
 from swinir_deploy.errors import DeviceMemoryError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize
 from swinir_deploy.evaluation.protocol import Protocol, Subject, pad_by_mirror, to_bytes
-from swinir_deploy.loading import load_model
+from swinir_deploy.models.load import load_model
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.runtimes import Runtime, RuntimeSpec

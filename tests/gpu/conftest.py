@@ -15,9 +15,9 @@ from gpu_backends import MODEL
 
 from swinir_deploy import export_onnx, open_runtime
 from swinir_deploy.errors import BackendUnavailableError
-from swinir_deploy.gpu import Gpu, find_gpu
+from swinir_deploy.nvidia.gpu import Gpu, find_gpu
+from swinir_deploy.nvidia.tensorrt_library import FLAVOURS
 from swinir_deploy.runtimes import Runtime
-from swinir_deploy.tensorrt_library import FLAVOURS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,7 +65,7 @@ def engine_file(
 ) -> Callable[..., Path]:
     """(flavour, precision) -> an engine for sides from 8 to 128 and batches to 3, built once."""
     from swinir_deploy.exporters.tensorrt.build import build_engine
-    from swinir_deploy.exporters.tensorrt.profiles import ShapeRequest
+    from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest
 
     folder = tmp_path_factory.mktemp("gpu-engines")
     failed: dict[str, str] = {}

@@ -11,12 +11,12 @@ import pytest
 from gpu_backends import ENGINES, MODEL
 
 from swinir_deploy import open_runtime
+from swinir_deploy.benchmarking.benchmark import Contender, benchmark
 from swinir_deploy.comparison import compare, sample_picture
 from swinir_deploy.errors import BackendUnavailableError, UsageError
-from swinir_deploy.evaluation.benchmark import Contender, benchmark
-from swinir_deploy.evaluation.parity import LIMITS
 from swinir_deploy.runtimes import Runtime
-from swinir_deploy.runtimes.tensorrt import TensorRtRuntime
+from swinir_deploy.runtimes.tensorrt.runtime import TensorRtRuntime
+from swinir_deploy.verification.parity import LIMITS
 
 FP16_ENGINES = [name for name in ENGINES if name.endswith("fp16")]
 SHAPE = (128, 128)

@@ -13,13 +13,13 @@ import pytest
 from gpu_backends import ENGINES
 
 from swinir_deploy import Restorer, open_runtime
+from swinir_deploy.artifacts.engine import read_engine_metadata, write_engine
 from swinir_deploy.comparison import compare, sample_picture
-from swinir_deploy.engine_files import read_engine_metadata, write_engine
 from swinir_deploy.errors import ArtifactError, InputError
-from swinir_deploy.evaluation.parity import LIMITS
-from swinir_deploy.gpu import Gpu
+from swinir_deploy.nvidia.gpu import Gpu
 from swinir_deploy.runtimes import Runtime
-from swinir_deploy.runtimes.tensorrt import TensorRtRuntime
+from swinir_deploy.runtimes.tensorrt.runtime import TensorRtRuntime
+from swinir_deploy.verification.parity import LIMITS
 
 FP16 = [name for name in ENGINES if name.endswith("fp16")]
 

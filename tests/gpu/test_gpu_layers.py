@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from swinir_deploy.gpu import Gpu
+from swinir_deploy.nvidia.gpu import Gpu
 
 pytest.importorskip("polygraphy", reason="polygraphy is not installed")
 

@@ -9,8 +9,8 @@ import pytest
 from gpu_backends import BACKENDS, precision_of
 
 from swinir_deploy.comparison import compare, sample_picture
-from swinir_deploy.evaluation.parity import LIMITS, Limit
 from swinir_deploy.runtimes import Runtime
+from swinir_deploy.verification.parity import LIMITS, Limit
 
 SHAPES = [
     (1, 3, 8, 8),

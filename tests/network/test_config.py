@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from strategies import configs
 
-from swinir_deploy.catalog import load_catalog
 from swinir_deploy.errors import UsageError
+from swinir_deploy.models.catalog import load_catalog
 from swinir_deploy.network.config import SwinIRConfig
 
 VALID = SwinIRConfig(

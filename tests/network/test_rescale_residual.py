@@ -13,7 +13,7 @@ from oracle import official_network
 from strategies import configs
 from torch import Tensor, nn
 
-from swinir_deploy.hyperparameters import is_buffer
+from swinir_deploy.models.hyperparameters import is_buffer
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.rewrites import REWRITES, apply_rewrites, rescale_residual
 from swinir_deploy.network.swinir import SwinIR, SwinTransformerBlock

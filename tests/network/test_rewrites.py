@@ -10,7 +10,7 @@ import torch
 from oracle import official_network
 from torch import Tensor
 
-from swinir_deploy.hyperparameters import is_buffer
+from swinir_deploy.models.hyperparameters import is_buffer
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.rewrites import (
     REWRITES,

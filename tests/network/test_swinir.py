@@ -12,9 +12,9 @@ from oracle import OFFICIAL_NUM_FEAT, OfficialSwinIR, official_network, official
 from strategies import configs
 from torch import Tensor
 
-from swinir_deploy.catalog import load_catalog
 from swinir_deploy.errors import InputError
-from swinir_deploy.hyperparameters import is_buffer
+from swinir_deploy.models.catalog import load_catalog
+from swinir_deploy.models.hyperparameters import is_buffer
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
 

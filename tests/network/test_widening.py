@@ -9,7 +9,7 @@ import torch
 from oracle import official_network
 from torch import Tensor, nn
 
-from swinir_deploy.hyperparameters import is_buffer
+from swinir_deploy.models.hyperparameters import is_buffer
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.network.widening import widen_stream

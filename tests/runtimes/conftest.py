@@ -10,7 +10,7 @@ from oracle import official_network
 from torch import nn
 
 from swinir_deploy import export_onnx, load_model
-from swinir_deploy.checkpoint import save_checkpoint
+from swinir_deploy.models.checkpoint import save_checkpoint
 from swinir_deploy.network import SwinIRConfig
 
 CONFIG = SwinIRConfig(

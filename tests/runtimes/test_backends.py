@@ -197,7 +197,7 @@ def test_a_provider_can_be_named(models: dict[str, Path]) -> None:
 
 
 def test_a_missing_package_says_which_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swinir_deploy.runtimes._importable", lambda name: False)
+    monkeypatch.setattr("swinir_deploy.runtimes.registry._importable", lambda name: False)
     assert set(available_backends()) == set(BACKENDS)
     with pytest.raises(BackendUnavailableError, match=r"pip install 'swinir-deploy\[ort\]'"):
         open_runtime("model.onnx")

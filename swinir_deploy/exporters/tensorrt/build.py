@@ -12,23 +12,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from swinir_deploy import __version__
-from swinir_deploy.atomic import atomic_output, check_output
-from swinir_deploy.engine_cache import EngineCache
-from swinir_deploy.engine_files import (
-    ENGINE_SUFFIX,
-    EngineMetadata,
-    write_engine,
-)
+from swinir_deploy._version import __version__
+from swinir_deploy.artifacts.engine import ENGINE_SUFFIX, EngineMetadata, write_engine
+from swinir_deploy.artifacts.engine_cache import EngineCache
 from swinir_deploy.errors import UsageError
-from swinir_deploy.exporters.tensorrt.compilation import compile_model
-from swinir_deploy.exporters.tensorrt.kernels import activation_bytes
+from swinir_deploy.exporters.tensorrt.compile import compile_model
+from swinir_deploy.exporters.tensorrt.kernel_log import activation_bytes
+from swinir_deploy.exporters.tensorrt.onnx_input import read_source
 from swinir_deploy.exporters.tensorrt.options import BuildOptions
-from swinir_deploy.exporters.tensorrt.profiles import ShapeRequest, shape_profiles
-from swinir_deploy.exporters.tensorrt.source import read_source
-from swinir_deploy.exporters.tensorrt.targets import Target
-from swinir_deploy.gpu import Gpu, find_gpu
-from swinir_deploy.tensorrt_library import Library, Message, load_library
+from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest, shape_profiles
+from swinir_deploy.exporters.tensorrt.target import Target
+from swinir_deploy.nvidia.gpu import Gpu, find_gpu
+from swinir_deploy.nvidia.tensorrt_library import Library, Message, load_library
+from swinir_deploy.system.files import atomic_output, check_output
 
 __all__ = ["BuildReport", "build_engine", "log_path"]
 

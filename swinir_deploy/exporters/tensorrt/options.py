@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from swinir_deploy.errors import UsageError
-from swinir_deploy.exporters.tensorrt.targets import Target
+from swinir_deploy.exporters.tensorrt.target import Target
 
 __all__ = ["BuildOptions", "Compatibility", "parse_size"]
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from tqdm import tqdm
 
-from swinir_deploy.tensorrt_api import TensorRTModule
+from swinir_deploy.nvidia.tensorrt_api import TensorRTModule
 
 __all__ = ["BuildProgress", "interruptible", "make_monitor"]
 

@@ -1,0 +1,1 @@
+"""Is it fast? Models and back ends timed against each other."""

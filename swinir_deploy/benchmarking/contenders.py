@@ -1,0 +1,250 @@
+"""What a benchmark times: a model that is open on a back end, and one timed run of it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinir_deploy.benchmarking.worker import Isolated
+from swinir_deploy.comparison import sample_picture
+from swinir_deploy.errors import UsageError
+from swinir_deploy.nvidia.gpu import free_memory_bytes
+from swinir_deploy.runtimes import Runtime, RuntimeSpec, backend_for, open_runtime
+from swinir_deploy.system.memory import (
+    forget_peak,
+    highest_resident_bytes,
+    peak_resident_bytes,
+    resident_bytes,
+)
+
+__all__ = ["Contender", "FirstRun", "Footprint", "IsolatedContender", "OpenContender", "TimedRun"]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What is timed: a model on a back end.
+
+    Attributes:
+        model: file or catalogue id, as :func:`swinir_deploy.open_runtime` takes it.
+        backend: name, or None to choose by the file.
+        device: or None for the back end's default.
+        options: of the back end.
+        label: in the report; None makes one of back end, device and model.
+    """
+
+    model: str
+    backend: str | None = None
+    device: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """What the first run at a shape showed.
+
+    Attributes:
+        load_ms: to open the model.
+        first_run_ms: the first run of all, at whichever shape.
+        rss_growth_mb: see :class:`~swinir_deploy.benchmarking.reports.BenchmarkRow`.
+        device_memory_mb: likewise.
+        peak_rss_mb: the most memory that the process has held so far, in 10^6 bytes.
+    """
+
+    load_ms: float
+    first_run_ms: float
+    rss_growth_mb: float | None
+    device_memory_mb: float | None
+    peak_rss_mb: float | None
+
+
+@dataclass(frozen=True)
+class TimedRun:
+    """One run.
+
+    Attributes:
+        host_ms: by the host's clock.
+        device_ms: by the GPU's events; None where there is no GPU that the back end can ask.
+    """
+
+    host_ms: float
+    device_ms: float | None
+
+
+class OpenContender:
+    """A contender that is open; a :class:`Footprint` watches.
+
+    Args:
+        contender: what to open.
+        threads: given to its back end if that has such an option; None leaves it to it.
+        transfers: False leaves input and output in the GPU's memory; a CPU has no other.
+
+    Raises:
+        SwinIRDeployError: it cannot be opened.
+        UsageError: its transfers cannot be left out.
+    """
+
+    def __init__(self, contender: Contender, threads: int | None, transfers: bool) -> None:
+        self._footprint = Footprint()
+        options = _options(contender, threads)
+        self._runtime = open_runtime(
+            contender.model, contender.backend, contender.device, **options
+        )
+        self._stays_on_gpu = not transfers and self.spec.device != "cpu"
+        self._job: Callable[[], object] | None = None
+        try:
+            self._footprint.opened(self.spec)
+            self._has_events = self._runtime.time_device()
+            if self._stays_on_gpu and not self._runtime.takes_gpu_memory:
+                raise UsageError(
+                    f"The back end {self.spec.backend!r} on {self.spec.device} takes and gives "
+                    "host memory only: its transfers cannot be left out. Time it with transfers "
+                    "(bench --transfers), or use torch on CUDA, trt or trt-rtx."
+                )
+        except BaseException:
+            self._runtime.close()
+            raise
+
+    @property
+    def spec(self) -> RuntimeSpec:
+        """Of the open runtime."""
+        return self._runtime.spec
+
+    def describe(self) -> RuntimeSpec:
+        """``spec``, for those who can only call."""
+        return self.spec
+
+    def prepare(self, batch: int, height: int, width: int) -> FirstRun:
+        """Take an input of this shape, and run once."""
+        picture = _input(self.spec, batch, height, width)
+        if self._stays_on_gpu:
+            on_gpu = self._runtime.copy_to_gpu(picture)
+            self._job = functools.partial(self._runtime.run_on_gpu, on_gpu)
+        else:
+            self._job = functools.partial(self._runtime.run, picture)
+        rss_growth_mb, device_memory_mb = self._footprint.first_run(self._job)
+        stats, peak = self._runtime.stats, highest_resident_bytes()
+        return FirstRun(
+            load_ms=stats.load_ms,
+            first_run_ms=stats.first_run_ms,
+            rss_growth_mb=rss_growth_mb,
+            device_memory_mb=device_memory_mb,
+            peak_rss_mb=None if peak is None else peak / 1e6,
+        )
+
+    def run(self) -> TimedRun:
+        """Run once on what :meth:`prepare` made ready."""
+        assert self._job is not None, "prepare() comes first"
+        started = time.perf_counter()
+        self._job()
+        host_ms = (time.perf_counter() - started) * 1e3
+        return TimedRun(host_ms, self._runtime.stats.device_ms if self._has_events else None)
+
+    def close(self) -> None:
+        """Close the runtime."""
+        self._job = None
+        self._runtime.close()
+
+
+class IsolatedContender:
+    """An :class:`OpenContender` in a process of its own; times are taken there.
+
+    Raises:
+        SwinIRDeployError: as there, and InferenceError if the process ended by itself.
+    """
+
+    def __init__(self, contender: Contender, threads: int | None, transfers: bool) -> None:
+        self._process = Isolated(OpenContender, contender, threads, transfers)
+        self._spec: RuntimeSpec = self._process.call("describe")
+
+    @property
+    def spec(self) -> RuntimeSpec:
+        """Of the open runtime."""
+        return self._spec
+
+    def prepare(self, batch: int, height: int, width: int) -> FirstRun:
+        """As :meth:`OpenContender.prepare`."""
+        first_run: FirstRun = self._process.call("prepare", batch, height, width)
+        return first_run
+
+    def run(self) -> TimedRun:
+        """As :meth:`OpenContender.run`."""
+        timed: TimedRun = self._process.call("run")
+        return timed
+
+    def close(self) -> None:
+        """Close the runtime and end the process."""
+        self._process.close()
+
+
+def _options(contender: Contender, threads: int | None) -> dict[str, Any]:
+    """The contender's own, and ``threads`` where its back end takes them."""
+    if threads is None:
+        return contender.options
+    backend = backend_for(contender.model, contender.backend)
+    if backend.missing():
+        return contender.options  # open_runtime() says what to install
+    module, _, name = backend.factory.partition(":")
+    factory: type[Runtime] = getattr(importlib.import_module(module), name)
+    known = "threads" in inspect.signature(factory).parameters
+    return {"threads": threads, **contender.options} if known else contender.options
+
+
+def _input(spec: RuntimeSpec, batch: int, height: int, width: int) -> NDArray[Any]:
+    picture = sample_picture(batch, spec.in_chans, height, width)
+    if spec.io == "tensor":
+        return picture
+    return np.ascontiguousarray(np.round(picture * 255).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+class Footprint:
+    """Made before a contender is opened; nothing else may be opened or run between its calls."""
+
+    def __init__(self) -> None:
+        self._counts = forget_peak()
+        self._before = resident_bytes() or 0
+        # Which device it will be is known once it is open: what is free now, on each there is.
+        self._free = _free_on_each()
+        self._device: int | None = None
+        self._opening = self._kept = 0
+
+    def opened(self, spec: RuntimeSpec) -> None:
+        """The contender is open, and has not run."""
+        self._opening = (peak_resident_bytes() or 0) - self._before
+        self._kept = (resident_bytes() or 0) - self._before
+        kind, _, index = spec.device.partition(":")
+        self._device = int(index or 0) if kind == "cuda" else None
+
+    def first_run(self, job: Callable[[], object]) -> tuple[float | None, float | None]:
+        """Run it once.
+
+        Returns:
+            10^6 bytes of the process's peak and of the device that are this contender's; None
+            where they cannot be told.
+        """
+        forget_peak()
+        before = resident_bytes() or 0
+        job()
+        running = self._kept + (peak_resident_bytes() or 0) - before
+        device_mb = None
+        if self._device is not None and self._device < len(self._free):
+            free = free_memory_bytes(self._device)
+            if free is not None:
+                device_mb = (self._free[self._device] - free) / 1e6
+        return (max(self._opening, running, 0) / 1e6 if self._counts else None), device_mb
+
+
+def _free_on_each() -> list[int]:
+    """What is free on each CUDA device; empty where there is none."""
+    found: list[int] = []
+    while (free := free_memory_bytes(len(found))) is not None:
+        found.append(free)
+    return found

@@ -1,0 +1,191 @@
+"""Where a figure was measured, and what the machine could do at best."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swinir_deploy._version import __version__
+from swinir_deploy.system.memory import highest_resident_bytes
+
+__all__ = ["describe_machine", "gemm_peak_gflops", "package_versions", "peak_rss_mb"]
+
+_TELLING_FLAGS = ("avx2", "f16c", "fma", "avx512", "avx_vnni", "amx", "asimd", "sve", "bf16")
+_PACKAGES = (
+    *("numpy", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino"),
+    *("tensorrt", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
+)
+_CPU_FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+_GEMM_SIDE = 2048
+_GEMM_SECONDS = 0.6
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, its telling flags and clocks, memory, system, limits of a container, GPUs."""
+    fields = _cpu_info()
+    flags = (fields.get("flags") or fields.get("Features") or "").split()
+    found: dict[str, Any] = {
+        "processor": fields.get("model name") or platform.processor() or "unknown",
+        "logical_cpus": os.cpu_count(),
+        "usable_cpus": _usable_cpus(),
+        "cpu_flags": [f for f in flags if any(mark in f for mark in _TELLING_FLAGS)],
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+    }
+    if "cpu MHz" in fields:
+        found["cpu_mhz"] = float(fields["cpu MHz"])
+    found |= _cpu_frequency_policy()
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+        found["memory_gb"] = round(pages * size / 1e9, 1)
+    threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
+    if threads:
+        found["thread_settings"] = threads
+    gpus = _gpus()
+    if gpus:
+        found["gpus"] = gpus
+    return found
+
+
+def package_versions() -> dict[str, str]:
+    """Of this package, Python, and everything that may have computed."""
+    found = {"swinir-deploy": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def gemm_peak_gflops(precision: str = "fp32", threads: int | None = None) -> float | None:
+    """The best rate at which this CPU was seen to multiply matrices of 2048 x 2048.
+
+    The fastest of NumPy's product and, where PyTorch is installed, of its own (MKL for FP32) and
+    oneDNN's: on CPUs of other makers than Intel, MKL reaches half of what they can do. It is what
+    a network made of nothing but large products would reach.
+
+    FP16 has no peak: ONNX Runtime computes FP16 files in FP32 on a CPU, and PyTorch's FP16
+    product takes seconds there, so that a share of either would mean nothing.
+
+    Args:
+        precision: ``fp32``; ``bf16``, for which PyTorch is needed; ``fp16`` is not measured.
+        threads: None leaves it to the library.
+
+    Returns:
+        10^9 operations a second, or None where it cannot be measured.
+    """
+    if precision == "fp16":
+        return None
+    products = _torch_products(precision, threads) if find_spec("torch") is not None else []
+    if precision == "fp32":
+        matrix = np.ones((_GEMM_SIDE, _GEMM_SIDE), np.float32)
+        products.append(lambda: matrix @ matrix)
+    if not products:
+        return None
+    return 2 * _GEMM_SIDE**3 / min(map(_best_s, products)) / 1e9
+
+
+def _best_s(multiply: Callable[[], object]) -> float:
+    multiply()
+    best, deadline = float("inf"), time.perf_counter() + _GEMM_SECONDS
+    while time.perf_counter() < deadline:
+        started = time.perf_counter()
+        multiply()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def peak_rss_mb() -> float | None:
+    """The most memory that this process ever held, in 10^6 bytes; None where nobody counts."""
+    peak = highest_resident_bytes()
+    return None if peak is None else peak / 1e6
+
+
+def _torch_products(precision: str, threads: int | None) -> list[Callable[[], object]]:
+    import torch
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    matrix = torch.ones(_GEMM_SIDE, _GEMM_SIDE, dtype=dtype)
+
+    def with_threads(product: Callable[[], object]) -> Callable[[], object]:
+        def multiply() -> None:
+            before = torch.get_num_threads()
+            try:
+                torch.set_num_threads(threads or before)
+                product()
+            finally:
+                torch.set_num_threads(before)
+
+        return multiply
+
+    def by_onednn() -> torch.Tensor:
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            matrix, matrix, None, "none", [], ""
+        )
+        return product
+
+    products: list[Callable[[], object]] = [lambda: torch.mm(matrix, matrix)]
+    try:
+        by_onednn()
+    except (AttributeError, RuntimeError, TypeError):  # a PyTorch without it
+        pass
+    else:
+        products.append(by_onednn)
+    return [with_threads(product) for product in products]
+
+
+def _cpu_info() -> dict[str, str]:
+    """The first processor of ``/proc/cpuinfo``, where there is one."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return {}
+    first = info.read_text(errors="replace").split("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _cpu_frequency_policy() -> dict[str, Any]:
+    """Governor and highest clock of the first processor, where the system lets them be seen."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(OSError):
+        found["cpu_governor"] = (_CPU_FREQUENCY / "scaling_governor").read_text().strip()
+    with contextlib.suppress(OSError, ValueError):
+        found["cpu_max_mhz"] = int((_CPU_FREQUENCY / "cpuinfo_max_freq").read_text()) / 1000
+    return found
+
+
+def _usable_cpus() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _gpus() -> list[dict[str, str]]:
+    """Name, driver, clocks and power limit of NVIDIA's, as ``nvidia-smi`` tells them."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    names = ("name", "driver_version", "clocks.sm", "clocks.max.sm", "power.limit")
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = (line.split(", ") for line in answer.stdout.strip().splitlines())
+    return [dict(zip(names, row, strict=False)) for row in rows]

@@ -1,6 +1,0 @@
-"""Where two models, or one on two back ends, part: every tensor of one beside that of the other."""
-
-from swinir_deploy.evaluation.layers.compare import compare_layers
-from swinir_deploy.evaluation.layers.reports import LAYER_LIMITS, LayerRow, LayersReport
-
-__all__ = ["LAYER_LIMITS", "LayerRow", "LayersReport", "compare_layers"]

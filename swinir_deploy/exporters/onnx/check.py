@@ -1,0 +1,193 @@
+"""The export's own check: the finished bytes in ONNX Runtime against the network in PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from swinir_deploy.artifacts.metadata import IoLayout, Precision
+from swinir_deploy.artifacts.shapes import ShapePattern
+from swinir_deploy.comparison import Comparison, compare, psnr_limit_db, sample_picture
+from swinir_deploy.errors import BackendUnavailableError, CheckFailedError
+from swinir_deploy.exporters.onnx.pre_post import INPUT_NAME, OUTPUT_NAME
+from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.system.processors import one_thread
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = [
+    "FLOAT_LIMIT",
+    "ShapeCheck",
+    "check_against_network",
+    "check_shapes",
+    "open_session",
+    "structure_check",
+]
+
+FLOAT_LIMIT = 1e-4
+"""Largest difference allowed to FP32 outputs, relative to the output's range (at least 1)."""
+
+
+@dataclass(frozen=True)
+class ShapeCheck:
+    """One shape of the check.
+
+    Attributes:
+        shape: batch, channels, height and width of the input picture.
+        comparison: ONNX Runtime's output against the network's; in levels for ``io="image"``.
+    """
+
+    shape: tuple[int, int, int, int]
+    comparison: Comparison
+
+
+def check_shapes(network: SwinIR, pattern: ShapePattern) -> list[tuple[int, int, int, int]]:
+    """Sizes that the check runs, as (batch, channels, height, width).
+
+    Where all is dynamic: the smallest, a whole window, off-window sizes both ways, batches and
+    a size that is neither the traced one nor a multiple of it. Fixed sides replace those.
+    """
+    window, least = network.config.window_size, network.config.min_side
+    sizes = [
+        (1, least, least),
+        (1, window, window),
+        (2, window + 1, 2 * window - 1),
+        (1, 4 * window, least),
+        (3, 2 * window + 3, 3 * window + 5),
+        (1, 5 * window - 1, 4 * window + 2),
+        (2, 3 * window, 5 * window),
+    ]
+    channels = network.config.in_chans
+    fixed = [
+        (pattern.batch or batch, channels, pattern.height or height, pattern.width or width)
+        for batch, height, width in sizes
+    ]
+    return list(dict.fromkeys(fixed))
+
+
+def check_against_network(
+    model: bytes,
+    network: SwinIR,
+    io: IoLayout,
+    pattern: ShapePattern,
+    precision: Precision = "fp32",
+) -> list[ShapeCheck]:
+    """Run the exported model at every shape of :func:`check_shapes` and compare.
+
+    Args:
+        model: the serialised ONNX model, as it will stand in the file.
+        network: the network as it was loaded, without any rewrite, in eval mode.
+        io: layout of the model's edges.
+        pattern: its fixed sides.
+        precision: of the graph; a BF16 one must come through
+            :func:`~swinir_deploy.exporters.onnx.rounding.round_every_result`, because ONNX
+            Runtime's CPU provider cannot run it.
+
+    Raises:
+        CheckFailedError: an output has a wrong shape, or is further from the network than
+            :data:`FLOAT_LIMIT`; for ``image`` this holds before rounding, so a byte is further
+            than half a level from the network's output by no more. In half precision the limit
+            is :func:`~swinir_deploy.comparison.psnr_limit_db`. Or the network's own output is
+            not finite.
+        BackendUnavailableError: onnxruntime is not installed.
+    """
+    session = open_session(model, optimise=precision != "bf16")
+    results = []
+    fed: NDArray[Any]
+    for shape in check_shapes(network, pattern):
+        picture = sample_picture(*shape)
+        levels = np.round(picture * 255).astype(np.uint8)
+        if io == "image":
+            picture = levels.astype(np.float32) / np.float32(255)
+            fed = np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
+        else:
+            fed = picture
+        with torch.inference_mode(), one_thread():
+            wanted = network(torch.from_numpy(picture)).numpy()
+        if not np.isfinite(wanted).all():
+            raise CheckFailedError(
+                f"The network itself gives NaN or Inf at input {list(picture.shape)}: its weights "
+                "are damaged. Nothing was written."
+            )
+        unrounded = np.clip(wanted, 0, 1).transpose(0, 2, 3, 1) * 255
+        peak = max(1.0, float(np.abs(wanted).max()))
+        if io == "image":
+            wanted = np.round(unrounded).astype(np.uint8)
+        try:
+            found = session.run([OUTPUT_NAME], {INPUT_NAME: fed})[0]
+        except Exception as error:
+            raise CheckFailedError(
+                f"The exported graph fails at input {list(fed.shape)}: {error}. "
+                "Nothing was written."
+            ) from error
+        if found.shape != wanted.shape:
+            raise CheckFailedError(
+                f"The exported graph gives {list(found.shape)} for input {list(fed.shape)}; the "
+                f"network gives {list(wanted.shape)}. Nothing was written."
+            )
+        comparison = compare(found, wanted)
+        if precision == "fp32":
+            distance, limit = comparison.max_abs, FLOAT_LIMIT * peak
+            if io == "image":
+                distance, limit = float(np.abs(found - unrounded).max()), 0.5 + 255 * limit
+            if not distance <= limit:
+                raise CheckFailedError(
+                    f"The exported graph differs from the network by {distance:.3g} at input "
+                    f"{list(fed.shape)}; the limit is {limit:.3g}. Nothing was written."
+                )
+        elif not comparison.psnr_db >= (limit := psnr_limit_db(precision, io)):
+            raise CheckFailedError(
+                f"The exported {precision} graph has {comparison.psnr_db:.1f} dB against the "
+                f"network at input {list(fed.shape)}; the limit is {limit:.1f} dB. "
+                "Nothing was written."
+            )
+        results.append(ShapeCheck(shape, comparison))
+    return results
+
+
+def open_session(model: bytes, optimise: bool = True) -> onnxruntime.InferenceSession:
+    """A graph in ONNX Runtime on the CPU.
+
+    Args:
+        model: serialised.
+        optimise: let ONNX Runtime fuse nodes and drop casts.
+
+    Raises:
+        BackendUnavailableError: onnxruntime is not installed.
+        CheckFailedError: it cannot load the graph.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendUnavailableError(
+            "The export checks itself with ONNX Runtime, which is not installed: "
+            "pip install 'swinir-deploy[export]'."
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not optimise:
+        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        raise CheckFailedError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load the exported graph: {error}. "
+            "Nothing was written. Try another --opset."
+        ) from error
+
+
+def structure_check(model: onnx.ModelProto) -> None:
+    """onnx.checker with full shape inference; :class:`CheckFailedError` if it objects."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise CheckFailedError(
+            f"onnx.checker refuses the exported graph: {error}. Nothing was written."
+        ) from error

@@ -1,0 +1,260 @@
+"""``inspect``: compile without a GPU and say what came out: kernels, fusions, memory.
+
+The whole is thrown away afterwards; what stays is the compiler's own account of the engine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from swinir_deploy.artifacts.shapes import ShapeProfile
+from swinir_deploy.errors import CheckFailedError, InputError, UsageError
+from swinir_deploy.exporters.tensorrt.compile import Compilation, compile_model
+from swinir_deploy.exporters.tensorrt.kernel_log import (
+    Kernel,
+    activation_bytes,
+    block_of_each,
+    parse_kernels,
+    weight_bytes,
+)
+from swinir_deploy.exporters.tensorrt.onnx_input import SourceModel, read_source
+from swinir_deploy.exporters.tensorrt.options import BuildOptions
+from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest, shape_profiles
+from swinir_deploy.exporters.tensorrt.target import Target
+from swinir_deploy.nvidia.tensorrt_library import Library, load_library
+from swinir_deploy.system.records import read_object
+
+__all__ = ["Activation", "EngineInspection", "inspect_model", "read_inspection"]
+
+_LARGEST = 10
+_REPORT = "a report of 'swinir-deploy inspect --json'"
+_ADVICE = "Give a report of 'swinir-deploy inspect --json', or an ONNX file."
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A tensor that kernels write; those of the same shape and type are told once.
+
+    Attributes:
+        kernel: the first that writes such a tensor.
+        shape: at the largest input.
+        dtype: such as ``Half``.
+        size_bytes: of one such tensor.
+        count: how many kernels write such a tensor.
+    """
+
+    kernel: str
+    shape: tuple[int, ...]
+    dtype: str
+    size_bytes: int
+    count: int
+
+
+@dataclass(frozen=True)
+class EngineInspection:
+    """What an engine consists of.
+
+    Attributes:
+        model: path of the ONNX file.
+        target: such as ``rtx:sm89``.
+        library: name and version.
+        precision: of the model.
+        profiles: the shapes that it was compiled for.
+        seconds: of compiling.
+        plan_bytes: size of the engine.
+        activation_bytes: device memory for the activations of one execution context.
+        weight_bytes: device memory for the weights.
+        blocks: Swin Transformer blocks in the model.
+        kernels: kernels in the engine; what handles a few sizes only is not counted.
+        kinds: kind -> number of kernels.
+        fused_attentions: kernels that compute a whole attention.
+        casts: kernels that do nothing but convert.
+        kernels_per_block: block -> names of its kernels, in the order in which they run.
+        largest: the ten largest activations at the largest shape, the largest first.
+    """
+
+    model: str
+    target: str
+    library: str
+    precision: str
+    profiles: tuple[ShapeProfile, ...]
+    seconds: float
+    plan_bytes: int
+    activation_bytes: int
+    weight_bytes: int
+    blocks: int
+    kernels: int
+    kinds: dict[str, int]
+    fused_attentions: int
+    casts: int
+    kernels_per_block: dict[str, list[str]]
+    largest: tuple[Activation, ...]
+
+    @property
+    def most_kernels_in_a_block(self) -> int:
+        """Of all blocks; 0 without blocks."""
+        return max((len(names) for names in self.kernels_per_block.values()), default=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, the derived ones included."""
+        return {**asdict(self), "most_kernels_in_a_block": self.most_kernels_in_a_block}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> EngineInspection:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises:
+            InputError: it is something else.
+        """
+        try:
+            known = {f.name: values[f.name] for f in fields(cls)}
+            known["profiles"] = tuple(
+                ShapeProfile(*(tuple(profile[name]) for name in ("min", "opt", "max")))
+                for profile in values["profiles"]
+            )
+            known["largest"] = tuple(
+                Activation(**{**entry, "shape": tuple(entry["shape"])})
+                for entry in values["largest"]
+            )
+            return cls(**known)
+        except KeyError as error:
+            raise InputError(f"{source} is not {_REPORT}: it has no {error}. {_ADVICE}") from error
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{source} is not {_REPORT}: {error}. {_ADVICE}") from error
+
+
+def inspect_model(
+    model: str | os.PathLike[str],
+    target: str,
+    *,
+    shapes: ShapeRequest | None = None,
+    options: BuildOptions | None = None,
+    progress: bool | None = None,
+) -> EngineInspection:
+    """Compile a model for a GPU that need not be here, and describe the engine.
+
+    Args:
+        model: an ONNX file of this package, whatever it was exported for.
+        target: ``rtx:sm89`` and the like, one GPU.
+        shapes: by default a single tile.
+        options: of the builder.
+        progress: show a bar; None shows one where stderr is a terminal.
+
+    Raises:
+        UsageError: a target without or with several GPUs, or impossible shapes.
+        InputError: the model cannot be read.
+        BackendUnavailableError: TensorRT for RTX is not installed.
+        CheckFailedError: the library could not build it, or listed no kernels.
+    """
+    chosen = Target.parse(target)
+    if len(chosen.architectures) != 1:
+        raise UsageError(
+            f"The target {target!r} names {len(chosen.architectures) or 'no'} GPUs; inspect "
+            "compiles for one without having it, such as --target rtx:sm89."
+        )
+    checked = (options or BuildOptions()).checked_for(chosen)
+    source = read_source(model)
+    request = shapes or ShapeRequest()
+    if not request.max_shapes and request.batch is None and not source.metadata.shape[:1].isdigit():
+        request = ShapeRequest(tile_px=request.tile_px, batch=(1, 1, 1))
+    profiles = shape_profiles(request, source.metadata)
+    library = load_library(chosen.flavour.name)
+
+    def compile_for(wanted: Sequence[ShapeProfile]) -> Compilation:
+        return compile_model(
+            source, chosen, library, wanted, checked, progress=progress, down_to="verbose"
+        )
+
+    compilation = compile_for(profiles)
+    kernels = parse_kernels(compilation.messages)
+    if not kernels:
+        raise CheckFailedError(
+            f"{library} compiled {source.path}, and its log has no list of kernels that this "
+            "version can read, so there is nothing to say about them. Update swinir-deploy, or "
+            "use an older version of the library."
+        )
+    largest = _largest(kernels)
+    if largest is None:  # sizes are dynamic: ask again for the largest shape alone
+        biggest = max(profiles, key=lambda profile: _volume(profile.max)).max
+        alone = compile_for([ShapeProfile(biggest, biggest, biggest)])
+        largest = _largest(parse_kernels(alone.messages)) or ()
+    return _describe(source, chosen, library, profiles, compilation, kernels, largest)
+
+
+def read_inspection(
+    path: str | os.PathLike[str],
+    target: str,
+    *,
+    shapes: ShapeRequest | None = None,
+    options: BuildOptions | None = None,
+    progress: bool | None = None,
+) -> EngineInspection:
+    """The saved report ``path``, or that of the ONNX file ``path``, compiled now.
+
+    Arguments and errors as in :func:`inspect_model`.
+    """
+    file = Path(path)
+    if file.suffix.lower() != ".json":
+        return inspect_model(file, target, shapes=shapes, options=options, progress=progress)
+    return EngineInspection.from_dict(read_object(file, _REPORT, _ADVICE), str(file))
+
+
+def _describe(
+    source: SourceModel,
+    target: Target,
+    library: Library,
+    profiles: tuple[ShapeProfile, ...],
+    compilation: Compilation,
+    kernels: list[Kernel],
+    largest: tuple[Activation, ...],
+) -> EngineInspection:
+    computing = [kernel for kernel in kernels if kernel.kind != "shape"]
+    kinds = Counter(kernel.kind for kernel in computing)
+    per_block: dict[str, list[str]] = {}
+    for kernel, block in zip(kernels, block_of_each(kernels), strict=True):
+        if block is not None and kernel.kind != "shape":
+            per_block.setdefault(block, []).append(kernel.name)
+    return EngineInspection(
+        model=str(source.path),
+        target=str(target),
+        library=str(library),
+        precision=source.metadata.precision,
+        profiles=profiles,
+        seconds=compilation.seconds,
+        plan_bytes=compilation.plan.nbytes,
+        activation_bytes=activation_bytes(compilation.messages),
+        weight_bytes=weight_bytes(compilation.messages),
+        blocks=source.blocks,
+        kernels=len(computing),
+        kinds=dict(kinds.most_common()),
+        fused_attentions=kinds["attention"],
+        casts=kinds["cast"],
+        kernels_per_block=per_block,
+        largest=largest,
+    )
+
+
+def _largest(kernels: Sequence[Kernel]) -> tuple[Activation, ...] | None:
+    """The largest activations; None if a kernel's output has a size that is not known."""
+    found: dict[tuple[tuple[int, ...], str], Activation] = {}
+    for kernel in kernels:
+        for tensor in kernel.outputs if kernel.kind != "shape" else ():
+            size, same = tensor.size_bytes, (tensor.shape, tensor.dtype)
+            if size is None:
+                return None
+            first = found.setdefault(same, Activation(kernel.name, *same, size, 0))
+            found[same] = replace(first, count=first.count + 1)
+    largest = sorted(found.values(), key=lambda activation: -activation.size_bytes)
+    return tuple(largest[:_LARGEST])
+
+
+def _volume(shape: Sequence[int]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count

@@ -1,0 +1,98 @@
+"""The ONNX model that an engine is built from."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.onnx_file import metadata_of, parse_onnx, sha256_of_onnx
+from swinir_deploy.errors import ArtifactError, InputError
+
+__all__ = ["SourceModel", "read_source"]
+
+_BLOCK = re.compile(r"layers\.\d+\.residual_group\.blocks\.\d+")
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """One ONNX file of this package.
+
+    Attributes:
+        path: of the file.
+        content: the file's bytes.
+        sha256: over the file and the external data that it names.
+        metadata: what it says about itself.
+        input_name: of its only input.
+        blocks: how many Swin Transformer blocks it has: attentions that can be fused.
+    """
+
+    path: Path
+    content: bytes
+    sha256: str
+    metadata: ArtifactMetadata
+    input_name: str
+    blocks: int
+
+    def check_recipe(self) -> None:
+        """Refuse a graph that was made for something else than TensorRT.
+
+        Raises:
+            ArtifactError: with the command that exports it for TensorRT.
+        """
+        if self.metadata.target == "tensorrt":
+            return
+        model = self.metadata.model_id or "MODEL"
+        precision = "fp16" if self.metadata.precision == "fp32" else self.metadata.precision
+        raise ArtifactError(
+            f"{self.path} was exported for {self.metadata.target!r}; TensorRT fuses less of such "
+            "a graph, or refuses it. Export the model for TensorRT: swinir-deploy export --model "
+            f"{model} --for tensorrt --precision {precision} --io {self.metadata.io}. To build "
+            "this one all the same, give --any-graph."
+        )
+
+    def precision_note(self) -> str | None:
+        """What an FP32 graph means to TensorRT; None for others."""
+        if self.metadata.precision != "fp32":
+            return None
+        return (
+            f"{self.path.name} is FP32, and TensorRT computes in the precision of the graph: the "
+            "attention will not be fused, and the activations take three to four times the memory "
+            "of FP16. For speed, export it with --precision fp16."
+        )
+
+
+def read_source(path: str | os.PathLike[str]) -> SourceModel:
+    """Read an ONNX file that ``swinir-deploy export`` wrote.
+
+    Raises:
+        InputError: there is no such file, or it is no ONNX.
+        ArtifactError: this package did not make it.
+    """
+    file = Path(path)
+    if file.suffix.lower() != ".onnx":
+        raise InputError(
+            f"{file} is not an ONNX file. Export the model first: swinir-deploy export --model "
+            f"{file} --for tensorrt --precision fp16"
+        )
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"Cannot read {file}: {error.strerror}. Give an exported file.") from error
+    model = parse_onnx(content, file)
+    metadata = metadata_of(model, file)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value.name for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        raise ArtifactError(f"{file} has {len(inputs)} inputs; a SwinIR has one. Export it again.")
+    blocks = {found[0] for node in model.graph.node if (found := _BLOCK.search(node.name))}
+    try:
+        sha256 = sha256_of_onnx(content, model, file.parent)
+    except OSError as error:
+        raise InputError(
+            f"{file} keeps weights in {error.filename}, which cannot be read: {error.strerror}. "
+            "Copy that file along."
+        ) from error
+    return SourceModel(file, content, sha256, metadata, inputs[0], len(blocks))

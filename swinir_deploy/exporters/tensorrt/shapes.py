@@ -1,0 +1,173 @@
+"""Which shapes an engine takes: tiles of one size by default, ranges of sides when asked for.
+
+An engine with fixed sides needs less memory and fewer kernels than one for a range, and a
+dynamic batch costs nothing (docs/tensorrt.md). So pictures of any size go through it as tiles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.shapes import ShapeProfile
+from swinir_deploy.errors import UsageError
+
+__all__ = ["DEFAULT_BATCH", "DEFAULT_TILE_PX", "ShapeRequest", "parse_batch", "shape_profiles"]
+
+DEFAULT_TILE_PX = 256
+DEFAULT_BATCH = (1, 4, 8)
+
+_FIXED_SHAPE = re.compile(r"[xX\u00d7]")
+
+
+@dataclass(frozen=True)
+class ShapeRequest:
+    """What the command line asks for; None where it does not say.
+
+    Attributes:
+        tile_px: side of the square tile; several make a profile each.
+        batch: smallest, tuned-for and largest batch.
+        min_shapes: smallest shape of each profile, as ``HxW`` or ``NxCxHxW``.
+        opt_shapes: the shape that each profile is tuned for.
+        max_shapes: the largest shape of each profile.
+    """
+
+    tile_px: int | Sequence[int] | None = None
+    batch: tuple[int, int, int] | None = None
+    min_shapes: Sequence[str] = ()
+    opt_shapes: Sequence[str] = ()
+    max_shapes: Sequence[str] = ()
+
+    @property
+    def tiles_px(self) -> tuple[int, ...]:
+        """The sides that are asked for, each once; none where nothing is said."""
+        asked = (self.tile_px,) if isinstance(self.tile_px, int) else self.tile_px
+        return tuple(dict.fromkeys(asked or ()))
+
+
+def parse_batch(text: str) -> tuple[int, int, int]:
+    """Smallest, tuned-for and largest batch from ``1,4,8``, ``1,8`` (tuned for 8) or ``4``.
+
+    Raises:
+        UsageError: not such a list.
+    """
+    parts = text.split(",")
+    if not 1 <= len(parts) <= 3 or not all(re.fullmatch(r"\s*\d{1,5}\s*", part) for part in parts):
+        raise UsageError(f"The batch {text!r} is not understood. Give one such as 1,4,8.")
+    numbers = [int(part) for part in parts]
+    first, middle, last = numbers[0], numbers[len(numbers) // 2], numbers[-1]
+    if not 1 <= first <= middle <= last:
+        raise UsageError(f"The batch {text!r} must grow from the first number, at least 1.")
+    return first, middle, last
+
+
+def shape_profiles(request: ShapeRequest, model: ArtifactMetadata) -> tuple[ShapeProfile, ...]:
+    """The profiles that are asked for, in the model's layout.
+
+    Args:
+        request: by default one profile: tiles of :data:`DEFAULT_TILE_PX`, as near to it as the
+            window allows, in batches of :data:`DEFAULT_BATCH`.
+        model: its layout, channels, window and fixed sides.
+
+    Raises:
+        UsageError: shapes that contradict each other or the model.
+    """
+    fixed = _fixed_sizes(model)
+    if request.min_shapes or request.opt_shapes or request.max_shapes:
+        if request.tiles_px or request.batch is not None:
+            raise UsageError(
+                "--tile and --batch make a tile engine; --min-shape, --opt-shape and --max-shape "
+                "one for a range. Give one or the other (a batch is the N of NxCxHxW)."
+            )
+        ranges = _ranges(request, model)
+    else:
+        batch = request.batch or DEFAULT_BATCH
+        if request.batch is None and fixed[0] is not None:
+            batch = (fixed[0],) * 3
+        default = DEFAULT_TILE_PX // model.window_size * model.window_size
+        sides = [(side, side) for side in request.tiles_px]
+        sides = sides or [(fixed[1] or default, fixed[2] or default)]
+        ranges = [[(count, *side) for count in batch] for side in sides]
+    return tuple(_profile(sizes, fixed, model) for sizes in ranges)
+
+
+_Sizes = tuple[int, int, int]
+"""Batch, height, width."""
+
+
+def _ranges(request: ShapeRequest, model: ArtifactMetadata) -> list[list[_Sizes]]:
+    count = len(request.max_shapes)
+    if count == 0:
+        raise UsageError("A range of shapes needs --max-shape, such as --max-shape 512x512.")
+    for name, given in (("min", request.min_shapes), ("opt", request.opt_shapes)):
+        if len(given) not in (0, count):
+            raise UsageError(
+                f"There are {count} --max-shape and {len(given)} --{name}-shape. Give one of each "
+                "for every profile, in the same order."
+            )
+    largest = [_parse_shape(text, model) for text in request.max_shapes]
+    tuned = [_parse_shape(text, model) for text in request.opt_shapes] or largest
+    smallest = [_parse_shape(text, model) for text in request.min_shapes] or tuned
+    return [list(sizes) for sizes in zip(smallest, tuned, largest, strict=True)]
+
+
+def _parse_shape(text: str, model: ArtifactMetadata) -> _Sizes:
+    parts = _FIXED_SHAPE.split(text.strip())
+    if len(parts) not in (2, 4) or not all(re.fullmatch(r"\d{1,6}", part) for part in parts):
+        raise UsageError(
+            f"The shape {text!r} is not understood. Give height and width such as 256x256, or "
+            f"batch, channels, height and width such as 4x{model.in_chans}x256x256."
+        )
+    numbers = [int(part) for part in parts]
+    if len(numbers) == 2:
+        return 1, numbers[0], numbers[1]
+    if numbers[1] != model.in_chans:
+        raise UsageError(
+            f"The shape {text!r} has {numbers[1]} channels; this model has {model.in_chans}."
+        )
+    return numbers[0], numbers[2], numbers[3]
+
+
+def _profile(
+    sizes: Sequence[_Sizes], fixed: tuple[int | None, ...], model: ArtifactMetadata
+) -> ShapeProfile:
+    least = model.window_size // 2 + 1  # reflection padding needs it
+    for shape in sizes:
+        for name, size, only in zip(("batch", "height", "width"), shape, fixed, strict=True):
+            if only is not None and size != only:
+                raise UsageError(
+                    f"This model was exported with a {name} of {only} (shape {model.shape}), so "
+                    f"its engine cannot have {size}. Ask for {only}, or export it again without "
+                    "--shape."
+                )
+        if min(shape[1:]) < least:
+            raise UsageError(
+                f"The shape has a side of {min(shape[1:])} pixels; windows of "
+                f"{model.window_size} need at least {least}."
+            )
+
+    def in_layout(shape: _Sizes) -> tuple[int, int, int, int]:
+        count, height, width = shape
+        if model.io == "image":
+            return count, height, width, model.in_chans
+        return count, model.in_chans, height, width
+
+    try:
+        return ShapeProfile(*(in_layout(shape) for shape in sizes))
+    except ValueError as error:
+        texts = [f"{count}x{model.in_chans}x{h}x{w}" for count, h, w in sizes]
+        raise UsageError(
+            f"A range must grow from --min-shape over --opt-shape to --max-shape in every size; "
+            f"it is {' to '.join(texts)}."
+        ) from error
+
+
+def _fixed_sizes(model: ArtifactMetadata) -> tuple[int | None, int | None, int | None]:
+    """Batch, height and width that the export fixed, from its pattern such as ``1x3xHxW``."""
+    parts = model.shape.split("x")
+    if len(parts) != 4:
+        return None, None, None
+    batch, _, height, width = (int(part) if part.isdigit() else None for part in parts)
+    return batch, height, width

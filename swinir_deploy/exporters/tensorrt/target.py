@@ -1,0 +1,68 @@
+"""What an engine is built for: ``tensorrt``, ``rtx`` or ``rtx:sm86,sm89``."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from swinir_deploy.errors import UsageError
+from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, Flavour
+
+__all__ = ["TARGETS_HELP", "Target"]
+
+TARGETS_HELP = (
+    "tensorrt or rtx (for the GPU in this machine), or rtx:sm86,sm89,... (ahead of time, "
+    "no GPU needed)"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A library and, ahead of time, the GPUs to compile for.
+
+    Attributes:
+        flavour: the library.
+        architectures: such as ``("sm86", "sm89")``, sorted; empty for this machine's GPU.
+    """
+
+    flavour: Flavour
+    architectures: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read ``--target``.
+
+        Raises:
+            UsageError: no such library or GPU; the message suggests the nearest.
+        """
+        name, colon, rest = text.strip().lower().partition(":")
+        flavour = next((f for f in FLAVOURS.values() if f.name == name), None)
+        if flavour is None:
+            near = difflib.get_close_matches(name, FLAVOURS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"No target {text!r}; there are {TARGETS_HELP}.{hint}")
+        if not colon:
+            return cls(flavour)
+        if not flavour.architectures:
+            raise UsageError(
+                f"The target {text!r} names GPUs, but {flavour.title} compiles for the GPU in the "
+                f"machine only: use --target {flavour.name} there, or compile ahead of time with "
+                f"--target rtx:{rest or 'sm89'}."
+            )
+        asked = [part.strip() for part in rest.split(",")]
+        for part in asked:
+            if part not in flavour.architectures:
+                raise UsageError(
+                    f"{flavour.title} cannot compile for {part!r} ahead of time; it knows "
+                    f"{', '.join(flavour.architectures)}."
+                )
+        order = flavour.architectures.index
+        return cls(flavour, tuple(sorted(set(asked), key=order)))
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether it compiles for the GPU in this machine."""
+        return not self.architectures
+
+    def __str__(self) -> str:
+        return ":".join(filter(None, (self.flavour.name, ",".join(self.architectures))))

@@ -1,0 +1,1 @@
+"""Picture files, without a model."""

@@ -1,0 +1,1 @@
+"""What half precision needs: measured maxima, a plan, a proof's inputs."""

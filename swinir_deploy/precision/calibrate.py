@@ -1,0 +1,184 @@
+"""How large the numbers inside a network get, and what follows from that for FP16.
+
+FP16 ends at 65504. The deep-feature stream is multiplied by 2**-k so that its largest value on
+the calibration pictures stays :data:`MARGIN` times below that; whatever else comes closer is kept
+in FP32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from swinir_deploy.artifacts.metadata import Precision
+from swinir_deploy.errors import CheckFailedError
+from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
+from swinir_deploy.precision.plan import PrecisionPlan, typed_modules
+from swinir_deploy.precision.samples import NamedPicture
+
+__all__ = ["FP16_MAX", "LARGEST_WANTED", "MARGIN", "Calibration", "calibrate", "plan_precision"]
+
+FP16_MAX = 65504.0
+
+MARGIN = 8.0
+"""Largest FP16 number divided by the largest value that calibration may find.
+
+Pictures that were not measured differ: docs/precision.md has by how much. A factor of 8 costs
+nothing, because a power of two costs no bit of a value above 6e-5, where FP16's normal numbers
+begin.
+"""
+
+LARGEST_WANTED = FP16_MAX / MARGIN
+
+STREAM = "stream"
+LAST_OF_THE_BODY = "conv_after_body"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Largest absolute values over the pictures, in the FP32 network without rescaling.
+
+    Attributes:
+        pictures: names of those that were measured.
+        stream_max: of the deep-feature stream and of everything that is added to it.
+        module_max: path from :func:`typed_modules` -> the largest of its weights, inputs, outputs
+            and everything between, other than what is rescaled with the stream.
+        stream_max_by_picture: name -> ``stream_max`` of this picture alone.
+    """
+
+    pictures: tuple[str, ...]
+    stream_max: float
+    module_max: dict[str, float]
+    stream_max_by_picture: dict[str, float]
+
+    @property
+    def residual_scale_log2(self) -> int:
+        """Smallest k >= 0 with ``stream_max * 2**-k <= LARGEST_WANTED``."""
+        excess = self.stream_max / LARGEST_WANTED
+        return max(0, math.ceil(math.log2(excess))) if excess > 0 else 0
+
+
+def calibrate(network: SwinIR, pictures: Sequence[NamedPicture]) -> Calibration:
+    """Run the FP32 network on every picture and keep the largest absolute values.
+
+    Raises:
+        CheckFailedError: the network itself gives NaN or Inf.
+    """
+    by_picture: dict[str, float] = {}
+    overall = _largest_weights(network)
+    for picture in pictures:
+        with _watched(network) as maxima, torch.no_grad():
+            network(torch.from_numpy(picture.values))
+        if not all(math.isfinite(value) for value in maxima.values()):
+            raise CheckFailedError(
+                f"The network itself gives NaN or Inf on the picture {picture.name!r}: its "
+                "weights are damaged. Nothing was written."
+            )
+        by_picture[picture.name] = maxima[STREAM]
+        for name, value in maxima.items():
+            overall[name] = max(value, overall.get(name, 0.0))
+    return Calibration(
+        pictures=tuple(by_picture),
+        stream_max=overall.pop(STREAM),
+        module_max=overall,
+        stream_max_by_picture=by_picture,
+    )
+
+
+def plan_precision(precision: Precision, calibration: Calibration | None) -> PrecisionPlan:
+    """What to rescale and what to keep in FP32; only FP16 needs either."""
+    if precision != "fp16" or calibration is None:
+        return PrecisionPlan(precision)
+    keep = (name for name, value in calibration.module_max.items() if value > LARGEST_WANTED)
+    return PrecisionPlan(precision, calibration.residual_scale_log2, tuple(keep))
+
+
+def _largest_weights(network: SwinIR) -> dict[str, float]:
+    """Of every typed module, without the layers whose weights are rescaled."""
+    rescaled = (".proj.", ".fc2.")
+    return {
+        path: max(
+            float(weight.abs().max())
+            for name, weight in module.named_parameters(prefix=path)
+            if not any(part in name for part in rescaled)
+        )
+        for path, module in typed_modules(network).items()
+    }
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees the result of every operation; keeps maxima under the innermost watched module."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.maxima: dict[str, float] = {}
+        self.places: list[str] = []
+
+    def record(self, place: str, tensor: Tensor) -> None:
+        if tensor.is_floating_point() and tensor.numel():
+            largest = float(tensor.abs().max())
+            known = self.maxima.get(place, 0.0)
+            # A comparison with NaN is false; NaN must win.
+            self.maxima[place] = known if known >= largest or math.isnan(known) else largest
+
+    def forget_innermost(self) -> None:
+        self.places.pop()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if self.places and isinstance(result, Tensor) and not func.is_view:
+            self.record(self.places[-1], result)
+        return result
+
+
+@contextmanager
+def _watched(network: SwinIR) -> Iterator[dict[str, float]]:
+    """Fill the dictionary with maxima while the network runs."""
+    recorder = _Recorder()
+    handles = []
+
+    def reads(module: nn.Module, place: str) -> None:
+        """Record what ``module`` is given."""
+        handles.append(
+            module.register_forward_pre_hook(lambda _, inputs: recorder.record(place, inputs[0]))
+        )
+
+    def computes(module: nn.Module, place: str) -> None:
+        """Record every result inside ``module``."""
+        handles.append(module.register_forward_pre_hook(lambda *_: recorder.places.append(place)))
+        handles.append(module.register_forward_hook(lambda *_: recorder.forget_innermost()))
+
+    into_stream = {id(layer.conv) for layer in network.modules() if isinstance(layer, RSTB)}
+    for path, module in typed_modules(network).items():
+        place = STREAM if id(module) in into_stream else path
+        reads(module, place)
+        computes(module, place)
+    for module in network.modules():
+        if isinstance(module, SwinTransformerBlock):
+            computes(module.attn.proj, STREAM)
+            computes(module.mlp.fc2, STREAM)
+            reads(module.norm1, STREAM)
+            reads(module.norm2, STREAM)
+    reads(network.norm, STREAM)
+    # The sum with the shallow features has its largest value where the next module reads it.
+    paths = list(typed_modules(network))
+    reads(network.get_submodule(paths[paths.index(LAST_OF_THE_BODY) + 1]), LAST_OF_THE_BODY)
+    try:
+        with recorder:
+            yield recorder.maxima
+    finally:
+        for handle in handles:
+            handle.remove()

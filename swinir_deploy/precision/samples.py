@@ -1,0 +1,174 @@
+"""The pictures that a half-precision export is calibrated and proved with."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from swinir_deploy.errors import InputError, PictureError
+from swinir_deploy.models.load import LoadedModel
+from swinir_deploy.network.config import SwinIRConfig
+
+__all__ = [
+    "MAX_PICTURES",
+    "MAX_SIDE",
+    "NamedPicture",
+    "builtin_pictures",
+    "fit",
+    "hostile_pictures",
+    "pictures_of_folder",
+]
+
+MAX_PICTURES = 32
+"""Read from a folder: enough to see how the stream's maximum varies, and done in a minute."""
+
+MAX_SIDE = 128
+"""Of what is cut from the middle of a folder's picture, in pixels."""
+
+_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_DEFAULT_NOISE, _DEFAULT_QUALITY = 50, 10
+"""The heaviest that official models are made for, where the catalogue does not say which."""
+
+
+@dataclass(frozen=True, eq=False)
+class NamedPicture:
+    """One picture.
+
+    Attributes:
+        name: for messages and reports.
+        values: [1, channels, height, width] float32, levels of 255, so that a graph that takes
+            bytes sees the same picture.
+    """
+
+    name: str
+    values: NDArray[np.float32]
+
+
+def builtin_pictures(model: LoadedModel) -> list[NamedPicture]:
+    """Eight crops of photographs, degraded as ``model`` expects its input.
+
+    Super-resolution takes them as they are, denoising with noise of the model's sigma, JPEG models
+    after compression at their quality.
+
+    Returns:
+        Pictures of 64x64 pixels.
+    """
+    data = (files("swinir_deploy") / "precision" / "crops.png").read_bytes()
+    with Image.open(io.BytesIO(data)) as sheet:
+        side = sheet.height
+        boxes = [(left, 0, left + side, side) for left in range(0, sheet.width, side)]
+        crops = [sheet.crop(box) for box in boxes]
+    degraded = [_degraded(crop.convert(_mode(model.config)), model) for crop in crops]
+    return [
+        NamedPicture(f"built-in crop {number}", _values(pixels))
+        for number, pixels in enumerate(degraded, 1)
+    ]
+
+
+def pictures_of_folder(folder: str | os.PathLike[str], config: SwinIRConfig) -> list[NamedPicture]:
+    """The middle of every picture of a folder, which is what the model will be given.
+
+    Of more than :data:`MAX_PICTURES` pictures as many are taken, evenly spaced by name.
+
+    Returns:
+        Pictures of at most :data:`MAX_SIDE` pixels a side, not degraded; small ones are repeated
+        up to a window.
+
+    Raises:
+        InputError: no such folder, or no picture in it.
+        PictureError: a picture that cannot be read.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise InputError(f"There is no folder {place}; --calibrate takes a folder of pictures.")
+    paths = sorted(p for p in place.iterdir() if p.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise InputError(
+            f"{place} holds no picture to calibrate with; put some in that end in "
+            f"{', '.join(_SUFFIXES)}."
+        )
+    step = max(1, len(paths) / MAX_PICTURES)
+    chosen = [paths[int(i * step)] for i in range(min(len(paths), MAX_PICTURES))]
+    pictures = [NamedPicture(path.name, _values(_middle(path, config))) for path in chosen]
+    return [_at_least_a_window(picture, config.window_size) for picture in pictures]
+
+
+def hostile_pictures(config: SwinIRConfig, side_px: int) -> list[NamedPicture]:
+    """What photographs are not: flat black and white, noise, a checkerboard, one bright pixel."""
+    shape = (side_px, side_px, config.in_chans)
+    rows, columns = np.indices(shape[:2])
+    board = np.broadcast_to(((rows + columns) % 2 * 255)[:, :, None], shape)
+    point = np.zeros(shape)
+    point[side_px // 2, side_px // 2] = 255
+    noise = np.random.default_rng(0).integers(0, 256, shape)
+    pictures = {
+        "all black": np.zeros(shape),
+        "all white": np.full(shape, 255),
+        "noise": noise,
+        "checkerboard": board,
+        "single bright pixel": point,
+    }
+    return [NamedPicture(k, _values(v.astype(np.uint8))) for k, v in pictures.items()]
+
+
+def fit(picture: NamedPicture, side_px: int) -> NamedPicture:
+    """The middle of a picture, repeated where it is too small, with sides of ``side_px``."""
+    height, width = picture.values.shape[2:]
+    grown = np.tile(picture.values, (1, 1, -(-side_px // height), -(-side_px // width)))
+    top, left = (grown.shape[2] - side_px) // 2, (grown.shape[3] - side_px) // 2
+    cut = grown[:, :, top : top + side_px, left : left + side_px]
+    return NamedPicture(picture.name, np.ascontiguousarray(cut))
+
+
+def _mode(config: SwinIRConfig) -> str:
+    return "L" if config.in_chans == 1 else "RGB"
+
+
+def _degraded(crop: Image.Image, model: LoadedModel) -> NDArray[np.uint8]:
+    if model.task == "jpeg":
+        quality = (model.card.quality if model.card else None) or _DEFAULT_QUALITY
+        buffer = io.BytesIO()
+        crop.save(buffer, "JPEG", quality=quality)
+        with Image.open(buffer) as compressed:
+            return np.asarray(compressed.convert(crop.mode))
+    pixels = np.asarray(crop)
+    if model.task == "denoise":
+        sigma = (model.card.noise if model.card else None) or _DEFAULT_NOISE
+        noise = np.random.default_rng(0).normal(0, sigma, pixels.shape)
+        return np.clip(np.round(pixels + noise), 0, 255).astype(np.uint8)
+    return pixels
+
+
+def _middle(path: Path, config: SwinIRConfig) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            width, height = (min(side, MAX_SIDE) for side in image.size)
+            left, top = (image.width - width) // 2, (image.height - height) // 2
+            middle = image.crop((left, top, left + width, top + height))
+            if middle.mode.startswith("I"):  # 16 bits, which convert() would clip to white
+                levels = np.asarray(middle).astype(np.int64).clip(0, 65535) >> 8
+                middle = Image.fromarray(levels.astype(np.uint8))
+            return np.asarray(middle.convert(_mode(config)))
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        raise PictureError(
+            f"{path} cannot be read ({error}). Take it out of the folder, or repair it."
+        ) from error
+
+
+def _at_least_a_window(picture: NamedPicture, window: int) -> NamedPicture:
+    height, width = picture.values.shape[2:]
+    repeats = (1, 1, -(-window // height), -(-window // width))
+    return NamedPicture(picture.name, np.tile(picture.values, repeats))
+
+
+def _values(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[H, W] or [H, W, C] bytes -> [1, C, H, W] in 0..1."""
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return np.ascontiguousarray(planes[None].astype(np.float32) / np.float32(255))

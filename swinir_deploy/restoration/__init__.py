@@ -1,0 +1,1 @@
+"""A picture, or a folder of them, through a model."""

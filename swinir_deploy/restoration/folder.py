@@ -1,0 +1,206 @@
+"""A folder of pictures into another folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from swinir_deploy.errors import PictureError, RuntimeClosedError, SwinIRDeployError, UsageError
+from swinir_deploy.pictures.read import PICTURE_SUFFIXES
+from swinir_deploy.restoration.pipeline import StagedJob, run_stages
+from swinir_deploy.restoration.reports import FailedFile, FolderReport, RestoredFile
+
+__all__ = ["find_pictures", "is_done", "restore_folder"]
+
+
+def find_pictures(
+    folder: str | os.PathLike[str], leave_out: str | os.PathLike[str] | None = None
+) -> tuple[list[Path], int]:
+    """Files below a folder whose suffix is that of a picture.
+
+    Hidden files and folders (a leading dot) are passed over.
+
+    Args:
+        folder: looked through to any depth; links to folders are not followed.
+        leave_out: a folder below it that is not looked into.
+
+    Returns:
+        Paths relative to ``folder``, sorted, and the number of other files.
+    """
+    root = Path(folder)
+    barred = None if leave_out is None else Path(leave_out).resolve()
+    found, others = [], 0
+    for where, folders, names in os.walk(root):
+        here = Path(where)
+        folders[:] = [n for n in folders if n[0] != "." and (here / n).resolve() != barred]
+        for name in names:
+            if name.startswith("."):
+                continue
+            if Path(name).suffix.lower() in PICTURE_SUFFIXES:
+                found.append((here / name).relative_to(root))
+            else:
+                others += 1
+    return sorted(found), others
+
+
+def restore_folder(
+    make_job: Callable[[Path, Path], StagedJob[RestoredFile]],
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    suffix: str | None = None,
+    on_error: Literal["continue", "raise"] = "continue",
+    progress: bool | None = None,
+    resume: bool = False,
+    max_memory_bytes: int | None = None,
+) -> FolderReport:
+    """What :meth:`Restorer.restore_folder` does.
+
+    Args:
+        make_job: gives the work of restoring one file into another.
+        source: the folder to read. Nothing in it is changed.
+        target: the folder to write; made if it is not there. It may lie inside ``source``.
+        suffix: of all results, such as ``.png``; None keeps each file's own.
+        on_error: ``continue`` collects failures in the report; ``raise`` stops at the first.
+        progress: a bar on stderr; None for one only where stderr is a terminal.
+        resume: leave out pictures whose result :func:`is_done`.
+        max_memory_bytes: for all pictures on their way together; None for no limit.
+
+    Raises:
+        PictureError: ``source`` is not a folder or holds no picture; ``target`` is a file.
+        UsageError: ``target`` is ``source``, or ``suffix`` is not that of a picture format.
+    """
+    root, goal = Path(source), Path(target)
+    if not root.is_dir():
+        raise PictureError(f"Cannot read {root}: it is not a folder. Check the path.")
+    if goal.exists() and not goal.is_dir():
+        raise PictureError(f"Cannot write to {goal}: it is a file. Give a folder.")
+    if goal.resolve() == root.resolve():
+        raise UsageError(f"{goal} is the input folder itself. Give another folder.")
+    if suffix is not None and suffix.lower() not in PICTURE_SUFFIXES:
+        raise UsageError(
+            f"suffix is {suffix!r}; it must be one of {', '.join(PICTURE_SUFFIXES)}, with the dot."
+        )
+    names, ignored = find_pictures(root, leave_out=goal)
+    if not names:
+        raise PictureError(
+            f"{root} holds no picture ({', '.join(PICTURE_SUFFIXES)}). Check the path."
+        )
+    run = _FolderRun(root, goal, names, suffix, on_error, resume)
+    disable = None if progress is None else not progress
+    with tqdm(total=len(names), unit="file", disable=disable) as bar:
+
+        def restored(index: int, result: RestoredFile) -> None:
+            run.restored[index] = result
+            bar.update()
+
+        def failed(index: int, error: Exception) -> None:
+            run.fail(run.taken_names[index], error)
+            bar.update()
+
+        run_stages(run.jobs(make_job, bar.update), restored, failed, max_memory_bytes)
+    return FolderReport(
+        tuple(run.restored[index] for index in sorted(run.restored)),
+        tuple(run.failures[name] for name in sorted(run.failures)),
+        ignored,
+        tuple(run.skipped),
+    )
+
+
+def is_done(source: Path, target: Path) -> bool:
+    """Whether a result is there and not older than its picture.
+
+    Results get their names when they are complete, so one that is there is whole.
+    """
+    try:
+        return target.stat().st_mtime_ns >= source.stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+class _FolderRun:
+    """What has become of the pictures of a folder so far."""
+
+    def __init__(
+        self,
+        root: Path,
+        goal: Path,
+        names: list[Path],
+        suffix: str | None,
+        on_error: Literal["continue", "raise"],
+        resume: bool,
+    ) -> None:
+        self._root, self._goal, self._names, self._suffix = root, goal, names, suffix
+        self._on_error = on_error
+        self._resume = resume
+        self.taken_names: list[Path] = []
+        self.restored: dict[int, RestoredFile] = {}
+        self.failures: dict[Path, FailedFile] = {}
+        self.skipped: list[Path] = []
+
+    def jobs(
+        self,
+        make_job: Callable[[Path, Path], StagedJob[RestoredFile]],
+        on_passed: Callable[[], object],
+    ) -> Iterator[StagedJob[RestoredFile]]:
+        """The work for each picture, in the order of the names.
+
+        Args:
+            make_job: as in :func:`restore_folder`.
+            on_passed: called for a picture that there is no work for.
+        """
+        inputs = {(self._root / name).resolve() for name in self._names}
+        taken: dict[Path, Path] = {}
+        for name in self._names:
+            source, target = self._root / name, self._target(name)
+            try:
+                _check_free(source, target, inputs, taken)
+                if self._resume and is_done(source, target):
+                    self.skipped.append(source)
+                    on_passed()
+                    continue
+                _make_folder(target.parent)
+            except SwinIRDeployError as error:
+                self.fail(name, error)
+                on_passed()
+                continue
+            self.taken_names.append(name)
+            yield make_job(source, target)
+
+    def fail(self, name: Path, error: Exception) -> None:
+        """List a picture as failed, or stop everything."""
+        is_ours = isinstance(error, SwinIRDeployError)
+        if not is_ours or isinstance(error, RuntimeClosedError) or self._on_error == "raise":
+            raise error
+        self.failures[name] = FailedFile(self._root / name, self._target(name), str(error))
+
+    def _target(self, name: Path) -> Path:
+        return self._goal / (name if self._suffix is None else name.with_suffix(self._suffix))
+
+
+def _check_free(source: Path, target: Path, inputs: set[Path], taken: dict[Path, Path]) -> None:
+    """Refuse a result that would replace an input or another result."""
+    place = target.resolve()
+    if place in inputs:
+        raise UsageError(
+            f"The result for {source} would replace the input {target}. Give another folder."
+        )
+    other = taken.setdefault(place, source)
+    if other != source:
+        raise UsageError(
+            f"The result for {source} would replace that for {other}. Rename one of them, or keep "
+            "the suffixes."
+        )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PictureError(
+            f"Cannot make the folder {folder}: {error.strerror or error}. Give a path that may be "
+            "written to."
+        ) from error

@@ -1,0 +1,168 @@
+"""How much memory a picture takes on its way, and how to stay within a limit.
+
+Counted is what grows with the picture: the decoded picture, rows of tiles, the result and what
+its encoder needs. The model and the runtime come on top; what they need depends on the tile.
+The figures are upper bounds, held to measured ones by tests/restoration/test_memory_budget.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from swinir_deploy.errors import UsageError
+from swinir_deploy.pictures.picture import PictureLayout
+from swinir_deploy.pictures.png_writer import encoder_bytes
+from swinir_deploy.pictures.probe import ProbedFile
+from swinir_deploy.restoration.rows import layout_after
+from swinir_deploy.restoration.tiled_model import ROWS_AT_ONCE, TiledModel
+from swinir_deploy.restoration.tiling import TilePlan
+
+__all__ = ["MemoryNeed", "memory_needed", "parse_size", "rows_within", "size_of"]
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+# For a colour of a pixel while invisible pixels are filled: sums, averages and what joins them, in
+# float32, over a quarter of the pixels, a sixteenth and so on.
+_FILL_BYTES = 7
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Peak bytes for one picture from reading to writing.
+
+    Attributes:
+        whole: with the result whole in memory.
+        streamed: with the result written in strips.
+        decode: of reading alone; part of both.
+    """
+
+    whole: int
+    streamed: int
+    decode: int
+
+
+def memory_needed(probed: ProbedFile, model: TiledModel, kind: str) -> MemoryNeed:
+    """What a picture would take.
+
+    Args:
+        probed: the picture's file.
+        model: with what it is restored.
+        kind: format of the result, in Pillow's spelling.
+    """
+    layout = probed.layout
+    result = layout_after(layout, model.spec.scale)
+    before = layout.width * layout.height * layout.pixel_bytes
+    after = result.width * result.height * result.pixel_bytes
+    work = _work(layout, model, model.plan(layout.height, layout.width))
+    return MemoryNeed(
+        max(
+            probed.decode_bytes,
+            before + after + work,
+            before + after + result.width * result.height * _encoder_pixel_bytes(result, kind),
+        ),
+        max(probed.decode_bytes, before + work),
+        probed.decode_bytes,
+    )
+
+
+def rows_within(limit_bytes: int, layout: PictureLayout, model: TiledModel) -> int | None:
+    """The tallest tiles with which a picture's computing stays within a limit.
+
+    Args:
+        limit_bytes: for the picture and all work on it, the result in strips.
+        layout: of the picture, which is in memory.
+        model: with what it is restored.
+
+    Returns:
+        Rows of a tile in input pixels, or None when the usual ones will do.
+
+    Raises:
+        UsageError: not even the smallest tiles stay within the limit.
+    """
+    before = layout.width * layout.height * layout.pixel_bytes
+    usual = model.plan(layout.height, layout.width)
+    if before + _work(layout, model, usual) <= limit_bytes:
+        return None
+    rows = usual.rows.tile
+    while rows > model.smallest_tile and model.spec.height is None:
+        rows = max(model.smallest_tile, rows // 2)
+        plan = model.plan(layout.height, layout.width, rows)
+        if before + _work(layout, model, plan) <= limit_bytes:
+            return rows
+    plan = model.plan(layout.height, layout.width, rows)
+    raise UsageError(
+        f"{layout.width}x{layout.height} pixels need {size_of(before + _work(layout, model, plan))}"
+        f" with the lowest tiles and the result written in strips; the limit for memory is "
+        f"{size_of(limit_bytes)}. Give more (max_memory, --max-memory)."
+    )
+
+
+def _work(layout: PictureLayout, model: TiledModel, plan: TilePlan) -> int:
+    """Bytes that computing takes beside the picture and its result."""
+    spec = model.spec
+    area = spec.scale**2
+    colours = max(layout.colours, spec.in_chans)
+    # One row of tiles in float32, and again the part of it that overlaps while it is moved.
+    band = plan.columns.padded * plan.rows.tile * area * layout.colours * 4
+    if len(plan.tiles) > 1:
+        band += band // 2
+    # A tile's result as the model gives it, in another layout or as luma, weighed, and spare.
+    tile = plan.rows.tile * plan.columns.tile * colours * 4
+    tiles = model.batch * tile * (2 + 3 * area) + tile * area
+    if len(plan.tiles) > model.batch:  # the next ones are computed meanwhile
+        tiles += model.batch * tile * (2 + 3 * area)
+    # Finished rows on their way: float32 several times, then what the writer's filters need.
+    width = layout.width * spec.scale
+    rows = ROWS_AT_ONCE * width * layout.channels * 40 + encoder_bytes(width, layout.pixel_bytes)
+    computing = band + tiles + rows
+    if not layout.has_alpha:
+        return computing
+    pixels = layout.width * layout.height
+    filled = layout.colours * layout.dtype.itemsize
+    if spec.in_chans == 1:  # the opacity goes through the model, too
+        computing += band // layout.colours + tiles
+    return pixels * filled + max(
+        pixels * (1 + layout.colours * _FILL_BYTES), computing + pixels * 4
+    )
+
+
+def _encoder_pixel_bytes(layout: PictureLayout, kind: str) -> int:
+    """For each pixel that is written whole, beside the samples."""
+    joined = layout.pixel_bytes if layout.has_alpha else 0
+    if layout.bit_depth == 16:
+        if kind in ("PNG", "TIFF"):
+            return joined
+        joined += 4 * layout.channels + layout.channels  # on the way to 8 bits
+    pillow = 1 if layout.channels == 1 else 4
+    return joined + pillow + (12 if kind == "WEBP" else 0)
+
+
+# ------------------------------------------------------------------------------------------ sizes
+
+
+def parse_size(text: str) -> int:
+    """Bytes for a size such as ``500MB``, ``2 GB``, ``1.5g`` or ``512MiB``.
+
+    Units are decimal, those with an ``i`` binary; without one it is bytes.
+
+    Raises:
+        UsageError: it is not a size, or less than one byte.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
+    is_size = found is not None and not (found[3] and not found[2])
+    size = 0
+    if found is not None and is_size:
+        units = _BINARY_UNITS if found[3] else _UNITS
+        size = int(float(found[1]) * units[found[2]])
+    if size < 1:
+        raise UsageError(f"{text!r} is not a size of memory such as 500MB or 2GB.")
+    return size
+
+
+def size_of(size_bytes: int) -> str:
+    """Rounded up, such as ``2.1 GB`` or ``34 MB`` (decimal units)."""
+    if size_bytes >= 10**9:
+        return f"{-(-size_bytes // 10**8) / 10:.1f} GB"
+    return f"{-(-size_bytes // 10**6)} MB"

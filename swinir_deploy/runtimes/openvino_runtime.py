@@ -1,0 +1,278 @@
+"""OpenVINO: an exported ``.onnx`` file on a CPU, a GPU or an NPU; no torch, no onnx."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import warnings
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from swinir_deploy.artifacts.metadata import METADATA_PREFIX, ArtifactMetadata, Precision, coarsest
+from swinir_deploy.errors import (
+    ArtifactError,
+    BackendUnavailableError,
+    InferenceError,
+    SwinIRDeployWarning,
+    UsageError,
+)
+from swinir_deploy.runtimes.base import Runtime
+from swinir_deploy.runtimes.spec import RuntimeSpec
+from swinir_deploy.system.cache_folder import cache_folder
+
+__all__ = [
+    "OpenVinoRuntime",
+    "answered_precision",
+    "last_line",
+    "precision_hint",
+    "require_device",
+]
+
+_HINTS: dict[str, str] = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+_PRECISIONS: dict[str, Precision] = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+_ELEMENT_TYPES = {"tensor": "f32", "image": "u8"}
+
+
+class OpenVinoRuntime(Runtime):
+    """An ONNX model compiled by OpenVINO for one device.
+
+    The precision of the arithmetic is always asked for, since OpenVINO would otherwise choose BF16
+    by itself on a CPU that has it; ``spec.precision`` says what the device answered, or what the
+    file holds where that is coarser.
+
+    Args:
+        model: path of a file that ``swinir-deploy export`` wrote.
+        device: ``cpu`` (default), ``gpu``, ``gpu.1``, ``npu``: OpenVINO's names, in any case.
+        precision: ``fp32`` (default), ``bf16`` or ``fp16``: a wish; without hardware for it
+            OpenVINO takes another one.
+        threads: of the CPU; None leaves it to OpenVINO.
+        throughput: share the cores out among the pictures of a batch, which are then computed one
+            by one and at the same time. More pictures a second, each one later.
+        cache: keep the compiled model in the cache folder, which halves the time to open.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or was not made by this package.
+        BackendUnavailableError: OpenVINO does not find the device, or its driver.
+        UsageError: no such device or precision.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        device: str | None = None,
+        *,
+        precision: str | None = None,
+        threads: int | None = None,
+        throughput: bool = False,
+        cache: bool = True,
+    ) -> None:
+        self._path = Path(model)
+        self._device = (device or "cpu").upper()
+        self._hint = precision_hint(precision)
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads is {threads}; it must be at least 1.")
+        self._threads, self._throughput, self._cache = threads, throughput, cache
+        super().__init__()
+
+    def _load(self) -> RuntimeSpec:
+        if not self._path.is_file():
+            raise ArtifactError(
+                f"{self._path}: {'is a folder' if self._path.is_dir() else 'no such file'}. "
+                "Export a model first: swinir-deploy export --help"
+            )
+        core = openvino.Core()
+        require_device(core, self._device)
+        try:
+            model = core.read_model(self._path)
+        except RuntimeError as error:
+            raise ArtifactError(
+                f"{self._path}: OpenVINO {openvino.__version__} cannot read it "
+                f"({last_line(error)}). The file is damaged or no ONNX model; export it again."
+            ) from error
+        metadata = ArtifactMetadata.from_props(_properties(model), str(self._path))
+        self._require_match(model, metadata)
+        if self._device.startswith("NPU"):
+            warnings.warn(
+                "Swin networks were reported to give wrong pictures on NPUs without any error "
+                f"(openvino#37264). Check first: swinir-deploy verify {self._path} "
+                f"--backend openvino --device {self._device.lower()}",
+                SwinIRDeployWarning,
+                stacklevel=4,
+            )
+        try:
+            self._compiled = core.compile_model(model, self._device, self._properties())
+        except RuntimeError as error:
+            raise BackendUnavailableError(
+                f"{self._path}: OpenVINO {openvino.__version__} cannot compile it for "
+                f"{self._device} ({last_line(error)}). Try another --device: "
+                f"{', '.join(core.available_devices)}."
+            ) from error
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._request_count = 0
+        self._most_requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._counting = threading.Lock()
+        return RuntimeSpec.of_artifact(
+            metadata,
+            "openvino",
+            self._device.lower(),
+            [dim.get_length() if dim.is_static else None for dim in model.input(0).partial_shape],
+            # Half-precision weights stay so in FP32 arithmetic.
+            coarsest(metadata.precision, answered_precision(self._compiled)),
+        )
+
+    def _properties(self) -> dict[str, Any]:
+        properties: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": self._hint,
+            "PERFORMANCE_HINT": "THROUGHPUT" if self._throughput else "LATENCY",
+        }
+        if self._threads is not None:
+            properties["INFERENCE_NUM_THREADS"] = self._threads
+        if self._cache:
+            properties["CACHE_DIR"] = str(cache_folder() / "openvino")
+        return properties
+
+    def _require_match(self, model: openvino.Model, metadata: ArtifactMetadata) -> None:
+        """Metadata and graph must say the same about input and output."""
+        ports = [*model.inputs, *model.outputs]
+        channel_axis = 1 if metadata.io == "tensor" else 3
+        found = [f"{p.get_element_type().get_type_name()}{p.partial_shape}" for p in ports]
+        wanted = _ELEMENT_TYPES[metadata.io]
+        first = ports[0].partial_shape
+        fits = (
+            len(model.inputs) == len(model.outputs) == 1
+            and all(p.get_element_type().get_type_name() == wanted for p in ports)
+            and first.rank.is_static
+            and len(first) == 4
+            and first[channel_axis].is_static
+            and first[channel_axis].get_length() == metadata.in_chans
+        )
+        if not fits:
+            raise ArtifactError(
+                f"{self._path}: its metadata says io={metadata.io!r} with {metadata.in_chans} "
+                f"channels, but the graph has {', '.join(found)}. The file was changed after its "
+                "export; export it again."
+            )
+
+    def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
+        try:
+            if self._throughput and len(batch) > 1:
+                return self._one_by_one(batch)
+            request = self._borrow()
+            try:
+                request.infer([batch], share_inputs=True)
+                return np.array(request.get_output_tensor().data)
+            finally:
+                self._requests.put(request)
+        except RuntimeError as error:
+            raise InferenceError(
+                f"OpenVINO failed on an input of {list(batch.shape)}: {last_line(error)}."
+            ) from error
+
+    def _one_by_one(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Every picture in a request of its own, as many at a time as the device likes.
+
+        Without OpenVINO's AsyncInferQueue: its callbacks run Python in OpenVINO's threads, and
+        releasing the model then waited for the interpreter's lock for ever.
+        """
+        result = np.empty(self._spec.output_shape(batch.shape), self._spec.dtype)
+        running: deque[tuple[int, Any]] = deque()
+
+        def finish() -> Any:
+            index, request = running.popleft()
+            try:
+                request.wait()
+                result[index] = request.get_output_tensor().data[0]
+            except BaseException:
+                self._requests.put(request)
+                raise
+            return request
+
+        try:
+            for index in range(len(batch)):
+                # One's own oldest request before another thread's: no two wait for each other.
+                request = self._borrow(wait=not running) or finish()
+                try:
+                    request.start_async([batch[index : index + 1]], share_inputs=True)
+                except BaseException:
+                    self._requests.put(request)
+                    raise
+                running.append((index, request))
+            while running:
+                self._requests.put(finish())
+        finally:
+            for _, request in running:  # only after an error, which is the one to tell
+                with contextlib.suppress(RuntimeError):
+                    request.wait()
+                self._requests.put(request)
+        return result
+
+    def _borrow(self, wait: bool = True) -> Any:
+        """An idle request; threads share them, and a new one is made while there are too few."""
+        try:
+            return self._requests.get_nowait()
+        except queue.Empty:
+            with self._counting:  # also while it is made: nobody may wait for one that fails
+                if self._request_count < max(1, self._most_requests):
+                    request = self._compiled.create_infer_request()
+                    self._request_count += 1
+                    return request
+            return self._requests.get() if wait else None
+
+    def _unload(self) -> None:
+        del self._requests, self._compiled
+
+
+def precision_hint(precision: str | None) -> str:
+    """OpenVINO's name of a precision, ``fp32`` if it is None.
+
+    Raises:
+        UsageError: no such precision.
+    """
+    if (precision or "fp32") not in _HINTS:
+        raise UsageError(f"No precision {precision!r} for openvino; there are {', '.join(_HINTS)}.")
+    return _HINTS[precision or "fp32"]
+
+
+def answered_precision(compiled: openvino.CompiledModel) -> Precision:
+    """What the device computes in, whatever it was asked for."""
+    answered = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return _PRECISIONS.get(answered, "fp32")
+
+
+def require_device(core: openvino.Core, device: str) -> None:
+    """``CPU``, ``GPU``, ``GPU.1`` ...: one that OpenVINO has a plug-in for, and finds here.
+
+    Raises:
+        BackendUnavailableError: it has, and finds none.
+        UsageError: it has not.
+    """
+    kind, _, index = device.partition(".")
+    if kind not in ("CPU", "GPU", "NPU") or (index and not index.isdigit()):
+        raise UsageError(f"No device {device.lower()!r} for openvino; give cpu, gpu, gpu.1 or npu.")
+    available = core.available_devices
+    if not any(name == device or name.partition(".")[0] == device for name in available):
+        raise BackendUnavailableError(
+            f"OpenVINO {openvino.__version__} finds no {device} here, only "
+            f"{', '.join(available)}. Install the driver of the device (for a GPU also its OpenCL "
+            "runtime), or take another --device."
+        )
+
+
+def _properties(model: openvino.Model) -> dict[str, str]:
+    """ONNX ``metadata_props``, which OpenVINO keeps under ``framework``."""
+    info = dict(model.get_rt_info().items())
+    props = info.get("framework", {})
+    return {k: str(v.value) for k, v in props.items() if k.startswith(METADATA_PREFIX)}
+
+
+def last_line(error: RuntimeError) -> str:
+    """OpenVINO's messages begin with places in its source; the reason comes last."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__).rstrip(".")

@@ -1,0 +1,314 @@
+"""One thread's way through an engine: its stream, its memory, its context and its CUDA graphs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinir_deploy.errors import DeviceMemoryError, InferenceError
+from swinir_deploy.nvidia.cuda import CudaDevice, CudaGraph, CudaTimer, DeviceArray
+from swinir_deploy.nvidia.tensorrt_api import IExecutionContext
+from swinir_deploy.runtimes.tensorrt.engine import LoadedEngine
+from swinir_deploy.runtimes.tensorrt.profiles import choose_profile
+
+__all__ = ["Lane"]
+
+Shape = tuple[int, ...]
+
+_REMEMBERED_KEYS = 64
+"""Calls that are remembered to see whether one comes again; a caller's tensors move about."""
+
+
+class _Key(NamedTuple):
+    """What a CUDA graph is bound to."""
+
+    shape: Shape
+    input_address: int
+    output_address: int
+
+
+class _Recordable(NamedTuple):
+    """A run that a graph can be recorded from, once it is done."""
+
+    key: _Key
+    context: _Context
+
+
+@dataclass
+class _Captured:
+    """A graph, and the context that it was recorded from, which nothing else may change."""
+
+    graph: CudaGraph
+    context: _Context
+
+
+class Lane:
+    """Runs batches one after the other.
+
+    Memory for the activations is the lane's own and only as large as the shapes that came. It is
+    shared by all contexts of the lane, which never run at the same time.
+
+    A batch whose shape and addresses came before is recorded as a CUDA graph, and from then on
+    replayed. TensorRT wants a context for each graph that nothing else changes; contexts without
+    memory of their own cost little. Where the library captures by itself, it is left to it.
+
+    Args:
+        engine: open.
+        device: that the engine is on; active in the calling thread, here and in every call.
+        graphs: most CUDA graphs to keep; 0 records none.
+
+    Attributes:
+        graph_error: why recording was given up, or empty.
+        device_ms: of the last run by the GPU's events; None if that was not timed.
+    """
+
+    def __init__(self, engine: LoadedEngine, device: CudaDevice, graphs: int = 8) -> None:
+        self._engine = engine
+        self._device = device
+        self.graph_error = ""
+        self.device_ms: float | None = None
+        self._timer: CudaTimer | None = None  # made when it is first asked for
+        self._limit = 0 if engine.library.flavour.captures_graphs else graphs
+        self._stream = device.create_stream()
+        self._input, self._output, self._workspace = (device.reserve(self._stream) for _ in "iow")
+        self._pinned_input, self._pinned_output = device.reserve_pinned(), device.reserve_pinned()
+        try:
+            self._context = _Context(engine, self._stream.address)
+        except BaseException:
+            self._stream.close()
+            raise
+        self._graphs: OrderedDict[_Key, _Captured] = OrderedDict()
+        self._seen: OrderedDict[_Key, None] = OrderedDict()
+
+    @property
+    def captured(self) -> int:
+        """How many CUDA graphs there are."""
+        return len(self._graphs)
+
+    def run(self, batch: NDArray[Any], output_shape: Shape, *, timed: bool = False) -> NDArray[Any]:
+        """Copy a batch to the GPU, compute, and copy the result into a new array."""
+        result_bytes = int(np.prod(output_shape)) * batch.dtype.itemsize
+        with self._recovering():
+            moved = self._input.grow(batch.nbytes)
+            if self._output.grow(result_bytes) or moved:
+                self._forget_graphs()
+            np.copyto(self._pinned_input.array(batch.shape, batch.dtype), batch)
+            result = self._pinned_output.array(output_shape, batch.dtype)
+            with self._finished(timed):
+                self._stream.copy(self._input.address, self._pinned_input.address, batch.nbytes)
+                recordable = self._compute(
+                    _Key(batch.shape, self._input.address, self._output.address)
+                )
+                self._stream.copy(self._pinned_output.address, self._output.address, result_bytes)
+            self._record(recordable)
+        return np.array(result)  # a copy: the next run overwrites the page-locked memory
+
+    def run_on_gpu(self, tensor: Any, output_shape: Shape, *, timed: bool = False) -> DeviceArray:
+        """Compute on a tensor where it lies in GPU memory; the result stays there, too."""
+        view = self._device.view(tensor, self._stream)
+        with self._recovering():
+            result = self._device.new_array(output_shape, view.dtype, self._stream)
+            with self._finished(timed):
+                recordable = self._compute(_Key(tuple(view.shape), view.ptr, result.ptr))
+            self._record(recordable)
+        return result
+
+    def copy_to_gpu(self, batch: NDArray[Any]) -> DeviceArray:
+        """A batch in GPU memory of its own, complete when this returns."""
+        with self._recovering():
+            copied = self._device.new_array(batch.shape, batch.dtype, self._stream)
+            np.copyto(self._pinned_input.array(batch.shape, batch.dtype), batch)
+            self._stream.copy(copied.ptr, self._pinned_input.address, batch.nbytes)
+            self._stream.synchronize()
+        return copied
+
+    def close(self) -> None:
+        """Release everything; nothing may be running."""
+        self._forget_graphs()
+        del self._context
+        for memory in (self._input, self._output, self._workspace):
+            memory.close()
+        for pinned in (self._pinned_input, self._pinned_output):
+            pinned.close()
+        self._stream.synchronize()
+        if self._timer is not None:
+            self._timer.close()
+        self._stream.close()
+
+    # -------------------------------------------------------------------------------- inside
+
+    @contextlib.contextmanager
+    def _finished(self, timed: bool) -> Iterator[None]:
+        """Wait for what is enqueued inside, and time it on the GPU if asked."""
+        self.device_ms = None
+        if timed and self._timer is None:
+            self._timer = self._device.create_timer(self._stream)
+        timer = self._timer if timed else None
+        if timer is not None:
+            timer.start()
+        yield
+        if timer is not None:
+            timer.stop()
+        self._stream.synchronize()
+        if timer is not None:
+            self.device_ms = timer.elapsed_ms
+
+    def _compute(self, key: _Key) -> _Recordable | None:
+        """Enqueue a run, as a graph if there is one; what to record if it was seen before."""
+        captured = self._graphs.get(key)
+        if captured is not None:
+            self._graphs.move_to_end(key)
+            captured.graph.launch()
+            return None
+        if self._limit == 0 or key not in self._seen:
+            self._enqueue(self._context, key)
+            self._remember(key)
+            return None
+        context = _Context(self._engine, self._stream.address)
+        # This run computes the result, and finishes what TensorRT puts off after a new shape;
+        # only then may a graph be recorded.
+        self._enqueue(context, key)
+        return _Recordable(key, context)
+
+    def _record(self, recordable: _Recordable | None) -> None:
+        """Record a run that is done; its result and its time stand already."""
+        if recordable is None:
+            return
+        key, context = recordable
+        try:
+            graph = self._stream.capture(context.execute)
+        except InferenceError as error:
+            # Slower without, but right: the result is computed already.
+            self.graph_error, self._limit = str(error), 0
+            self._forget_graphs()
+            return
+        self._graphs[key] = _Captured(graph, context)
+        while len(self._graphs) > self._limit:
+            self._drop(self._graphs.popitem(last=False)[1])
+
+    def _enqueue(self, context: _Context, key: _Key) -> None:
+        context.choose(choose_profile(self._engine.profiles, key.shape), key.shape)
+        if not self._engine.owns_activations:
+            if self._workspace.size < context.activation_bytes:
+                self._stream.synchronize()
+                self._forget_graphs()
+                self._workspace.grow(context.activation_bytes)
+            context.use_memory(self._workspace.address, self._workspace.size)
+        context.bind(key.input_address, key.output_address)
+        context.execute()
+
+    def _remember(self, key: _Key) -> None:
+        self._seen[key] = None
+        self._seen.move_to_end(key)
+        while len(self._seen) > _REMEMBERED_KEYS:
+            self._seen.popitem(last=False)
+
+    def _forget_graphs(self) -> None:
+        """Memory has moved, or the lane ends: what was recorded points to nothing."""
+        while self._graphs:
+            self._drop(self._graphs.popitem()[1])
+        self._seen.clear()
+
+    def _drop(self, captured: _Captured) -> None:
+        self._stream.synchronize()
+        captured.graph.close()
+
+    def _recovering(self) -> contextlib.AbstractContextManager[None]:
+        """After a failure, begin with nothing in flight and no memory held for what failed."""
+        return _Recovery(self._after_failure)
+
+    def _after_failure(self, error: BaseException) -> None:
+        with contextlib.suppress(InferenceError):
+            self._stream.synchronize()
+        if isinstance(error, DeviceMemoryError):
+            self._forget_graphs()
+            for memory in (self._input, self._output, self._workspace):
+                memory.close()
+            self._context.forget()
+
+
+class _Recovery(contextlib.AbstractContextManager[None]):
+    def __init__(self, clean_up: Callable[[BaseException], None]) -> None:
+        self._clean_up = clean_up
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._clean_up(error)
+
+
+class _Context:
+    """An execution context that checks what every call gives back."""
+
+    def __init__(self, engine: LoadedEngine, stream_address: int) -> None:
+        self._engine = engine
+        self._stream = stream_address
+        self._native: IExecutionContext = engine.create_context()
+        self._profile: int | None = None
+        self._shape: Shape | None = None
+        self._memory: tuple[int, int] | None = None
+        self.activation_bytes = 0
+
+    def choose(self, profile: int, shape: Shape) -> None:
+        """Set profile and input shape, and find out how much memory that takes."""
+        if (profile, shape) == (self._profile, self._shape):
+            return
+        self._shape = None
+        native, name = self._native, self._engine.input_name
+        if profile != self._profile:
+            self._require(
+                native.set_optimization_profile_async(profile, self._stream),
+                f"choose profile {profile}",
+            )
+            self._profile = profile
+        self._require(native.set_input_shape(name, shape), f"take an input of {list(shape)}")
+        unknown = native.infer_shapes()
+        self._require(not unknown, f"tell the shape of {', '.join(unknown)}")
+        if not self._engine.owns_activations:
+            needed = native.update_device_memory_size_for_shapes()
+            self._require(needed > 0, f"tell what memory an input of {list(shape)} takes")
+            # At least one unit of alignment, so that there is an address to give.
+            self.activation_bytes = max(256, needed)
+            self._memory = None
+        self._shape = shape
+
+    def forget(self) -> None:
+        """Its memory is gone: the next run tells it everything anew."""
+        self._shape = self._memory = None
+
+    def use_memory(self, address: int, size: int) -> None:
+        """Give it memory for its activations."""
+        if self._memory != (address, size):
+            self._native.set_device_memory(address, size)
+            self._memory = (address, size)
+
+    def bind(self, input_address: int, output_address: int) -> None:
+        """Say where input and output lie."""
+        for name, address in (
+            (self._engine.input_name, input_address),
+            (self._engine.output_name, output_address),
+        ):
+            self._require(self._native.set_tensor_address(name, address), f"bind {name}")
+
+    def execute(self) -> None:
+        """Enqueue one run."""
+        with self._engine.library.collecting() as messages:
+            done = self._native.execute_async_v3(self._stream)
+        if not done:
+            said = "; ".join(message.text for message in messages) or "without a reason"
+            raise InferenceError(
+                f"{self._engine.library} could not run {self._engine.path} on an input of "
+                f"{list(self._shape or ())} ({said[:500]})."
+            )
+
+    def _require(self, done: bool, what: str) -> None:
+        if not done:
+            raise InferenceError(
+                f"{self._engine.library} could not {what} for {self._engine.path}. Build the "
+                "engine again with 'swinir-deploy build'."
+            )

@@ -1,0 +1,1 @@
+"""Files, memory, packages and processors of this machine."""

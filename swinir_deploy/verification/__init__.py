@@ -1,0 +1,1 @@
+"""Is it right? An exported model against the network that it came from."""

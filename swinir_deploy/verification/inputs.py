@@ -1,0 +1,154 @@
+"""Pictures that a back end is compared on: odd shapes, and real ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.comparison import sample_picture
+from swinir_deploy.errors import UsageError
+from swinir_deploy.pictures.read import read_picture
+from swinir_deploy.runtimes import RuntimeSpec
+
+__all__ = ["in_levels", "layer_input", "parity_inputs", "read_batch"]
+
+
+def parity_inputs(
+    spec: RuntimeSpec,
+    shapes: Sequence[tuple[int, int]] | None,
+    pictures: Sequence[str | os.PathLike[str]] | None,
+) -> list[tuple[str, NDArray[np.float32]]]:
+    """Named inputs, NCHW float32 whose values are levels of 255, so that both io kinds see one.
+
+    Args:
+        spec: whose ranges the inputs keep to; others are left out.
+        shapes: heights and widths of synthetic pictures; None takes seven odd ones, moved into
+            the ranges.
+        pictures: files, taken whole; None takes a crop of the one that is shipped.
+
+    Raises:
+        UsageError: the model takes none of them.
+    """
+    batches, heights, widths = spec.ranges
+    if shapes is not None:
+        sizes = [(1, height, width) for height, width in shapes]
+    else:
+        window, least = spec.window_size, spec.window_size // 2 + 1
+        sizes = [
+            (1, least, least),
+            (1, window, window),
+            (2, window + 1, 2 * window - 1),
+            (1, least, 5 * window),
+            (3, 2 * window + 3, 3 * window + 5),
+            (1, 5 * window - 1, 4 * window + 2),
+            (1, 8 * window, 6 * window),
+        ]
+        # Counted from the smallest that is taken, so that a range from 64 has odd sides too.
+        sizes = [
+            (
+                batch,
+                _within(height + heights[0] - least, heights),
+                _within(width + widths[0] - least, widths),
+            )
+            for batch, height, width in sizes
+        ]
+    sizes = [
+        (_within(batch, batches), spec.height or height, spec.width or width)
+        for batch, height, width in sizes
+    ]
+    named = [
+        ("synthetic", in_levels(sample_picture(batch, spec.in_chans, height, width)))
+        for batch, height, width in dict.fromkeys(sizes)
+        if spec.takes(batch, height, width)
+    ]
+    if pictures is None:
+        with as_file(files("swinir_deploy") / "demo" / "chelsea.png") as path:
+            crop = read_batch(path, spec.in_chans)[:, :, 60:157, 90:211]
+        named.append(("chelsea.png (crop)", crop))
+    else:
+        named += [(os.fspath(path), read_batch(path, spec.in_chans)) for path in pictures]
+    taken = [
+        (name, picture)
+        for name, picture in named
+        if spec.takes(picture.shape[0], *picture.shape[2:])
+    ]
+    if not taken:
+        raise UsageError(
+            f"{spec.model_id or 'The model'} takes {spec.describe_input()}, and no input is like "
+            "that. Give others with --shape or --picture."
+        )
+    return taken
+
+
+def _within(size: int, limits: tuple[int, int | None]) -> int:
+    """The nearest size that is taken."""
+    least, most = limits
+    return max(least, size if most is None else min(size, most))
+
+
+def read_batch(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]:
+    """A picture's file as [1, channels, height, width] in levels of 255; alpha is left out."""
+    pixels = read_picture(path).pixels
+    unit = np.float32(np.iinfo(pixels.dtype).max)
+    values = pixels.astype(np.float32) / unit
+    if values.shape[2] != channels:
+        gray = values.mean(axis=2, keepdims=True)
+        values = np.repeat(gray, channels, axis=2)
+    return in_levels(np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32))
+
+
+def in_levels(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values in 0..1 rounded to those that a byte can hold."""
+    levels: NDArray[np.float32] = np.round(picture * np.float32(255))
+    levels /= np.float32(255)
+    return levels
+
+
+def layer_input(
+    metadata: ArtifactMetadata,
+    picture: str | os.PathLike[str] | None,
+    shape: tuple[int, int] | None,
+) -> NDArray[Any]:
+    """A small picture for a comparison tensor by tensor, in the layout that a file takes.
+
+    Args:
+        metadata: of the file.
+        picture: a file, whose middle is taken; None makes a picture.
+        shape: height and width of what is taken or made; None is a small odd size that needs
+            padding. Sides that the export fixed come first.
+    """
+    window = metadata.window_size
+    # Padded on both sides, shifted windows in both directions, and no more memory than needed.
+    height, width = shape or (2 * window + 1, 3 * window - 1)
+    batch, fixed_height, fixed_width = _fixed_sizes(metadata)
+    height, width = fixed_height or height, fixed_width or width
+    if picture is None:
+        values = in_levels(sample_picture(batch, metadata.in_chans, height, width))
+    else:
+        values = _middle(read_batch(picture, metadata.in_chans), height, width)
+        values = np.repeat(values, batch, axis=0)
+    if metadata.io == "tensor":
+        return np.ascontiguousarray(values)
+    levels: NDArray[Any] = np.round(values.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(levels)
+
+
+def _fixed_sizes(metadata: ArtifactMetadata) -> tuple[int, int | None, int | None]:
+    """Batch (1 where it is open), height and width of an export such as ``1x3x64xW``."""
+    parts = [int(part) if part.isdigit() else None for part in metadata.shape.split("x")]
+    if len(parts) != 4:
+        return 1, None, None
+    return parts[0] or 1, parts[2], parts[3]
+
+
+def _middle(batch: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """A crop; the whole side where the picture is smaller."""
+    top = max(0, (batch.shape[2] - height) // 2)
+    left = max(0, (batch.shape[3] - width) // 2)
+    return batch[:, :, top : top + height, left : left + width]

@@ -1,0 +1,265 @@
+"""Where two models part: every intermediate tensor of one beside that of the other.
+
+Two files of one checkpoint (FP16 beside FP32, another recipe, a damaged copy), or one file on two
+back ends, execution providers or optimisation levels. The reference always runs in ONNX Runtime
+on the CPU. Polygraphy marks the tensors, runs what it has runners for, and judges.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from numpy.typing import NDArray
+
+from swinir_deploy.artifacts.engine import ENGINE_SUFFIX
+from swinir_deploy.artifacts.metadata import Precision, coarsest
+from swinir_deploy.errors import ArtifactError, BackendUnavailableError, UsageError
+from swinir_deploy.runtimes import BACKENDS
+from swinir_deploy.system.packages import require
+from swinir_deploy.verification.inputs import layer_input
+from swinir_deploy.verification.layers.judging import judge
+from swinir_deploy.verification.layers.marked import MarkedModel, Tensors
+from swinir_deploy.verification.layers.onnxruntime import (
+    OptimizationLevel,
+    effective_settings,
+    run_on_onnxruntime,
+)
+from swinir_deploy.verification.layers.reports import LAYER_LIMITS, LayersReport
+
+if TYPE_CHECKING:
+    from swinir_deploy.models.load import LoadedModel
+
+__all__ = ["compare_layers"]
+
+_CHOOSES_PRECISION = ("openvino", "torch")
+
+
+def compare_layers(
+    model: str | os.PathLike[str],
+    against: str | os.PathLike[str] | LoadedModel | None = None,
+    *,
+    backend: str = "ort",
+    device: str | None = None,
+    precision: Precision | None = None,
+    network: LoadedModel | None = None,
+    provider: str | None = None,
+    optimization: OptimizationLevel | None = None,
+    against_optimization: OptimizationLevel = "none",
+    picture: str | os.PathLike[str] | None = None,
+    shape: tuple[int, int] | None = None,
+    limit: float | None = None,
+) -> LayersReport:
+    """Compare every tensor inside ``model`` with the one inside ``against``.
+
+    Tensors belong together when their nodes have one name; nodes are named by their module's path
+    and operator, the same for every precision. All tensors of both sides are held in memory, so
+    the picture is small.
+
+    Args:
+        model: an ONNX file, the candidate.
+        against: the reference: an ONNX file; or the network that ``model`` came from, which is
+            exported once more in FP32; None is ``model`` itself, which only makes sense with
+            another back end or provider or, in FP32, another optimisation level.
+        backend: that runs the candidate: ``ort``; ``openvino``; ``trt`` or ``trt-rtx``, which
+            build an engine for it; ``torch`` runs ``network`` in its place and gives the outputs
+            of its modules.
+        device: of the back end; ``ort`` has ``provider``.
+        precision: of the arithmetic, for ``openvino`` and ``torch``; None is FP32. The others
+            compute in that of the file.
+        network: that ``model`` came from, for ``torch``.
+        provider: ONNX Runtime's execution provider for the candidate, as in
+            :class:`~swinir_deploy.runtimes.ort_runtime.OnnxRuntime`.
+        optimization: ONNX Runtime's graph optimisation of the candidate; None is ``basic``.
+        against_optimization: likewise of the reference.
+        picture: a file, whose middle is taken; None makes a picture.
+        shape: height and width of what is taken or made; None is a small odd size that needs
+            padding.
+        limit: largest difference relative to the tensor's largest value; None takes
+            :data:`LAYER_LIMITS` of the coarser precision. Bytes, which are pictures, may differ
+            by a level more; other whole numbers and truth values must be equal.
+
+    Raises:
+        BackendUnavailableError: Polygraphy, onnx, the back end, its GPU or the provider is
+            missing, or cannot start.
+        ArtifactError: a file that is damaged or that this package did not make.
+        UsageError: options that the back end has not, two files that no picture fits both, or
+            one file that would run alike on both sides.
+    """
+    require("layers", "Comparing layers")
+    _require_known(model, backend, device, precision, provider, optimization, against_optimization)
+    candidate = MarkedModel.read(model)
+    reference = _reference(candidate, against)
+    if backend == "ort":
+        _require_difference(candidate, reference, provider, optimization, against_optimization)
+    _require_same_kind(candidate, reference)
+    batch = layer_input(candidate.metadata, picture, shape)
+    if backend == "ort":
+        found = run_on_onnxruntime(
+            candidate, batch, provider=provider, optimization=optimization or "basic"
+        )
+    else:
+        found = _run_elsewhere(candidate, batch, backend, device, precision, network)
+    wanted = run_on_onnxruntime(reference, batch, optimization=against_optimization)
+    kept = LAYER_LIMITS[coarsest(found.precision, wanted.precision)] if limit is None else limit
+    rows, unpaired = judge(candidate, found, wanted, kept)
+    return LayersReport(
+        model=str(candidate.path),
+        against=str(reference.path),
+        ran_on=found.ran_on,
+        against_ran_on=wanted.ran_on,
+        input_shape=batch.shape,
+        rows=rows,
+        unpaired=unpaired,
+    )
+
+
+def _run_elsewhere(
+    candidate: MarkedModel,
+    batch: NDArray[Any],
+    backend: str,
+    device: str | None,
+    precision: Precision | None,
+    network: LoadedModel | None,
+) -> Tensors:
+    """On a back end that is not ONNX Runtime; its packages are imported here."""
+    if backend == "openvino":
+        from swinir_deploy.verification.layers.openvino import run_on_openvino
+
+        return run_on_openvino(candidate, batch, device=device, precision=precision)
+    if backend == "torch":
+        from swinir_deploy.verification.layers.torch import run_on_torch
+
+        if network is None:
+            raise UsageError(
+                "Comparing layers with PyTorch needs the network that the file came from: "
+                "network=load_model(...)."
+            )
+        _require_source(candidate, network)
+        return run_on_torch(candidate, network, batch, device=device, precision=precision)
+    from swinir_deploy.verification.layers.tensorrt import run_on_tensorrt
+
+    return run_on_tensorrt(candidate, batch, backend=backend, device=device)
+
+
+def _require_known(
+    model: str | os.PathLike[str],
+    backend: str,
+    device: str | None,
+    precision: str | None,
+    provider: str | None,
+    optimization: str | None,
+    against_optimization: str,
+) -> None:
+    """Refuse what no side would hear or nothing here can do, before anything is read."""
+    if Path(model).suffix.lower() == ENGINE_SUFFIX:
+        raise UsageError(
+            f"{os.fspath(model)} is an engine, and shows nothing of its inside. Give the ONNX "
+            "file that it was built from, which is built again with its tensors as outputs: "
+            "swinir-deploy verify MODEL.onnx --layers --backend trt (or trt-rtx)"
+        )
+    if backend not in BACKENDS:
+        raise UsageError(f"No back end {backend!r}; there are {', '.join(BACKENDS)}.")
+    for level in (optimization, against_optimization):
+        if level is not None and level not in get_args(OptimizationLevel):
+            raise UsageError(
+                f"No optimisation level {level!r}; there are "
+                f"{', '.join(get_args(OptimizationLevel))}."
+            )
+    unheard = {
+        "device": device if backend == "ort" else None,
+        "precision": precision if backend not in _CHOOSES_PRECISION else None,
+        "provider": provider if backend != "ort" else None,
+        "optimization": optimization if backend != "ort" else None,
+    }
+    missing = BACKENDS[backend].missing()
+    if missing is not None:
+        raise BackendUnavailableError(f"Cannot compare layers on {backend}: {missing}.")
+    for name, value in unheard.items():
+        if value is not None:
+            raise UsageError(
+                f"With --layers, the back end {backend!r} has no {name} to choose (given: "
+                f"{value}). Leave it out."
+            )
+    if BACKENDS[backend].flavour is not None:
+        from swinir_deploy.verification.layers.tensorrt import gpu_for
+
+        gpu_for(device)  # before an export that may come first
+
+
+def _reference(
+    candidate: MarkedModel, against: str | os.PathLike[str] | LoadedModel | None
+) -> MarkedModel:
+    if against is None:
+        return candidate
+    if isinstance(against, (str, os.PathLike)):
+        return MarkedModel.read(against)
+    from swinir_deploy.exporters.onnx.export import export_onnx
+
+    meta = candidate.metadata
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{against.model_id} in fp32.onnx"
+        export_onnx(
+            against, path, io=meta.io, target=meta.target, shape=meta.shape, opset=meta.opset
+        )
+        read = MarkedModel.read(path)
+    return replace(read, path=Path(path.stem))
+
+
+def _require_difference(
+    candidate: MarkedModel,
+    reference: MarkedModel,
+    provider: str | None,
+    optimization: OptimizationLevel | None,
+    against_optimization: OptimizationLevel,
+) -> None:
+    own, level = effective_settings(candidate, provider, optimization or "basic")
+    other, other_level = effective_settings(reference, None, against_optimization)
+    if (candidate.path.resolve(), own.name, level) != (
+        reference.path.resolve(),
+        other.name,
+        other_level,
+    ):
+        return
+    precision = candidate.metadata.precision
+    next_step = (
+        "Give another file with --against, or another --backend, --provider or --optimization."
+        if precision == "fp32"
+        else f"A CPU runs {precision} without optimisations, whatever --optimization says. Give "
+        "the FP32 file with --against, or another --backend or --provider."
+    )
+    raise UsageError(
+        f"{candidate.path} would be compared with itself: both sides on {own.name}, optimisation "
+        f"level {level!r}. {next_step}"
+    )
+
+
+def _require_same_kind(candidate: MarkedModel, reference: MarkedModel) -> None:
+    def kind(model: MarkedModel) -> Sequence[Any]:
+        meta = model.metadata
+        return meta.scale, meta.in_chans, meta.window_size, meta.io
+
+    if kind(candidate) != kind(reference):
+        raise ArtifactError(
+            f"{candidate.path} has scale, channels, window and io {kind(candidate)}; "
+            f"{reference.path} has {kind(reference)}. Compare two files of one kind."
+        )
+    if candidate.metadata.source_sha256 != reference.metadata.source_sha256:
+        raise UsageError(
+            f"{candidate.path} and {reference.path} came from different checkpoints (SHA-256 "
+            f"{candidate.metadata.source_sha256[:12]} and "
+            f"{reference.metadata.source_sha256[:12]}). Compare two files of one checkpoint."
+        )
+
+
+def _require_source(candidate: MarkedModel, network: LoadedModel) -> None:
+    source = candidate.metadata.source_sha256
+    if source and network.source_sha256 != source:
+        raise UsageError(
+            f"{candidate.path} was exported from a checkpoint with SHA-256 {source[:12]}, but "
+            f"{network.model_id} has {network.source_sha256[:12]}. Name the right checkpoint."
+        )

@@ -1,0 +1,187 @@
+"""Every tensor of an ONNX file in an engine of TensorRT or TensorRT for RTX, by Polygraphy.
+
+An engine that is built already shows its output alone, so that one is built here in which the
+tensors are outputs. Polygraphy serves both libraries, but one of them in a process: it chooses
+when it is imported.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swinir_deploy.errors import BackendUnavailableError, CheckFailedError, UsageError
+from swinir_deploy.nvidia.gpu import Gpu, choose_gpu, find_gpu
+from swinir_deploy.nvidia.tensorrt_api import IBuilderConfig
+from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName, load_library
+from swinir_deploy.runtimes import BACKENDS
+from swinir_deploy.verification.layers.marked import (
+    MarkedModel,
+    Tensors,
+    quiet_polygraphy,
+    visible_tensors,
+)
+
+__all__ = ["gpu_for", "marked_network", "run_on_tensorrt", "select_flavour"]
+
+_SWITCH = "POLYGRAPHY_USE_TENSORRT_RTX"
+_SEARCH_PATH = "LD_LIBRARY_PATH"
+
+
+def run_on_tensorrt(
+    marked: MarkedModel, batch: NDArray[Any], *, backend: str, device: str | None = None
+) -> Tensors:
+    """Build an engine for a batch's shape in which every tensor is an output, and run it once.
+
+    Full FP32 products, without TF32. Sizes and masks in whole numbers are left out: the builder
+    computes them ahead.
+
+    Args:
+        marked: the model.
+        batch: its input.
+        backend: ``trt`` or ``trt-rtx``.
+        device: ``cuda`` (default) or ``cuda:N``.
+
+    Raises:
+        BackendUnavailableError: the library, cuda-python, a driver or a GPU is missing.
+        CheckFailedError: the library could not build or run it.
+        UsageError: no such device; or this process uses Polygraphy with the other library.
+    """
+    flavour = BACKENDS[backend].flavour or "tensorrt"
+    gpu = gpu_for(device)
+    library = load_library(flavour)
+    select_flavour(flavour)
+    choose_gpu(gpu)
+    _load_cuda_runtime()
+    from polygraphy.backend.trt import EngineFromNetwork, TrtRunner
+
+    with _failing(marked, str(library)):
+        network, visible = marked_network(marked)
+        engine = EngineFromNetwork(network, config=_config(marked, batch, flavour))
+        with TrtRunner(engine) as runner:
+            values = runner.infer({marked.input_name: batch}, check_inputs=False)
+    return Tensors(
+        values={node: np.array(values[name]) for name, node in visible.items()},
+        ran_on=f"{backend} cuda:{gpu.index}, {marked.metadata.precision}",
+        precision=marked.metadata.precision,
+        residual_scale_log2=marked.metadata.residual_scale_log2,
+    )
+
+
+def select_flavour(flavour: FlavourName) -> None:
+    """Tell Polygraphy which library to use; to be called before it is imported.
+
+    Raises:
+        UsageError: it was imported with the other one.
+    """
+    wanted = flavour == "rtx"
+    if "polygraphy" not in sys.modules:
+        os.environ[_SWITCH] = "1" if wanted else "0"
+    import polygraphy.config
+
+    if wanted != polygraphy.config.USE_TENSORRT_RTX:
+        raise UsageError(
+            f"Polygraphy serves one library in a process, and here it is not "
+            f"{FLAVOURS[flavour].title}. Start another process, or set {_SWITCH}="
+            f"{int(wanted)} before anything imports polygraphy."
+        )
+
+
+def marked_network(marked: MarkedModel) -> tuple[tuple[Any, ...], dict[str, str]]:
+    """What Polygraphy's loaders build engines from: builder, network and parser; no GPU is needed.
+
+    Returns:
+        The three, and output's name -> the name under which its node is known.
+    """
+    from polygraphy.backend.trt import ModifyNetworkOutputs, NetworkFromOnnxBytes
+    from polygraphy.backend.trt.util import get_all_tensors
+
+    typed, visible = visible_tensors(marked, floating_only=True)
+    parsed = NetworkFromOnnxBytes(typed.SerializeToString(), strongly_typed=True)()
+    known = get_all_tensors(parsed[1])  # what the parser has folded is not there any more
+    kept = {name: node for name, node in visible.items() if name in known}
+    return ModifyNetworkOutputs(parsed, outputs=list(kept))(), kept
+
+
+def _config(
+    marked: MarkedModel, batch: NDArray[Any], flavour: FlavourName, **target: Any
+) -> Callable[..., Any]:
+    """Options of the build; ``target`` names GPUs of RTX that need not be here."""
+    from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
+    from polygraphy.backend.trt import CreateConfig, PostprocessConfig, Profile
+
+    profiles = [Profile().add(marked.input_name, *(batch.shape,) * 3)]
+    if flavour == "tensorrt":
+        created: Any = CreateConfig(profiles=profiles)
+    else:
+        created = CreateConfigRTX(profiles=profiles, **(target or {"use_gpu": True}))
+    flag = load_library(flavour).api.BuilderFlag
+
+    def without_tf32(_builder: Any, _network: Any, config: IBuilderConfig) -> None:
+        config.clear_flag(flag.TF32)
+
+    configured: Callable[..., Any] = PostprocessConfig(created, without_tf32)
+    return configured
+
+
+def gpu_for(device: str | None) -> Gpu:
+    """The GPU that ``cuda`` (None, too) or ``cuda:N`` means.
+
+    Raises:
+        BackendUnavailableError: cuda-python, a driver or a GPU is missing.
+        UsageError: another device, or a number too high.
+    """
+    kind, _, index = (device or "cuda").partition(":")
+    if kind != "cuda" or (index and not index.isdigit()):
+        raise UsageError(f"No device {device!r} for an engine; give cuda or cuda:0.")
+    return find_gpu(int(index or 0))
+
+
+def _load_cuda_runtime() -> None:
+    """Polygraphy looks for libcudart in few places, and not where pip puts that of CUDA 13."""
+    from polygraphy import cuda as polygraphy_cuda
+
+    before = os.environ.get(_SEARCH_PATH)
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib
+
+        found = Path(load_nvidia_dynamic_lib("cudart").abs_path).parent
+        os.environ[_SEARCH_PATH] = os.pathsep.join([str(found), before or ""])
+        with quiet_polygraphy():
+            polygraphy_cuda.wrapper()  # loads it once for the process
+    except Exception as error:  # not found, or cannot be loaded: their kinds share no base
+        raise BackendUnavailableError(
+            "Polygraphy runs engines by the CUDA runtime library libcudart, which cannot be loaded "
+            f"({' '.join(str(error).split())[:200]}). Install it: pip install nvidia-cuda-runtime"
+        ) from error
+    finally:
+        if before is None:
+            os.environ.pop(_SEARCH_PATH, None)
+        else:
+            os.environ[_SEARCH_PATH] = before
+
+
+@contextmanager
+def _failing(marked: MarkedModel, library: str) -> Iterator[None]:
+    """The library's reasons go to Polygraphy's log only; its own exceptions do not have them."""
+    from polygraphy.logger import G_LOGGER
+
+    log = io.StringIO()
+    try:
+        with G_LOGGER.verbosity(G_LOGGER.ERROR), redirect_stdout(log), redirect_stderr(log):
+            yield
+    except Exception as error:  # Polygraphy's and the library's share no base
+        lines = [line for line in log.getvalue().splitlines() if not line.startswith("[W]")]
+        said = " ".join(" ".join(lines or [str(error)]).split())[:500].rstrip(".")
+        raise CheckFailedError(
+            f"{library} could not build or run {marked.path} with its tensors as outputs ({said}). "
+            "Compare the outputs alone: build an engine, and run 'swinir-deploy verify' on it."
+        ) from error

@@ -1,0 +1,127 @@
+"""The tensors that the modules of the PyTorch network give, by the names of an ONNX file's nodes.
+
+A node's name begins with the path of the module that it was traced from, so that a module's
+output belongs to the last of its nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from swinir_deploy.artifacts.metadata import ArtifactMetadata, Precision
+from swinir_deploy.errors import InferenceError, UsageError
+from swinir_deploy.exporters.onnx.recipes import get_recipe
+from swinir_deploy.models.load import LoadedModel
+from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.precision.plan import DTYPES, PrecisionPlan, deployed_network
+from swinir_deploy.precision.prepare import prepare_precision
+from swinir_deploy.runtimes.torch_runtime import find_device
+from swinir_deploy.verification.layers.marked import MarkedModel, Tensors
+
+__all__ = ["module_nodes", "run_on_torch"]
+
+
+def run_on_torch(
+    marked: MarkedModel,
+    network: LoadedModel,
+    batch: NDArray[Any],
+    *,
+    device: str | None = None,
+    precision: Precision | None = None,
+) -> Tensors:
+    """Run the network that a file came from once, and give what its modules give.
+
+    The network has the rewrites of the file's recipe, so that its tensors have the file's shapes.
+
+    Args:
+        marked: the file, whose nodes are looked for.
+        network: that it came from.
+        batch: in the file's layout.
+        device: ``cpu`` (default), ``cuda``, ...
+        precision: ``fp32`` (default), ``fp16`` or ``bf16``. In the file's own precision, the
+            network is rescaled and typed as the file is.
+
+    Raises:
+        BackendUnavailableError: torch has no such device here.
+        InferenceError: PyTorch failed.
+        UsageError: no such device or precision.
+    """
+    wanted = precision or "fp32"
+    if wanted not in DTYPES:
+        raise UsageError(f"No precision {wanted!r} for torch; there are {', '.join(DTYPES)}.")
+    place = find_device(device or "cpu")
+    plan = _plan(marked.metadata, network, wanted)
+    recipe, metadata = get_recipe(marked.metadata.target), marked.metadata
+    rewrites = recipe.rewrites_for(metadata.precision, metadata.opset)
+    deployed = deployed_network(network.network, rewrites, plan).to(place)
+    captured: dict[str, NDArray[Any]] = {}
+
+    def keep(node: str) -> Callable[[Any, Any, torch.Tensor], None]:
+        def hook(_module: Any, _arguments: Any, output: torch.Tensor) -> None:
+            tensor = output.detach()
+            if tensor.dtype == torch.bfloat16:  # which NumPy does not know
+                tensor = tensor.float()
+            captured[node] = tensor.cpu().numpy().copy()
+
+        return hook
+
+    for path, node in module_nodes(marked, deployed).items():
+        deployed.get_submodule(path).register_forward_hook(keep(node))
+    try:
+        with torch.inference_mode():
+            deployed(_picture(batch, marked.metadata).to(place))
+    except RuntimeError as error:
+        raise InferenceError(
+            f"PyTorch failed on an input of {list(batch.shape)}: {str(error).splitlines()[0]}"
+        ) from error
+    return Tensors(
+        values=captured,
+        ran_on=f"torch {place}, {wanted}",
+        precision=wanted,
+        residual_scale_log2=plan.residual_scale_log2,
+        of_modules=True,
+    )
+
+
+def module_nodes(marked: MarkedModel, network: SwinIR) -> dict[str, str]:
+    """Path of a module -> name of the node that makes its output, where there is one.
+
+    The last node of a module makes its output if no node of a module inside comes later: an
+    attention, for one, gives what its projection gives, which is there under its own path.
+    """
+    last: dict[str, str] = {}
+    for node in sorted(marked.positions, key=marked.positions.__getitem__):
+        parts = node.partition("/")[0].split(".")
+        for depth in range(1, len(parts) + 1):
+            last[".".join(parts[:depth])] = node
+    found = {}
+    for path, _ in network.named_modules():
+        node = last.get(path, "")
+        # What closes an RSTB was traced as a unit of its own; it is no module.
+        if node.partition("/")[0] in (path, f"{path}.junction") and path:
+            found[path] = node
+    return found
+
+
+def _plan(metadata: ArtifactMetadata, network: LoadedModel, precision: Precision) -> PrecisionPlan:
+    if precision == "fp32":
+        return PrecisionPlan()
+    if precision != metadata.precision:
+        return prepare_precision(network, precision).plan
+    calibration = metadata.precision_report.get("calibration", {})
+    return PrecisionPlan(
+        precision, metadata.residual_scale_log2, tuple(calibration.get("kept_fp32", {}))
+    )
+
+
+def _picture(batch: NDArray[Any], metadata: ArtifactMetadata) -> torch.Tensor:
+    """[B, C, H, W] float32 in 0..1."""
+    if metadata.io == "image":
+        values = batch.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+        batch = np.ascontiguousarray(values)
+    return torch.from_numpy(batch.copy())
