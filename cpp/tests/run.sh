@@ -2,8 +2,9 @@
 # Builds and tests the C library: gcc and clang without warnings, the sanitizers, programs that use
 # the installed package, and the same pictures through C and Python.
 #
-# PYTHON: an interpreter with swinir-deploy[dev]. Everything else comes from package indexes or is
-# looked for here; what is missing is said and left out. Results lie under build/cpp.
+# PYTHON: an interpreter with swinir-deploy[cpu,openvino] and the group dev. Everything else comes
+# from package indexes or is looked for here; what is missing is said and left out. Results lie
+# under build/cpp.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=$(realpath --no-symlinks "$PYTHON")
