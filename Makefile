@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Both need python3 (3.10 or newer) and nothing else.
+# Two commands matter: `make demo` and `make test`. Both need python3 (3.11 or newer) and nothing else.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +14,7 @@ TORCH_INDEX_URL ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint constraints.txt $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
 
-.PHONY: demo test test-fast test-gpu gpu-report lint types package-check train bench-peers cpp-test clean
+.PHONY: demo test test-fast test-gpu gpu-report lint types package-check news train bench-peers cpp-test clean
 
 demo: $(VENV)/installed-cpu
 	$(BIN)/swinir-deploy demo -o $(OUT)
@@ -48,6 +48,10 @@ types: $(VENV)/installed-dev
 package-check: $(VENV)/installed-dev
 	PYTHON=$(PYTHON) BIN=$(abspath $(BIN)) bash tools/check_package.sh
 
+# The changelog as the fragments of changelog.d/ would make it.
+news: $(VENV)/installed-dev
+	$(BIN)/towncrier build --draft --version NEXT
+
 # Trains a built-in model again: make train MODEL=tiny-denoise-gray-25. Pictures are collected once;
 # an interrupted run goes on where it stopped.
 train: $(VENV)/installed-dev
@@ -70,16 +74,18 @@ clean:
 	rm -rf $(VENV) $(OUT) build dist
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "swinir-deploy needs Python 3.10 or newer: make PYTHON=python3.11 demo")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "swinir-deploy needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 
 $(VENV)/installed-cpu: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[cpu]'
 	touch $@
 
+# The tools stand in pyproject.toml's [dependency-groups], which pip knows since 25.1.
 # vsswinir brings the official network, the oracle of the tests. Its own dependencies (VapourSynth)
 # are of no use here.
 $(VENV)/installed-dev: $(VENV)/installed-cpu
-	$(PIP_INSTALL) --editable '.[dev]'
+	$(PIP_INSTALL) --group dev --editable '.[cpu,openvino]'
 	$(PIP_INSTALL) --no-deps vsswinir
 	touch $@

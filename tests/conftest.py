@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
+import torch
+
+# The tests' networks are small: more threads than one only wait for each other, and pytest-xdist
+# already gives every core a process of its own. What the tests start keeps to it, too.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 GPU_SUITE = Path(__file__).parent / "gpu"
 

@@ -36,7 +36,7 @@ PY
 "$PYTHON" -m venv "$work/env"
 wheel=$(echo "$work"/dist/*.whl)
 "$work/env/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --constraint constraints.txt "$wheel[ort]"
+    --constraint constraints.txt "${wheel}[ort]"
 
 "$BIN/swinir-deploy" export --model tiny-sr-x4 -o "$work/tiny.onnx"
 cd "$work"

@@ -2,8 +2,8 @@
 # Builds and tests the C library in every way that works here: fetches headers, then calls the
 # presets of cpp/CMakePresets.json. What is missing is said and left out.
 #
-# PYTHON: an interpreter with swinir-deploy[dev]. PRESETS: those to run, all by default. JOBS: how
-# many compilers at once. Results lie under build/cpp.
+# PYTHON: an interpreter with swinir-deploy[cpu,openvino] and the group dev. PRESETS: those to run,
+# all by default. JOBS: how many compilers at once. Results lie under build/cpp.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=$(realpath --no-symlinks "$PYTHON")

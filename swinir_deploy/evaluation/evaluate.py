@@ -28,6 +28,7 @@ from swinir_deploy.evaluation.testsets import dataset_name, find_reduced, list_p
 from swinir_deploy.models.catalog import ModelCard, Task, load_catalog
 from swinir_deploy.pictures.read import read_picture
 from swinir_deploy.runtimes import RuntimeSpec, backend_for, open_runtime
+from swinir_deploy.system.packages import require
 from swinir_deploy.verification.reference import (
     catalogue_id,
     load_reference,
@@ -303,6 +304,7 @@ def _reference(
     ):
         return None, []
     try:
+        require("export", "Comparing with PyTorch")
         source = (
             catalogue_id(spec.model_id, name, "--reference") if reference is True else reference
         )

@@ -21,7 +21,12 @@ from swinir_deploy.errors import (
     InputError,
     SwinIRDeployError,
 )
-from swinir_deploy.nvidia.gpu import Gpu, find_gpu
+from swinir_deploy.nvidia.gpu import (
+    Gpu,
+    explain_missing_cuda,
+    explain_missing_library,
+    find_gpu,
+)
 from swinir_deploy.system.memory import means_out_of_memory
 
 __all__ = [
@@ -67,18 +72,20 @@ class CudaDevice:
 
     def create_timer(self, stream: CudaStream) -> CudaTimer:
         """For what is enqueued into a stream."""
-        options = self._core.EventOptions(timing_enabled=True)
         with _explained("creating events"):
+            options = self._core.EventOptions(timing_enabled=True)
             device = self._core.Device(self.gpu.index)
             return CudaTimer(stream, device.create_event(options), device.create_event(options))
 
     def reserve(self, stream: CudaStream) -> DeviceMemory:
         """Device memory that grows; none yet."""
-        return DeviceMemory(self._core.Device(self.gpu.index), stream)
+        with _explained(f"choosing GPU {self.gpu.index}"):
+            return DeviceMemory(self._core.Device(self.gpu.index), stream)
 
     def reserve_pinned(self) -> PinnedMemory:
         """Host memory that the GPU copies from and to by itself; none yet."""
-        return PinnedMemory(self._core.LegacyPinnedMemoryResource())
+        with _explained("preparing page-locked memory"):
+            return PinnedMemory(self._core.LegacyPinnedMemoryResource())
 
     def view(self, tensor: Any, stream: CudaStream | None) -> DeviceArray:
         """A tensor in GPU memory, where it lies; ``stream`` waits until it is written.
@@ -139,7 +146,8 @@ class CudaStream:
 
     def copy(self, target: int, source: int, size: int) -> None:
         """Enqueue a copy of ``size`` bytes between addresses, whichever memory they lie in."""
-        (status,) = self._driver.cuMemcpyAsync(target, source, size, self.native.handle)
+        with _explained(f"copying {size:,} bytes"):
+            (status,) = self._driver.cuMemcpyAsync(target, source, size, self.native.handle)
         if status != self._driver.CUresult.CUDA_SUCCESS:
             raise InferenceError(
                 f"CUDA failed to copy {size:,} bytes ({status.name}). Run nvidia-smi to see "
@@ -295,16 +303,17 @@ class PinnedMemory:
 
 
 def _cuda_python() -> tuple[Any, Any]:
-    """``cuda.core`` and ``cuda.bindings.driver``."""
-    try:
-        import cuda.core
-        import cuda.core.utils
-        from cuda.bindings import driver
-    except ImportError as error:
-        raise BackendUnavailableError(
-            f"Running an engine needs cuda-python, which cannot be imported ({error}): "
-            "pip install cuda-core cuda-bindings"
-        ) from error
+    """Import ``cuda.core`` and ``cuda.bindings.driver``; both may load libraries at once."""
+    with explain_missing_cuda("running an engine"):
+        try:
+            import cuda.core
+            import cuda.core.utils
+            from cuda.bindings import driver
+        except ImportError as error:
+            raise BackendUnavailableError(
+                f"Running an engine needs cuda-python, which cannot be imported ({error}): "
+                "pip install cuda-core cuda-bindings"
+            ) from error
     return cuda.core, driver
 
 
@@ -328,6 +337,7 @@ def _explained(what: str) -> Iterator[None]:
     except SwinIRDeployError:
         raise
     except Exception as error:  # cuda.core's CUDAError has no public name
+        explain_missing_library(error, what)
         text = " ".join(str(error).split())
         if means_out_of_memory(error):
             raise DeviceMemoryError(

@@ -60,7 +60,7 @@ def _summed(array: NDArray[np.float32]) -> NDArray[np.float32]:
 def _pyramid_fill(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """Averages ``colour / weight``; where weight is 0, the average of the level above."""
     height, width = weight.shape[:2]
-    average: NDArray[np.float32] = colour / np.maximum(weight, np.float32(1e-9))
+    average = np.divide(colour, np.maximum(weight, np.float32(1e-9)), dtype=np.float32)
     if weight.all() or height * width == 1:
         return average
     above = _pyramid_fill(_summed(colour), _summed(weight))
