@@ -41,10 +41,18 @@ if not ON_GPU:
 
 from swinir_deploy.kernels.fused import FusedSwinIR  # noqa: E402
 from swinir_deploy.kernels.launch import KERNELS, run_plan  # noqa: E402
-from swinir_deploy.kernels.packing import pack, stored_channels  # noqa: E402
-from swinir_deploy.kernels.plan import Buffer, Launch, Plan, Weight, make_plan  # noqa: E402
+from swinir_deploy.kernels.packing import pack  # noqa: E402
+from swinir_deploy.kernels.plan import (  # noqa: E402
+    Buffer,
+    Launch,
+    Plan,
+    Weight,
+    make_plan,
+    usual_numbers,
+)
 from swinir_deploy.kernels.roofline import roofline, traffic_bytes  # noqa: E402
 from swinir_deploy.kernels.settings import Settings, settings_for  # noqa: E402
+from swinir_deploy.kernels.widths import stored_channels  # noqa: E402
 from swinir_deploy.network.config import SwinIRConfig  # noqa: E402
 from swinir_deploy.network.swinir import SwinIR  # noqa: E402
 from swinir_deploy.precision.plan import PrecisionPlan, deployed_network  # noqa: E402
@@ -264,12 +272,7 @@ def merged(best: dict[tuple[str, str], Settings], base: Settings) -> dict[str, S
 def plan_of(name: str, settings: Settings, height: int, width: int) -> Plan:
     """Return the plan of a model for one picture, without its weights."""
     config = CONFIGS[name]
-    numbers: dict[str, float] = {"scale": 1.0, "norm.eps": 1e-5, "patch_embed.norm.eps": 1e-5}
-    for layer, depth in enumerate(config.depths):
-        for block in range(depth):
-            for norm in ("norm1", "norm2"):
-                key = f"layers.{layer}.residual_group.blocks.{block}.{norm}.eps"
-                numbers[key] = 1e-5
+    numbers = usual_numbers(config)
     return make_plan(config, numbers, settings, batch=1, height=height, width=width)
 
 

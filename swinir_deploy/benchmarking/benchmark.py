@@ -16,7 +16,9 @@ from swinir_deploy.benchmarking.contenders import (
     OpenContender,
 )
 from swinir_deploy.benchmarking.machine import (
+    DevicePeaks,
     describe_machine,
+    device_peaks,
     gemm_peak_gflops,
     package_versions,
     peak_rss_mb,
@@ -24,6 +26,7 @@ from swinir_deploy.benchmarking.machine import (
 from swinir_deploy.benchmarking.reports import BenchmarkReport, BenchmarkRow
 from swinir_deploy.benchmarking.timing import interleave, latency, ratio
 from swinir_deploy.errors import UsageError
+from swinir_deploy.kernels.roofline import network_roofline
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.flops import count_flops
 from swinir_deploy.runtimes import RuntimeSpec
@@ -89,6 +92,7 @@ def benchmark(
         hashes = [_file_hash(c.model) for c in contenders]
         labels = _labels(contenders, specs)
         peaks = _peaks(specs, threads)
+        devices = _device_peaks(specs)
         settle_s = _SETTLE_S if any(spec.device == "cpu" for spec in specs) else 0.0
         for shape in shapes:
             size = (batch, *shape)
@@ -103,6 +107,7 @@ def benchmark(
                     size,
                     first_runs[index],
                     peaks,
+                    devices,
                     times_ms[index],
                     times_ms[0],
                     hashes[index],
@@ -155,6 +160,7 @@ def _row(
     size: tuple[int, int, int],
     first_run: FirstRun,
     peaks: dict[str, float],
+    devices: dict[tuple[str, str], DevicePeaks],
     times_ms: NDArray[np.float64],
     first_ms: NDArray[np.float64],
     model_sha256: str,
@@ -162,10 +168,21 @@ def _row(
 ) -> BenchmarkRow:
     spec, (batch, height, width) = runner.spec, size
     own, compared = latency(times_ms), ratio(first_ms, times_ms)
-    gflops = None
+    gflops = bound = None
+    device = devices.get((spec.device, spec.precision))
     if spec.config:
         config = SwinIRConfig.from_dict(spec.config)
         gflops = count_flops(config, height, width, batch) / own.p50_ms / 1e6
+        if device is not None:
+            bound = network_roofline(
+                config,
+                batch=batch,
+                height=height,
+                width=width,
+                tera_flops=device.tera_flops,
+                tera_bytes=device.tera_bytes,
+            )
+    on_device_ms = runner.device_p50_ms(own.runs)
     peak = peaks.get(spec.precision) if spec.device == "cpu" else None
     return BenchmarkRow(
         label=label,
@@ -191,7 +208,7 @@ def _row(
         peak_share=None if gflops is None or peak is None else gflops / peak,
         load_ms=first_run.load_ms,
         first_run_ms=first_run.first_run_ms,
-        device_p50_ms=runner.device_p50_ms(own.runs),
+        device_p50_ms=on_device_ms,
         rss_growth_mb=first_run.rss_growth_mb,
         device_memory_mb=first_run.device_memory_mb,
         peak_rss_mb=first_run.peak_rss_mb if isolated else None,
@@ -199,6 +216,8 @@ def _row(
         note=target_note(spec) or "",
         kernels=spec.kernels,
         kernels_reason=spec.kernels_reason,
+        bound_ms=None if bound is None else bound.bound_ms,
+        roofline_share=None if bound is None else bound.share(on_device_ms or own.p50_ms),
     )
 
 
@@ -207,6 +226,13 @@ def _peaks(specs: Sequence[RuntimeSpec], threads: int | None) -> dict[str, float
     precisions = {spec.precision for spec in specs if spec.device == "cpu"}
     found = {name: gemm_peak_gflops(name, threads) for name in sorted(precisions)}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _device_peaks(specs: Sequence[RuntimeSpec]) -> dict[tuple[str, str], DevicePeaks]:
+    """(device, precision) -> the GPU's measured peaks, for those in use."""
+    used = {(spec.device, spec.precision) for spec in specs if spec.device != "cpu" and spec.config}
+    found = {key: device_peaks(*key) for key in sorted(used)}
+    return {key: peaks for key, peaks in found.items() if peaks is not None}
 
 
 def _labels(contenders: Sequence[Contender], specs: Sequence[RuntimeSpec]) -> list[str]:

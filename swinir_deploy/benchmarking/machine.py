@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,14 @@ from swinir_deploy._version import __version__
 from swinir_deploy.system.memory import highest_resident_bytes
 from swinir_deploy.system.packages import is_importable
 
-__all__ = ["describe_machine", "gemm_peak_gflops", "package_versions", "peak_rss_mb"]
+__all__ = [
+    "DevicePeaks",
+    "describe_machine",
+    "device_peaks",
+    "gemm_peak_gflops",
+    "package_versions",
+    "peak_rss_mb",
+]
 
 _TELLING_FLAGS = ("avx2", "f16c", "fma", "avx512", "avx_vnni", "amx", "asimd", "sve", "bf16")
 _PACKAGES = (
@@ -27,6 +35,7 @@ _PACKAGES = (
     *("tensorrt", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
 )
 _CPU_FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+_DEVICE_SIDE = 8192
 _GEMM_SIDE = 2048
 _GEMM_SECONDS = 0.6
 
@@ -105,6 +114,59 @@ def _best_s(multiply: Callable[[], object]) -> float:
         multiply()
         best = min(best, time.perf_counter() - started)
     return best
+
+
+@dataclass(frozen=True)
+class DevicePeaks:
+    """What a GPU reaches in the two things that bound a network.
+
+    Attributes:
+        tera_flops: 10^12 operations a second of a large product of matrices.
+        tera_bytes: 10^12 bytes a second of a large copy, read and written.
+    """
+
+    tera_flops: float
+    tera_bytes: float
+
+
+def device_peaks(device: str, precision: str) -> DevicePeaks | None:
+    """Measure a CUDA device by PyTorch, in less than a second.
+
+    Args:
+        device: ``cuda`` or ``cuda:N``.
+        precision: ``fp32`` (without TF32), ``fp16`` or ``bf16``: of the product.
+
+    Returns:
+        The peaks, or None where PyTorch is missing or does not reach the device.
+    """
+    if not device.startswith("cuda") or not is_importable("torch"):
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    matrix = torch.randn((_DEVICE_SIDE, _DEVICE_SIDE), device=device).to(dtype)
+    source = torch.randn(2**27, device=device).to(torch.float16)
+    target = torch.empty_like(source)
+    product_ms = _median_ms(torch, lambda: matrix @ matrix)
+    copy_ms = _median_ms(torch, lambda: target.copy_(source))
+    moved = 2 * source.numel() * source.element_size()
+    return DevicePeaks(2 * _DEVICE_SIDE**3 / product_ms / 1e9, moved / copy_ms / 1e9)
+
+
+def _median_ms(torch: Any, work: Callable[[], object]) -> float:
+    """Return the median of 11 runs by the device's events, after two that warm up."""
+    times: list[float] = []
+    for index in range(13):
+        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        work()
+        stop.record()
+        stop.synchronize()
+        if index > 1:
+            times.append(start.elapsed_time(stop))
+    return sorted(times)[len(times) // 2]
 
 
 def peak_rss_mb() -> float | None:

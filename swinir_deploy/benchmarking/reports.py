@@ -67,6 +67,11 @@ class BenchmarkRow:
         note: what a reader should know, such as that the file was made for another target.
         kernels: of the back end torch: ``fused`` or ``plain``; empty for other back ends.
         kernels_reason: why, in a sentence.
+        bound_ms: the least time for this shape on this GPU: the larger of what its measured rates
+            of products and of copies allow (:mod:`swinir_deploy.kernels.roofline`); None
+            elsewhere.
+        roofline_share: ``bound_ms`` divided by the time by the GPU's events, or by the median
+            where there are none; 1.0 is the roof.
     """
 
     label: str
@@ -100,6 +105,8 @@ class BenchmarkRow:
     note: str = ""
     kernels: str = ""
     kernels_reason: str = ""
+    bound_ms: float | None = None
+    roofline_share: float | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:

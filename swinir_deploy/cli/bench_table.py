@@ -35,6 +35,7 @@ def _heading(report: BenchmarkReport) -> str:
 
 def _table(report: BenchmarkReport) -> str:
     has_gpu = any(row.device_memory_mb is not None for row in report.rows)
+    has_roof = any(row.bound_ms is not None for row in report.rows)
     has_events = any(row.device_p50_ms is not None for row in report.rows)
     head = ["CONTENDER", "PRECISION", "SHAPE", "RUNS", "P50 ms", "P90 ms", "P99 ms"]
     head += [*(["GPU ms"] if has_events else []), "MPIX/s"]
@@ -51,20 +52,26 @@ def _table(report: BenchmarkReport) -> str:
             f"{row.ratio:.2f}x",
             f"{row.ratio_low:.2f}-{row.ratio_high:.2f}",
             "" if row.gflops is None else f"{row.gflops:.0f}",
-            "" if row.peak_share is None else f"{row.peak_share:.0%}",
+            _share(row.peak_share),
             f"{row.load_ms:.0f}",
             f"{row.first_run_ms:.0f}",
             _megabytes(row.peak_rss_mb if report.isolated else row.rss_growth_mb),
             *([_megabytes(row.device_memory_mb)] if has_gpu else []),
+            *([_milliseconds(row.bound_ms), _share(row.roofline_share)] if has_roof else []),
         ]
         for row in report.rows
     ]
     head += ["RATIO", "95 %", "GFLOP/s", "OF PEAK", "LOAD ms", "FIRST ms", "MEM MB"]
-    return table([*head, *(["GPU MB"] if has_gpu else [])], rows)
+    roof = ["BOUND ms", "OF ROOF"] if has_roof else []
+    return table([*head, *(["GPU MB"] if has_gpu else []), *roof], rows)
 
 
 def _milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.0%}"
 
 
 def _megabytes(value: float | None) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from swinir_deploy.errors import InferenceError, UsageError
-from swinir_deploy.kernels.packing import stored_channels
-from swinir_deploy.kernels.plan import Buffer, Launch, Plan, Weight, make_plan
+from swinir_deploy.kernels.plan import Buffer, Launch, Plan, Weight, make_plan, usual_numbers
 from swinir_deploy.kernels.settings import SHARED_BYTES, Settings, settings_for
+from swinir_deploy.kernels.widths import stored_channels
 from swinir_deploy.network.config import SwinIRConfig
 
 __all__ = ["CompiledKernel", "compile_kernels", "kernels_per_block", "parse_architecture"]
@@ -88,13 +88,7 @@ def compile_kernels(
     Raises:
         InferenceError: the compiler failed, or a program needs more shared memory than there is.
     """
-    names = [
-        f"layers.{i}.residual_group.blocks.{n}"
-        for i, d in enumerate(config.depths)
-        for n in range(d)
-    ]
-    numbers = dict.fromkeys([f"{n}.norm{k}.eps" for n in names for k in (1, 2)], 1e-5)
-    numbers |= {"norm.eps": 1e-5, "patch_embed.norm.eps": 1e-5, "scale": 1.0}
+    numbers = usual_numbers(config)
     results = []
     for architecture in architectures:
         chosen = settings or settings_for(architecture)

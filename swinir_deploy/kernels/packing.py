@@ -31,31 +31,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from swinir_deploy.kernels.widths import stored_channels, stored_head, stored_hidden
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
 
-__all__ = ["PackedSwinIR", "pack", "stored_channels", "stored_head", "stored_hidden"]
+__all__ = ["PackedSwinIR", "pack", "round_centred"]
 
 _LOG2_E = math.log2(math.e)
 _MASKED = -100.0 * _LOG2_E
 """What the official shift mask adds, in powers of two."""
 _CLOSED = -60000.0
 """For keys that do not exist; 2**(that) is zero, and FP16 has the number."""
-
-
-def stored_channels(channels: int) -> int:
-    """Return the channels that a tensor of ``channels`` has in memory: a multiple of 64."""
-    return -(-channels // 64) * 64
-
-
-def stored_head(channels: int) -> int:
-    """Return the channels of a head in the kernels: 16, 32 or 64."""
-    return max(16, 1 << (channels - 1).bit_length())
-
-
-def stored_hidden(channels: int) -> int:
-    """Return the hidden channels of the MLP in the kernels: a multiple of 64."""
-    return -(-channels // 64) * 64
 
 
 @dataclass(frozen=True)

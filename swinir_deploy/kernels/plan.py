@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from swinir_deploy.kernels.packing import stored_channels, stored_head, stored_hidden
 from swinir_deploy.kernels.settings import Settings
+from swinir_deploy.kernels.widths import stored_channels, stored_head, stored_hidden
 from swinir_deploy.network.config import SwinIRConfig
 
-__all__ = ["Buffer", "Launch", "Plan", "Weight", "make_plan"]
+__all__ = ["Buffer", "Launch", "Plan", "Weight", "make_plan", "usual_numbers"]
 
 Io = Literal["tensor", "image"]
 
@@ -529,6 +529,19 @@ def make_plan(
         io: ``tensor``: [B, C, H, W] float32, 0..1, in and out; ``image``: [B, H, W, C] uint8.
     """
     return _Planner(config, numbers, settings, io, batch, (height, width)).run()
+
+
+def usual_numbers(config: SwinIRConfig) -> dict[str, float]:
+    """Return numbers as :class:`.packing.PackedSwinIR` has them, for a network without weights.
+
+    A plan's launches and memory do not depend on them.
+    """
+    numbers = {"scale": 1.0, "norm.eps": 1e-5, "patch_embed.norm.eps": 1e-5}
+    for layer, depth in enumerate(config.depths):
+        for block in range(depth):
+            name = f"layers.{layer}.residual_group.blocks.{block}"
+            numbers |= {f"{name}.norm1.eps": 1e-5, f"{name}.norm2.eps": 1e-5, f"{name}.scale": 1.0}
+    return numbers
 
 
 def _ceil(value: int, unit: int) -> int:

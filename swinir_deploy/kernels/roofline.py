@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from swinir_deploy.kernels.plan import Launch, Plan
+from swinir_deploy.kernels.plan import Launch, Plan, make_plan, usual_numbers
+from swinir_deploy.kernels.settings import settings_for
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.flops import count_flops
 
-__all__ = ["Roofline", "roofline", "traffic_bytes"]
+__all__ = ["Roofline", "network_roofline", "roofline", "traffic_bytes"]
 
 _HALF_BYTES = 2
 
@@ -63,6 +64,33 @@ def roofline(
     flops = count_flops(config, height, width, batch)
     moved = sum(traffic_bytes(launch) for launch in plan.launches)
     return Roofline(flops, moved, flops / tera_flops / 1e9, moved / tera_bytes / 1e9)
+
+
+def network_roofline(
+    config: SwinIRConfig,
+    *,
+    batch: int,
+    height: int,
+    width: int,
+    tera_flops: float,
+    tera_bytes: float,
+) -> Roofline:
+    """Compute both bounds of a network, whatever runs it: with the traffic of the fused kernels.
+
+    Arguments as for :func:`roofline`. The traffic is that of the fewest kernels that are known, so
+    that a back end with more of them shows what they cost.
+    """
+    numbers, settings = usual_numbers(config), settings_for(90)
+    plan = make_plan(config, numbers, settings, batch=batch, height=height, width=width)
+    return roofline(
+        config,
+        plan,
+        batch=batch,
+        height=height,
+        width=width,
+        tera_flops=tera_flops,
+        tera_bytes=tera_bytes,
+    )
 
 
 def traffic_bytes(launch: Launch) -> int:

@@ -17,6 +17,7 @@ from swinir_deploy.benchmarking import benchmark as module
 from swinir_deploy.benchmarking import contenders
 from swinir_deploy.benchmarking import contenders as footprint
 from swinir_deploy.benchmarking.benchmark import Contender, benchmark
+from swinir_deploy.benchmarking.machine import DevicePeaks
 from swinir_deploy.benchmarking.timing import latency
 from swinir_deploy.errors import ArtifactError, UsageError
 from swinir_deploy.runtimes import BACKENDS, Backend, Runtime, RuntimeSpec
@@ -212,6 +213,42 @@ def test_without_a_configuration_there_are_no_operations() -> None:
     row = benchmark([Contender("1", "a")], runs=1).rows[0]
     assert row.gflops is None
     assert row.peak_share is None
+
+
+def test_the_roofline_of_a_gpu_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two windows of a network of 4 channels, stored as 64, on a device of round figures."""
+    plain = Sleeper._load
+    changes = {"config": CONFIG, "device": "cuda:0", "precision": "fp16"}
+    monkeypatch.setattr(Sleeper, "_load", lambda self: replace(plain(self), **changes))
+    asked: list[tuple[str, str]] = []
+
+    def peaks(device: str, precision: str) -> DevicePeaks:
+        asked.append((device, precision))
+        return DevicePeaks(tera_flops=1000.0, tera_bytes=1e-9)  # 1 kB a second: copies bound it
+
+    monkeypatch.setattr(module, "device_peaks", peaks)
+    row = benchmark([Contender("5", "a")], shapes=[(2, 4)], runs=3).rows[0]
+    stream, picture = 2 * 4 * 64 * 2, 2 * 4 * 3 * 4
+    moved = (
+        picture + stream  # conv_first
+        + 2 * stream  # the norm that opens the stream
+        + 2 * stream  # the block
+        + 3 * stream  # the RSTB's convolution and its residual
+        + 2 * stream  # the last norm
+        + 3 * stream  # the body's convolution and the long skip
+        + stream + 4 * picture  # upsample
+    )  # fmt: skip
+    assert asked == [("cuda:0", "fp16")]
+    assert row.bound_ms == pytest.approx(moved / 1e3 * 1e3)
+    assert row.roofline_share == pytest.approx(row.bound_ms / row.p50_ms)
+    assert row.peak_share is None
+
+
+def test_a_cpu_has_no_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Sleeper._load
+    monkeypatch.setattr(Sleeper, "_load", lambda self: replace(plain(self), config=CONFIG))
+    row = benchmark([Contender("1", "a")], runs=1).rows[0]
+    assert (row.bound_ms, row.roofline_share) == (None, None)
 
 
 # ------------------------------------------------------------------------------------ on a GPU

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from swinir_deploy.kernels.packing import pack, round_centred, stored_channels, stored_head
+from swinir_deploy.kernels.packing import pack, round_centred
+from swinir_deploy.kernels.widths import stored_channels, stored_head
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
 

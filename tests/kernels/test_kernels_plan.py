@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from swinir_deploy.kernels.packing import pack, stored_channels
-from swinir_deploy.kernels.plan import Buffer, Launch, Plan, make_plan
+from swinir_deploy.kernels.packing import pack
+from swinir_deploy.kernels.plan import Buffer, Launch, Plan, make_plan, usual_numbers
 from swinir_deploy.kernels.roofline import roofline, traffic_bytes
 from swinir_deploy.kernels.settings import ARCHITECTURES, settings_for
+from swinir_deploy.kernels.widths import stored_channels
 from swinir_deploy.models.catalog import load_catalog
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
@@ -33,19 +34,12 @@ def config_of(model: str) -> SwinIRConfig:
     return load_catalog().get(model).config
 
 
-def numbers_of(config: SwinIRConfig) -> dict[str, float]:
-    numbers = {"scale": 1.0, "norm.eps": 1e-5, "patch_embed.norm.eps": 1e-5}
-    for layer, depth in enumerate(config.depths):
-        for block in range(depth):
-            name = f"layers.{layer}.residual_group.blocks.{block}"
-            numbers |= {f"{name}.norm1.eps": 1e-5, f"{name}.norm2.eps": 1e-5, f"{name}.scale": 1.0}
-    return numbers
-
-
 def plan_of(model: str, batch: int, height: int, width: int, architecture: int = 90) -> Plan:
     config = config_of(model)
     settings = settings_for(architecture)
-    return make_plan(config, numbers_of(config), settings, batch=batch, height=height, width=width)
+    return make_plan(
+        config, usual_numbers(config), settings, batch=batch, height=height, width=width
+    )
 
 
 def test_medium_x4_fits_into_500_mb() -> None:
