@@ -110,8 +110,8 @@ class GraphedNetwork:
         """Return a copy that is complete when the stream is."""
         if not to_host:
             return output.clone()
-        # Page-locked memory needs no further copy by the driver. PyTorch keeps what is given back for
-        # the next result.
+        # Page-locked memory needs no further copy by the driver. PyTorch keeps what is given back
+        # for the next result.
         locked = self._device.type == "cuda"
         result = torch.empty(output.shape, dtype=output.dtype, pin_memory=locked)
         return result.copy_(output, non_blocking=True)
