@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.errors import BackendUnavailableError, CheckFailedError, UsageError
-from swinir_deploy.nvidia.gpu import choose_gpu, find_gpu, gpu_number
+from swinir_deploy.nvidia.gpu import Gpu, choose_gpu, find_gpu, gpu_number
 from swinir_deploy.nvidia.tensorrt_api import IBuilderConfig
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName, load_library
 from swinir_deploy.runtimes import BACKENDS
