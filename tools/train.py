@@ -29,10 +29,11 @@ from training_data import PatchSampler, Pixels, load_versions
 from training_network import TrainingForward
 from training_tasks import TASKS, Task, start_fresh, start_from, unit_range
 
-from swinir_deploy.evaluation.protocol import Sample, pad_by_mirror, to_bytes
+from swinir_deploy.evaluation.protocol import Sample, pad_by_mirror
 from swinir_deploy.evaluation.testsets import find_reduced, list_pictures
 from swinir_deploy.network import SwinIR, SwinIRConfig
 from swinir_deploy.pictures.read import read_picture
+from swinir_deploy.pictures.values import to_levels
 
 WEIGHTS = Path(__file__).parents[1] / "swinir_deploy" / "models" / "weights"
 
@@ -62,7 +63,7 @@ def mean_psnr(
         padded = pad_by_mirror(sample.degraded, window)
         image = torch.from_numpy(padded).to(device).permute(2, 0, 1)[None]
         output = model(image)[0, :, :height, :width].permute(1, 2, 0).cpu().numpy()
-        scores = task.protocol.score(to_bytes(output), sample.truth)
+        scores = task.protocol.score(to_levels(output), sample.truth)
         values.append(scores[task.protocol.metrics[0]])
     model.train()
     return values, float(np.mean(values))

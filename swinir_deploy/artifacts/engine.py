@@ -13,17 +13,17 @@ import os
 import platform
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
-from swinir_deploy.artifacts.shapes import ShapeProfile
+from swinir_deploy.artifacts.shapes import ShapeProfile, shape_text
 from swinir_deploy.errors import ArtifactError
 from swinir_deploy.nvidia.gpu import Gpu
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName, Library
 from swinir_deploy.system.files import atomic_output, sha256_of
-from swinir_deploy.system.records import read_object
+from swinir_deploy.system.records import read_object, record_of
 
 __all__ = [
     "ENGINE_SCHEMA_VERSION",
@@ -31,6 +31,7 @@ __all__ = [
     "EngineMetadata",
     "mismatches",
     "read_engine_metadata",
+    "read_plan",
     "rebuild_command",
     "sidecar_path",
     "write_engine",
@@ -154,51 +155,15 @@ class EngineMetadata:
                 f"{source}: engine schema {version!r}; this version reads 1 to "
                 f"{ENGINE_SCHEMA_VERSION}. Update swinir-deploy or build the engine again."
             )
-        wanted = {
-            "str": (str, "a text"),
-            "int": (int, "a whole number"),
-            "dict[str, Any]": (dict, "an object"),
-            "dict[str, str]": (dict, "an object"),
-            "tuple[str, ...]": (list, "a list of texts"),
-        }
-        known: dict[str, Any] = {}
-        for f in fields(cls):
-            if f.name in values:
-                known[f.name] = values[f.name]
-            if f.name in values and f.type in wanted:
-                kind, words = wanted[cast(str, f.type)]
-                require(type(values[f.name]) is kind, f.name, words)
         require(values.get("flavour") in get_args(FlavourName), "flavour", f"one of {[*FLAVOURS]}")
-        for name in ("onnx_sha256", "library_version"):
-            require(isinstance(values.get(name), str) and bool(values[name]), name, "a text")
-        known.setdefault("onnx_name", "MODEL.onnx")
-        known["model"] = ArtifactMetadata.from_dict(values["model"], source)
-        for name in ("architectures", "plugins"):
-            entries = known.get(name, [])
-            require(all(isinstance(entry, str) for entry in entries), name, "a list of texts")
-            known[name] = tuple(entries)
-        compat = known.get("options", {}).get("compat", "none")
-        require(compat in _COMPATIBILITY, "options", f"with compat one of {_COMPATIBILITY}")
-        try:
-            known["profiles"] = tuple(
-                ShapeProfile(*(_shape(profile[name]) for name in ("min", "opt", "max")))
-                for profile in values["profiles"]
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"{source}: profiles is {values.get('profiles')!r}, which is not a list of shapes "
-                f"min, opt and max of four sizes each ({error}). Build the engine again."
-            ) from error
-        require(bool(known["profiles"]), "profiles", "a list with one profile at least")
-        return cls(**known)
-
-
-def _shape(sizes: Any) -> tuple[int, int, int, int]:
-    first, second, third, fourth = sizes
-    shape = (first, second, third, fourth)
-    if any(type(size) is not int for size in shape):
-        raise TypeError("sizes are whole numbers")
-    return shape
+        ArtifactMetadata.from_dict(values["model"], source)  # says more than a record's check
+        complete = {"onnx_name": "MODEL.onnx", **values}
+        advice = "Build the engine again."
+        record = record_of(complete, cls, f"{source}: ", advice, ArtifactError)
+        for name in ("onnx_sha256", "library_version", "profiles"):
+            require(bool(getattr(record, name)), name, "given")
+        require(record.compat in _COMPATIBILITY, "options", f"with compat one of {_COMPATIBILITY}")
+        return record
 
 
 def sidecar_path(engine: str | os.PathLike[str]) -> Path:
@@ -259,15 +224,37 @@ def read_engine_metadata(
     what, advice = "the description of an engine", "Build the engine again."
     values = read_object(sidecar, what, advice, ArtifactError)
     metadata = EngineMetadata.from_dict(values, str(sidecar))
-    found = path.stat().st_size
-    differs = found != metadata.plan_bytes
-    if differs or (check_hash and sha256_of(path) != metadata.plan_sha256):
-        raise ArtifactError(
-            f"{path} ({found:,} bytes) is not the plan that {sidecar.name} describes "
-            f"({metadata.plan_bytes:,} bytes, SHA-256 {metadata.plan_sha256[:12]}). Copy both "
-            "files again, or build the engine again."
-        )
+    if path.stat().st_size != metadata.plan_bytes or (
+        check_hash and sha256_of(path) != metadata.plan_sha256
+    ):
+        raise _another_plan(path, metadata)
     return metadata
+
+
+def read_plan(engine: str | os.PathLike[str], metadata: EngineMetadata) -> bytes:
+    """Return an engine's plan, read once and compared with its description.
+
+    Raises:
+        ArtifactError: it cannot be read, or is another one than the sidecar describes.
+    """
+    path = Path(engine)
+    try:
+        plan = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            f"Cannot read {path}: {error.strerror or error}. Check its permissions."
+        ) from error
+    if hashlib.sha256(plan).hexdigest() != metadata.plan_sha256:
+        raise _another_plan(path, metadata)
+    return plan
+
+
+def _another_plan(path: Path, metadata: EngineMetadata) -> ArtifactError:
+    return ArtifactError(
+        f"{path} ({path.stat().st_size:,} bytes) is not the plan that {sidecar_path(path).name} "
+        f"describes ({metadata.plan_bytes:,} bytes, SHA-256 {metadata.plan_sha256[:12]}). Copy "
+        "both files again, or build the engine again."
+    )
 
 
 def mismatches(
@@ -343,7 +330,7 @@ def rebuild_command(
             shape = getattr(profile, name)
             if metadata.model.io == "image":  # the option takes NxCxHxW for every layout
                 shape = (shape[0], shape[3], shape[1], shape[2])
-            words += [f"--{name}-shape", "x".join(map(str, shape))]
+            words += [f"--{name}-shape", shape_text(shape)]
     options = metadata.options
     if metadata.compat != "none":
         words += ["--compat", metadata.compat]

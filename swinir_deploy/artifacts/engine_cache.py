@@ -26,15 +26,14 @@ from swinir_deploy.artifacts.engine import (
 )
 from swinir_deploy.errors import ArtifactError, InputError, SwinIRDeployError, UsageError
 from swinir_deploy.system.cache_folder import CACHE_VARIABLE, cache_folder
-from swinir_deploy.system.files import atomic_output
-from swinir_deploy.system.locking import file_lock
+from swinir_deploy.system.files import atomic_output, file_lock
 
-__all__ = ["DEFAULT_LIMIT_GB", "LIMIT_VARIABLE", "CacheEntry", "EngineCache"]
+__all__ = ["LIMIT_VARIABLE", "CacheEntry", "EngineCache"]
 
 LIMIT_VARIABLE = "SWINIR_DEPLOY_ENGINE_CACHE_GB"
 """Environment variable with the largest size of the cache in gigabytes; 0 keeps nothing."""
 
-DEFAULT_LIMIT_GB = 10.0
+_DEFAULT_LIMIT_GB = 10.0
 
 _STALE_S = 24 * 3600.0
 """Age of a half-written file that no living process can still be writing."""
@@ -73,7 +72,7 @@ class EngineCache:
 
         Args:
             folder: by default ``engines`` in the program's cache folder.
-            limit_bytes: by default :data:`DEFAULT_LIMIT_GB`, or what :data:`LIMIT_VARIABLE` says.
+            limit_bytes: by default :data:`_DEFAULT_LIMIT_GB`, or what :data:`LIMIT_VARIABLE` says.
 
         Raises:
             UsageError: the variable is not a number.
@@ -224,7 +223,7 @@ class EngineCache:
 def _limit_from_environment() -> int:
     text = os.environ.get(LIMIT_VARIABLE, "")
     try:
-        gigabytes = float(text) if text.strip() else DEFAULT_LIMIT_GB
+        gigabytes = float(text) if text.strip() else _DEFAULT_LIMIT_GB
         if not 0 <= gigabytes < 1e9:
             raise ValueError
     except ValueError as error:

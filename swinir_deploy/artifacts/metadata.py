@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from swinir_deploy.errors import ArtifactError
+from swinir_deploy.system.records import record_of
 
 __all__ = [
     "METADATA_PREFIX",
@@ -27,6 +28,9 @@ SCHEMA_VERSION = 1
 METADATA_PREFIX = "swinir_deploy."
 
 IoLayout = Literal["tensor", "image"]
+_TEXTS = {"io", "precision", "task", "model_id", "source_sha256", "target", "shape"}
+"""What ONNX properties hold as it is; everything else is JSON in them."""
+
 Precision = Literal["fp32", "fp16", "bf16"]
 """From the finest to the coarsest."""
 
@@ -102,12 +106,12 @@ class ArtifactMetadata:
             ArtifactError: no such metadata, a newer schema, or a value that makes no sense.
         """
         values: dict[str, Any] = {}
-        types = {f.name: f for f in fields(cls)}
+        names = {f.name for f in fields(cls)}
         for key, text in props.items():
             name = key.removeprefix(METADATA_PREFIX)
-            if name == key or name not in types:
+            if name == key or name not in names:
                 continue
-            if types[name].type in ("str", "IoLayout", "Precision"):
+            if name in _TEXTS:
                 values[name] = text
             else:
                 try:
@@ -129,8 +133,7 @@ class ArtifactMetadata:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> ArtifactMetadata:
         """Read what :meth:`to_dict` wrote; errors as in :meth:`from_props`."""
-        names = {f.name for f in fields(cls)}
-        return cls._checked({k: v for k, v in values.items() if k in names}, source)
+        return cls._checked(dict(values), source)
 
     @classmethod
     def _checked(cls, values: dict[str, Any], source: str) -> ArtifactMetadata:
@@ -162,11 +165,5 @@ class ArtifactMetadata:
         )
         precision = values.get("precision", "fp32")
         require(precision in get_args(Precision), "precision", f"one of {get_args(Precision)}")
-        for f in fields(cls):
-            if f.name in values and f.type in ("dict[str, Any]", "dict[str, str]"):
-                require(isinstance(values[f.name], dict), f.name, "an object")
-            if f.name in values and f.type == "str":
-                require(isinstance(values[f.name], str), f.name, "a text")
-            if f.name in values and f.type == "int":
-                require(type(values[f.name]) is int, f.name, "a whole number")
-        return cls(**values)
+        advice = "Export the model again."
+        return record_of(values, cls, f"{source}: metadata ", advice, ArtifactError)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.errors import ArtifactError
 from swinir_deploy.system.files import sha256_of
+from swinir_deploy.system.packages import naming_the_extra
 
 if TYPE_CHECKING:
     import onnx
@@ -36,9 +37,10 @@ def load_onnx(path: str | os.PathLike[str], *, weights: bool = True) -> onnx.Mod
 
     Raises:
         ArtifactError: the file or its external data cannot be read, or it is no ONNX.
-        ImportError: onnx is not installed.
+        BackendUnavailableError: onnx is not installed.
     """
-    import onnx
+    with naming_the_extra():
+        import onnx
 
     try:
         model = onnx.load(os.fspath(path), load_external_data=weights)
@@ -59,9 +61,10 @@ def parse_onnx(content: bytes, path: str | os.PathLike[str]) -> onnx.ModelProto:
 
     Raises:
         ArtifactError: they are no ONNX.
-        ImportError: onnx is not installed.
+        BackendUnavailableError: onnx is not installed.
     """
-    import onnx
+    with naming_the_extra():
+        import onnx
 
     try:
         return onnx.load_model_from_string(content)

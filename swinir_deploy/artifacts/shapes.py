@@ -3,14 +3,80 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from swinir_deploy.errors import UsageError
 
-__all__ = ["DEFAULT_SHAPE", "ShapePattern", "ShapeProfile"]
+__all__ = [
+    "DEFAULT_SHAPE",
+    "NetworkLimits",
+    "ShapePattern",
+    "ShapeProfile",
+    "min_side_px",
+    "parse_sides",
+    "parse_sizes",
+    "shape_text",
+]
 
 DEFAULT_SHAPE = "NxCxHxW"
+
+_BETWEEN = re.compile("[x\u00d7]", re.IGNORECASE)
+
+
+def min_side_px(window_size: int) -> int:
+    """Return the smallest side in pixels that reflection padding brings to a whole window."""
+    return window_size // 2 + 1
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Return a shape in words, such as ``1x3x64x64``."""
+    return "x".join(map(str, shape))
+
+
+def parse_sides(text: str) -> tuple[int, int]:
+    """Return the height and width of a text such as ``64x96``, both at least 1.
+
+    Raises:
+        UsageError: it is not such a text.
+    """
+    parts = _numbers(text)
+    if len(parts) != 2 or 0 in parts:
+        raise UsageError(f"{text!r} is not a height and width such as 64x96.")
+    return parts[0], parts[1]
+
+
+def parse_sizes(text: str, in_chans: int) -> tuple[int, int, int]:
+    """Return the batch, height and width of ``HxW`` (one picture) or ``NxCxHxW``.
+
+    Args:
+        text: two or four numbers joined by ``x``.
+        in_chans: the channels that the model takes.
+
+    Raises:
+        UsageError: it is not such a text, or its channels are not the model's.
+    """
+    parts = _numbers(text)
+    if len(parts) not in (2, 4):
+        raise UsageError(
+            f"The shape {text!r} is not understood. Give height and width such as 256x256, or "
+            f"batch, channels, height and width such as 4x{in_chans}x256x256."
+        )
+    if len(parts) == 2:
+        return 1, parts[0], parts[1]
+    if parts[1] != in_chans:
+        raise UsageError(f"The shape {text!r} has {parts[1]} channels; this model has {in_chans}.")
+    return parts[0], parts[2], parts[3]
+
+
+def _numbers(text: str) -> list[int]:
+    """Return the numbers between the signs; none if there is anything else."""
+    parts = _BETWEEN.split(text.strip())
+    return [int(part) for part in parts] if all(map(_NUMBER.fullmatch, parts)) else []
+
+
+_NUMBER = re.compile("[0-9]{1,6}")
 
 
 class NetworkLimits(Protocol):
@@ -86,6 +152,12 @@ class ShapePattern:
                 )
         return cls(batch, height, width)
 
+    @classmethod
+    def of_artifact(cls, shape: str) -> ShapePattern:
+        """Return the pattern that an exported file carries, such as ``1x3xHxW``."""
+        parts = [int(part) if part.isdecimal() else None for part in shape.split("x")]
+        return cls(parts[0], parts[2], parts[3]) if len(parts) == 4 else cls()
+
     def describe(self, channels: int) -> str:
         """The pattern in its canonical spelling, such as ``Nx3xHxW``."""
         return f"{self.batch or 'N'}x{channels}x{self.height or 'H'}x{self.width or 'W'}"
@@ -114,3 +186,11 @@ class ShapeProfile:
         return len(shape) == 4 and all(
             low <= side <= high for low, side, high in zip(self.min, shape, self.max, strict=True)
         )
+
+    def describe(self) -> str:
+        """Return the range in words, such as ``1..8x3x256x256 (tuned for 4x3x256x256)``."""
+        ranges = (
+            f"{low}" if low == high else f"{low}..{high}"
+            for low, high in zip(self.min, self.max, strict=True)
+        )
+        return f"{'x'.join(ranges)} (tuned for {shape_text(self.opt)})"

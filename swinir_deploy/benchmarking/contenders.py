@@ -10,14 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.benchmarking.worker import Isolated
 from swinir_deploy.comparison import sample_picture
 from swinir_deploy.errors import UsageError
 from swinir_deploy.nvidia.gpu import free_memory_bytes
+from swinir_deploy.pictures.values import nhwc_levels
 from swinir_deploy.runtimes import Runtime, RuntimeSpec, backend_for, open_runtime
+from swinir_deploy.system.device import split_device
 from swinir_deploy.system.memory import (
     forget_peak,
     highest_resident_bytes,
@@ -202,7 +203,7 @@ def _input(spec: RuntimeSpec, batch: int, height: int, width: int) -> NDArray[An
     picture = sample_picture(batch, spec.in_chans, height, width)
     if spec.io == "tensor":
         return picture
-    return np.ascontiguousarray(np.round(picture * 255).astype(np.uint8).transpose(0, 2, 3, 1))
+    return nhwc_levels(picture)
 
 
 class Footprint:
@@ -220,8 +221,8 @@ class Footprint:
         """The contender is open, and has not run."""
         self._opening = (peak_resident_bytes() or 0) - self._before
         self._kept = (resident_bytes() or 0) - self._before
-        kind, _, index = spec.device.partition(":")
-        self._device = int(index or 0) if kind == "cuda" else None
+        kind, index = split_device(spec.device)
+        self._device = index if kind == "cuda" else None
 
     def first_run(self, job: Callable[[], object]) -> tuple[float | None, float | None]:
         """Run it once.

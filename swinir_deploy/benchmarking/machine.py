@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from swinir_deploy._version import __version__
 from swinir_deploy.system.memory import highest_resident_bytes
+from swinir_deploy.system.packages import is_importable
 
 __all__ = ["describe_machine", "gemm_peak_gflops", "package_versions", "peak_rss_mb"]
 
@@ -88,7 +88,7 @@ def gemm_peak_gflops(precision: str = "fp32", threads: int | None = None) -> flo
     """
     if precision == "fp16":
         return None
-    products = _torch_products(precision, threads) if find_spec("torch") is not None else []
+    products = _torch_products(precision, threads) if is_importable("torch") else []
     if precision == "fp32":
         matrix = np.ones((_GEMM_SIDE, _GEMM_SIDE), np.float32)
         products.append(lambda: matrix @ matrix)

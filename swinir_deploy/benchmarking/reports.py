@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import os
-from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-from swinir_deploy.errors import InputError, UsageError
-from swinir_deploy.system.records import read_object
+from swinir_deploy.errors import UsageError
+from swinir_deploy.system.records import read_object, record_of
 
 __all__ = [
     "BenchmarkReport",
@@ -168,8 +168,6 @@ class Change:
         return self.slowdown > 1 + self.noise
 
 
-Value = TypeVar("Value", BenchmarkRow, BenchmarkReport)
-
 _LEAST_NOISE = 0.05
 _NOISE_OF_FEW_RUNS = 0.25
 """Where there are too few runs to see a spread. A choice, not a measurement."""
@@ -229,19 +227,4 @@ def read_report(path: str | os.PathLike[str]) -> BenchmarkReport:
         InputError: no such file, or something else is in it.
     """
     document = read_object(path, _REPORT, _ADVICE)
-    try:
-        rows = tuple(_object(row, BenchmarkRow) for row in document["rows"])
-        return _object({**document, "rows": rows}, BenchmarkReport)
-    except KeyError as error:
-        raise InputError(
-            f"{os.fspath(path)} is not {_REPORT}: it has no {error}. {_ADVICE}"
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{os.fspath(path)} is not {_REPORT}: {error}. {_ADVICE}") from error
-
-
-def _object(values: dict[str, Any], kind: type[Value]) -> Value:
-    # What a report of an older version lacks has a default, or is a KeyError.
-    required = {f.name for f in fields(kind) if f.default is MISSING}
-    names = [f.name for f in fields(kind)]
-    return kind(**{name: values[name] for name in names if name in required or name in values})
+    return record_of(document, BenchmarkReport, f"{os.fspath(path)} is not {_REPORT}: ", _ADVICE)

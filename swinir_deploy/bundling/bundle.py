@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -18,7 +17,9 @@ from swinir_deploy.artifacts.onnx_file import load_onnx, metadata_of
 from swinir_deploy.errors import CatalogError, InputError, UsageError
 from swinir_deploy.models.catalog import load_catalog
 from swinir_deploy.runtimes import open_runtime
+from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.files import sha256_of
+from swinir_deploy.system.packages import is_importable
 
 __all__ = ["TARGETS", "BundleReport", "make_bundle"]
 
@@ -106,7 +107,7 @@ def make_bundle(
     """
     source, goal = Path(model), Path(folder)
     if target is not None and target not in TARGETS:
-        raise UsageError(f"No target {target!r}; there are {', '.join(TARGETS)}.")
+        raise UsageError(unknown_choice("target", target, TARGETS))
     metadata, built_for = _read(source)
     chosen = target or built_for
     fits = chosen == built_for or {chosen, built_for} <= {"ort", "openvino"}
@@ -153,7 +154,7 @@ def _read(source: Path) -> tuple[ArtifactMetadata, str]:
 def _onnx_metadata(source: Path) -> ArtifactMetadata:
     """Opens the file once, if ONNX Runtime can: what is shipped should be whole."""
     metadata = None
-    if source.is_file() and find_spec("onnx") is not None:
+    if source.is_file() and is_importable("onnx"):
         metadata = metadata_of(load_onnx(source, weights=False), source)
     if metadata is not None and metadata.precision == "bf16":
         return metadata

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,25 +19,17 @@ from swinir_deploy.cli.options import (
     model_options,
     report_option,
 )
-from swinir_deploy.cli.output import Output, Stopwatch, check_target_file
-from swinir_deploy.cli.selection import Selection, find_model, select_model
-from swinir_deploy.errors import BackendUnavailableError, CheckFailedError, UsageError
-from swinir_deploy.system.packages import require
+from swinir_deploy.cli.output import Output, Stopwatch
+from swinir_deploy.cli.selection import select_model
+from swinir_deploy.errors import CheckFailedError, UsageError
+from swinir_deploy.system.files import atomic_output, check_output
 
 if TYPE_CHECKING:
-    from swinir_deploy.benchmarking.benchmark import Contender
     from swinir_deploy.benchmarking.reports import Change
-    from swinir_deploy.runtimes import Backend
 
 __all__ = ["command"]
 
-PRECISIONS = ("fp32", "fp16", "bf16")
-
-_COMPILED = "torch-compile"
-"""A name for the back end ``torch`` with its option ``compile``."""
-
-_CHOOSES_PRECISION = ("torch", "openvino")
-"""Back ends that take any file and choose the arithmetic; others do what the file says."""
+_PRECISIONS = ("fp32", "fp16", "bf16")
 
 EPILOG = """\b
 Examples:
@@ -92,7 +83,7 @@ from the GPU is in either. On the CPU there is none, and the flag changes nothin
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Of one operator on the CPU.")
 @click.option(
     "--precision",
-    type=NearChoice(PRECISIONS),
+    type=NearChoice(_PRECISIONS),
     help="Of torch, openvino and of what is exported for the occasion.  [default: fp32]",
 )
 @click.option(
@@ -137,11 +128,14 @@ def command(
     """Time models and back ends against each other."""
     if runs is not None and duration is not None:
         raise UsageError(f"--runs {runs} and --duration {duration:g} are two ways. Give one.")
+    from swinir_deploy.benchmarking.benchmark import benchmark
+    from swinir_deploy.benchmarking.plan import ContenderOptions, plan_contenders
     from swinir_deploy.benchmarking.reports import compare_reports, read_report, require_same_way
+    from swinir_deploy.models.find import find_model
 
     for target in (output, csv_file):
         if target is not None:
-            check_target_file(target)
+            check_output(target)
     older = read_report(before) if before is not None else None
     if older is not None:
         require_same_way(older, transfers=transfers, isolated=isolate)
@@ -149,10 +143,15 @@ def command(
     models += [find_model(name) for name in against]
     watch = Stopwatch()
     with tempfile.TemporaryDirectory(prefix="swinir-deploy-") as scratch:
-        wishes = _Wishes(device, provider, precision)
-        contenders = _contenders(models, _backends(backend), wishes, Path(scratch), out)
-        from swinir_deploy.benchmarking.benchmark import benchmark
-
+        contenders = plan_contenders(
+            models,
+            _backends(backend),
+            ContenderOptions(device, provider, precision),
+            Path(scratch),
+            progress=not out.quiet,
+            offline=out.offline,
+            say=out.say,
+        )
         report = benchmark(
             contenders,
             threads=threads,
@@ -170,7 +169,8 @@ def command(
     out.say(footer(report, watch))
     out.save(output)
     if csv_file is not None:
-        Path(csv_file).write_text(report.to_csv())
+        with atomic_output(csv_file) as temporary:
+            temporary.write_text(report.to_csv())
     _judge(changes, before)
 
 
@@ -181,81 +181,6 @@ def _backends(text: str | None) -> list[str | None]:
     if "" in names or len(set(names)) < len(names):
         raise UsageError(f"--backend {text!r} must be different names with commas: ort,torch.")
     return list(names)
-
-
-@dataclass(frozen=True)
-class _Wishes:
-    """What every contender gets as far as its back end knows it."""
-
-    device: str | None
-    provider: str | None
-    precision: str | None
-
-    @property
-    def on_cpu(self) -> bool:
-        """Whether ONNX Runtime would compute on the CPU."""
-        return self.device in (None, "cpu") and self.provider in (None, "cpu")
-
-
-def _contenders(
-    models: list[Selection],
-    backends: list[str | None],
-    wishes: _Wishes,
-    scratch: Path,
-    out: Output,
-) -> list[Contender]:
-    """Every model on every back end; the two must fit, or be brought to fit by an export."""
-    from swinir_deploy.benchmarking.benchmark import Contender
-    from swinir_deploy.runtimes import BACKENDS, backend_for
-
-    contenders = []
-    for model in models:
-        for name in backends:
-            plain = "torch" if name == _COMPILED else name
-            wanted = BACKENDS.get(plain) if plain is not None else None
-            if wanted is not None and ".onnx" in wanted.opens and not model.is_onnx:
-                _require_kernels(wanted, wishes)
-                path = _exported(model, wanted, wishes, scratch, out)
-            else:
-                path = model.local(out)
-            chosen = backend_for(path, plain)
-            options = given(provider=wishes.provider) if chosen.name == "ort" else {}
-            if chosen.name in _CHOOSES_PRECISION:
-                options |= given(precision=wishes.precision)
-            if name == _COMPILED:
-                options["compile"] = True
-            label = _COMPILED if name == _COMPILED else None
-            contenders.append(Contender(path, chosen.name, wishes.device, options, label))
-    return contenders
-
-
-def _require_kernels(backend: Backend, wishes: _Wishes) -> None:
-    """Refuse what would be exported for nothing."""
-    if (backend.name, wishes.precision) == ("ort", "bf16") and wishes.on_cpu:
-        raise BackendUnavailableError(
-            "ONNX Runtime has no BF16 kernels on a CPU. Time BF16 with --backend openvino or "
-            "torch, or give --precision fp32 or fp16."
-        )
-
-
-def _exported(
-    model: Selection, backend: Backend, wishes: _Wishes, scratch: Path, out: Output
-) -> str:
-    require("export", f"Exporting {model.name} for {backend.name}")
-    from swinir_deploy.exporters.onnx.export import export_onnx
-    from swinir_deploy.exporters.onnx.recipes import RECIPES
-    from swinir_deploy.models.load import load_model
-
-    out.say(f"Exporting {model.name} for {backend.name} ...")
-    loaded = load_model(model.name, progress=not out.quiet, offline=out.offline)
-    # The recipe "ort" is for its CPU provider.
-    has_recipe = backend.name in RECIPES and (wishes.on_cpu or backend.name != "ort")
-    target = backend.name if has_recipe else "any"
-    path = scratch / f"{Path(loaded.model_id).name}.{backend.name}.onnx"
-    typed = None if backend.name in _CHOOSES_PRECISION else wishes.precision
-    if not path.exists():
-        export_onnx(loaded, path, target=target, **given(precision=typed))
-    return str(path)
 
 
 def _judge(changes: Sequence[Change], before: str | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swinir_deploy.artifacts.shapes import shape_text
 from swinir_deploy.cli.options import common_options
 from swinir_deploy.cli.output import Output, size_text, table
 from swinir_deploy.errors import UsageError
@@ -82,8 +83,7 @@ def _row(entry: CacheEntry) -> list[str]:
     if metadata is None:
         return [key, "damaged", "-", "-", "-", size, used]
     shapes = ", ".join(
-        f"{'x'.join(map(str, profile.min))} to {'x'.join(map(str, profile.max))}"
-        for profile in metadata.profiles
+        f"{shape_text(profile.min)} to {shape_text(profile.max)}" for profile in metadata.profiles
     )
     where = metadata.gpu_name or metadata.target
     return [key, metadata.onnx_name, where, metadata.library_version, shapes, size, used]

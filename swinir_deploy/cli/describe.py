@@ -1,83 +1,97 @@
-"""What an ONNX file or a checkpoint says about itself, as plain values and as text."""
+"""What :func:`swinir_deploy.info` finds out, as text."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from swinir_deploy.artifacts.engine import EngineMetadata
+from swinir_deploy.artifacts.info import EngineInfo, OnnxInfo
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
-from swinir_deploy.artifacts.onnx_file import damaged_onnx, find_metadata, load_onnx
 from swinir_deploy.cli.output import size_text
+from swinir_deploy.models.catalog import ModelCard
+from swinir_deploy.nvidia.tensorrt_library import FLAVOURS
 
-__all__ = [
-    "OnnxFile",
-    "Port",
-    "describe_checkpoint",
-    "describe_model",
-    "listing",
-    "precision_text",
-    "read_onnx",
-]
+if TYPE_CHECKING:
+    from swinir_deploy.models.info import CheckpointInfo
 
+__all__ = ["describe", "precision_text"]
 
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a graph."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.dtype} [{', '.join(map(str, self.shape))}]"
+_ALSO_ON = {
+    "none": "",
+    "same-cc": ", and others of its compute capability",
+    "ampere+": ", and others from Ampere on",
+}
 
 
-@dataclass(frozen=True)
-class OnnxFile:
-    """An ONNX file, whoever made it.
-
-    Attributes:
-        path: of the file.
-        size_bytes: of the file.
-        producer: name and version of what wrote it.
-        opset: operator set, if it is known.
-        nodes: in the graph; None where only onnxruntime is there to look.
-        inputs: of the graph.
-        outputs: of the graph.
-        metadata: of this package; None for a file that something else made.
-    """
-
-    path: Path
-    size_bytes: int
-    producer: str
-    opset: int | None
-    nodes: int | None
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    metadata: ArtifactMetadata | None
-
-    def text(self) -> str:
-        """For people."""
-        meta = self.metadata
-        rows = [
-            ("file", f"ONNX, {size_text(self.size_bytes)}, by {self.producer or 'unknown'}"),
-            ("opset", "unknown" if self.opset is None else str(self.opset)),
-            ("nodes", "unknown (onnx is not installed)" if self.nodes is None else str(self.nodes)),
-            *(("input", str(port)) for port in self.inputs),
-            *(("output", str(port)) for port in self.outputs),
-        ]
-        if meta is None:
-            rows.append(("made by", "not by swinir-deploy: it has none of its metadata"))
-            return listing(str(self.path), rows)
-        return listing(str(self.path), [*rows, *describe_model(meta)])
+def describe(thing: ModelCard | OnnxInfo | EngineInfo | CheckpointInfo) -> str:
+    """Return a title, and a line for each fact."""
+    if isinstance(thing, ModelCard):
+        return thing.describe()
+    rows = (
+        _onnx_rows(thing)
+        if isinstance(thing, OnnxInfo)
+        else _engine_rows(thing.metadata)
+        if isinstance(thing, EngineInfo)
+        else _checkpoint_rows(thing)
+    )
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(
+        [os.fspath(thing.path), *(f"  {name.ljust(width)}  {text}" for name, text in rows)]
+    )
 
 
-def describe_model(meta: ArtifactMetadata) -> list[tuple[str, str]]:
-    """What an exported file carries about its model: names and texts."""
+def _onnx_rows(onnx: OnnxInfo) -> list[tuple[str, str]]:
+    meta = onnx.metadata
+    rows = [
+        ("file", f"ONNX, {size_text(onnx.size_bytes)}, by {onnx.producer or 'unknown'}"),
+        ("opset", "unknown" if onnx.opset is None else str(onnx.opset)),
+        ("nodes", "unknown (onnx is not installed)" if onnx.nodes is None else str(onnx.nodes)),
+        *(("input", str(port)) for port in onnx.inputs),
+        *(("output", str(port)) for port in onnx.outputs),
+    ]
+    if meta is None:
+        return [*rows, ("made by", "not by swinir-deploy: it has none of its metadata")]
+    return [*rows, *_model_rows(meta)]
+
+
+def _engine_rows(metadata: EngineMetadata) -> list[tuple[str, str]]:
+    library = f"{FLAVOURS[metadata.flavour].title} {metadata.library_version}"
+    cuda = f" for CUDA {metadata.cuda_major}" if metadata.cuda_major else ""
+    memory = metadata.activation_bytes
+    return [
+        ("file", f"engine, {size_text(metadata.plan_bytes)}, by {library}{cuda}"),
+        ("built from", f"{metadata.onnx_name}, SHA-256 {metadata.onnx_sha256}"),
+        ("target", f"{metadata.target}, {metadata.system} {metadata.machine}"),
+        ("runs on", _runs_on(metadata)),
+        *(("takes", profile.describe()) for profile in metadata.profiles),
+        ("activations", size_text(memory) if memory else "unknown"),
+        ("options", _options(metadata)),
+        ("plan", f"SHA-256 {metadata.plan_sha256}"),
+        *_model_rows(metadata.model),
+    ]
+
+
+def _checkpoint_rows(checkpoint: CheckpointInfo) -> list[tuple[str, str]]:
+    card = checkpoint.catalogue_id
+    size, key = size_text(checkpoint.size_bytes), checkpoint.key or "the root"
+    known = f"{card} of the catalogue" if card else "not in the catalogue"
+    rows = [
+        ("file", f"checkpoint, {size}, weights in {key}"),
+        ("model", f"{checkpoint.model_id} ({known})"),
+        ("parameters", f"{checkpoint.parameters:,}"),
+        ("sha256", checkpoint.sha256),
+        *((name, _value(value)) for name, value in checkpoint.config.items()),
+    ]
+    return [
+        (name, f"{text} (from: {checkpoint.img_range_source})" if name == "img_range" else text)
+        for name, text in rows
+    ]
+
+
+def _model_rows(meta: ArtifactMetadata) -> list[tuple[str, str]]:
+    """What an exported file carries about its model."""
     channels = "gray" if meta.in_chans == 1 else "RGB"
     return [
         ("model", meta.model_id or "unknown"),
@@ -90,111 +104,6 @@ def describe_model(meta: ArtifactMetadata) -> list[tuple[str, str]]:
         ("parity", _parity(meta.parity)),
         ("tools", ", ".join(f"{name} {version}" for name, version in meta.tools.items())),
     ]
-
-
-def read_onnx(path: str | os.PathLike[str]) -> OnnxFile:
-    """Look into an ONNX file, with onnx or, where that is missing, with onnxruntime.
-
-    Raises:
-        ArtifactError: not an ONNX file, or a damaged one.
-        ImportError: neither package is here.
-    """
-    source = Path(path)
-    if find_spec("onnx") is None:
-        return _read_with_runtime(source)
-    return _read_with_onnx(source)
-
-
-def describe_checkpoint(checkpoint: Any) -> tuple[dict[str, Any], str]:
-    """A :class:`~swinir_deploy.models.checkpoint.Checkpoint` without its tensors, and as text."""
-    config = checkpoint.config
-    parameters = sum(tensor.numel() for tensor in checkpoint.state_dict.values())
-    size_bytes = checkpoint.path.stat().st_size
-    document = {
-        "kind": "checkpoint",
-        "path": checkpoint.path,
-        "size_bytes": size_bytes,
-        "sha256": checkpoint.sha256,
-        "key": checkpoint.key,
-        "model_id": checkpoint.model_id,
-        "catalogue_id": checkpoint.card.id if checkpoint.card else None,
-        "parameters": parameters,
-        "img_range_source": checkpoint.img_range_source,
-        "config": config.to_dict(),
-    }
-    known = f"{checkpoint.card.id} of the catalogue" if checkpoint.card else "not in the catalogue"
-    rows = [
-        ("file", f"checkpoint, {size_text(size_bytes)}, weights in {checkpoint.key or 'the root'}"),
-        ("model", f"{checkpoint.model_id} ({known})"),
-        ("parameters", f"{parameters:,}"),
-        ("sha256", checkpoint.sha256),
-        *((name, _value(value)) for name, value in config.to_dict().items()),
-    ]
-    rows = [
-        (name, f"{text} (from: {checkpoint.img_range_source})" if name == "img_range" else text)
-        for name, text in rows
-    ]
-    return document, listing(str(checkpoint.path), rows)
-
-
-def _read_with_onnx(source: Path) -> OnnxFile:
-    model = load_onnx(source, weights=False)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    opsets = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    return OnnxFile(
-        path=source,
-        size_bytes=source.stat().st_size,
-        producer=f"{model.producer_name} {model.producer_version}".strip(),
-        opset=opsets[0] if opsets else None,
-        nodes=len(model.graph.node),
-        inputs=tuple(_port(value) for value in model.graph.input if value.name not in weights),
-        outputs=tuple(_port(value) for value in model.graph.output),
-        metadata=find_metadata(model, source),
-    )
-
-
-def _read_with_runtime(source: Path) -> OnnxFile:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = onnxruntime.InferenceSession(
-            os.fspath(source), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime's exceptions share no public base
-        raise damaged_onnx(source, error) from error
-    meta = session.get_modelmeta()
-    own = ArtifactMetadata.find(meta.custom_metadata_map, str(source))
-
-    def port(value: Any) -> Port:
-        kind = value.type.removeprefix("tensor(").removesuffix(")")
-        dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
-        return Port(value.name, dtype, tuple("?" if d is None else d for d in value.shape))
-
-    return OnnxFile(
-        path=source,
-        size_bytes=source.stat().st_size,
-        producer=meta.producer_name,
-        opset=own.opset if own else None,
-        nodes=None,
-        inputs=tuple(map(port, session.get_inputs())),
-        outputs=tuple(map(port, session.get_outputs())),
-        metadata=own,
-    )
-
-
-def _port(value: Any) -> Port:
-    import onnx
-
-    tensor = value.type.tensor_type
-    dtype = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-    shape = tuple(
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?"
-        for dim in tensor.shape.dim
-    )
-    return Port(value.name, {"float": "float32", "double": "float64"}.get(dtype, dtype), shape)
 
 
 def precision_text(meta: ArtifactMetadata) -> str:
@@ -229,7 +138,18 @@ def _value(value: Any) -> str:
     return repr(value) if isinstance(value, str) else str(value)
 
 
-def listing(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    """A title, and a line for each name and its text."""
-    width = max(len(name) for name, _ in rows)
-    return "\n".join([title, *(f"  {name.ljust(width)}  {text}" for name, text in rows)])
+def _runs_on(metadata: EngineMetadata) -> str:
+    if metadata.architectures:
+        return f"{', '.join(metadata.architectures)} (compiled ahead of time)"
+    capability = metadata.gpu_capability or "unknown"
+    name = metadata.gpu_name or "unknown GPU"
+    return f"{name}, compute capability {capability}{_ALSO_ON[metadata.compat]}"
+
+
+def _options(metadata: EngineMetadata) -> str:
+    set_ones = [
+        f"{name} {value}"
+        for name, value in metadata.options.items()
+        if value not in (None, 0, False, "none")
+    ]
+    return ", ".join(set_ones) or "the library's defaults"

@@ -8,6 +8,8 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from swinir_deploy.system.memory import parse_bytes
+
 __all__ = ["engine_options"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -57,7 +59,6 @@ def engine_options(function: Function) -> Function:
         workspace: str | None,
         **values: Any,
     ) -> Any:
-        from swinir_deploy.exporters.tensorrt.options import parse_size
         from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest, parse_batch
 
         shapes = ShapeRequest(
@@ -69,7 +70,7 @@ def engine_options(function: Function) -> Function:
         )
         builder: dict[str, Any] = {"opt_level": opt_level}
         if workspace is not None:
-            builder["workspace_bytes"] = parse_size(workspace)
+            builder["workspace_bytes"] = parse_bytes(workspace, bare_unit=2**20, minimum=0)
         return function(*args, shapes=shapes, builder=builder, **values)
 
     decorated: Callable[..., Any] = wrapper

@@ -15,9 +15,10 @@ from swinir_deploy.cli.options import (
     report_option,
     runtime_options,
 )
-from swinir_deploy.cli.output import Output, check_target_file, table
-from swinir_deploy.cli.selection import find_model, select_model
+from swinir_deploy.cli.output import Output, table
+from swinir_deploy.cli.selection import local_path, select_model
 from swinir_deploy.errors import UsageError
+from swinir_deploy.system.files import check_output
 
 if TYPE_CHECKING:
     from swinir_deploy.evaluation.reports import EvaluationReport, Scores
@@ -85,14 +86,16 @@ def command(
     if reference is not None and no_reference:
         raise UsageError(f"--reference {reference} and --no-reference exclude each other.")
     if output is not None:
-        check_target_file(output)
+        check_output(output)
     asked, request = _test_options(request)
     selection = select_model(request, out, "eval --task sr --scale 4 --data Set5/HR")
+    from swinir_deploy.models.find import find_model
+
     compared = find_model(reference).checkpoint if reference is not None else not no_reference
     from swinir_deploy.evaluation.evaluate import evaluate
 
     report = evaluate(
-        selection.local(out),
+        local_path(selection, out),
         data,
         lr=lr,
         backend=backend,

@@ -15,9 +15,9 @@ from swinir_deploy.cli.options import (
     given,
     model_options,
 )
-from swinir_deploy.cli.output import Output, check_target_file, size_text
+from swinir_deploy.cli.output import Output, size_text
 from swinir_deploy.cli.selection import select_model
-from swinir_deploy.exporters.onnx.recipes import check_precision, chosen_opset, get_recipe
+from swinir_deploy.exporters.onnx.recipes import check_request
 from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
@@ -105,10 +105,8 @@ def command(
     must also prove itself on photographs and on hostile pictures (docs/precision.md).
     """
     name = select_model(request, out, "export --task sr --scale 4").checkpoint
-    if output is not None:
-        check_target_file(output)
-    check_precision(precision or "fp32", calibrate)
-    chosen_opset(opset, precision or "fp32", get_recipe(target or "any"))
+    chosen = given(io=io, target=target, opset=opset, precision=precision, calibrate=calibrate)
+    check_request(output, **chosen)
     require("export", "Exporting a model")
     from swinir_deploy.exporters.onnx.export import export_onnx
     from swinir_deploy.models.load import load_model
@@ -121,17 +119,8 @@ def command(
         offline=out.offline,
     )
     path = Path(output) if output is not None else Path(f"{Path(model.model_id).name}.onnx")
-    check_target_file(path)
     out.say(f"Exporting {model.model_id} and checking it against PyTorch ...")
-    chosen = given(
-        io=io,
-        target=target,
-        shape=shape,
-        opset=opset,
-        precision=precision,
-        calibrate=calibrate,
-    )
-    report = export_onnx(model, path, **chosen)
+    report = export_onnx(model, path, **given(shape=shape), **chosen)
     out.done(_document(report), _line(report))
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import click
 
 from swinir_deploy.cli.options import common_options, report_option
-from swinir_deploy.cli.output import Output, plain
-from swinir_deploy.cli.selection import find_model
-from swinir_deploy.system.packages import require
+from swinir_deploy.cli.output import Output
 
 __all__ = ["command"]
 
@@ -36,24 +34,13 @@ def command(
     description beside it says; neither library nor GPU is needed. Catalogue: origin, licence,
     published figures.
     """
-    selection = find_model(model)
-    if selection.card is not None:
-        card = selection.card
-        out.answer({"kind": "card", **card.to_dict(), "purpose": card.purpose}, card.describe())
-    elif selection.is_onnx:
-        from swinir_deploy.cli.describe import read_onnx
+    from swinir_deploy.cli.describe import describe
+    from swinir_deploy.models.catalog import ModelCard
+    from swinir_deploy.models.info import info
 
-        found = read_onnx(selection.name)
-        out.answer({"kind": "onnx", **plain(found)}, found.text())
-    elif selection.is_engine:
-        from swinir_deploy.cli.describe_engine import describe_engine
-
-        out.answer(*describe_engine(selection.name))
-    else:
-        require("export", "Looking into a checkpoint")
-        from swinir_deploy.cli.describe import describe_checkpoint
-        from swinir_deploy.models.checkpoint import load_checkpoint
-
-        checkpoint = load_checkpoint(selection.name, img_range=img_range, key=key)
-        out.answer(*describe_checkpoint(checkpoint))
+    thing = info(model, key=key, img_range=img_range)
+    document = thing.to_dict()
+    if isinstance(thing, ModelCard):
+        document = {"kind": "card", **document, "purpose": thing.purpose}
+    out.answer(document, describe(thing))
     out.save(output)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swinir_deploy.artifacts.shapes import shape_text
 from swinir_deploy.cli.engine_options import engine_options
 from swinir_deploy.cli.options import common_options, report_option
 from swinir_deploy.cli.output import Output, size_text, table
@@ -81,9 +82,9 @@ def command(
 def describe(found: EngineInspection) -> str:
     """For people."""
     shapes = "; ".join(
-        f"{_shape(profile.min)} to {_shape(profile.max)}"
+        f"{shape_text(profile.min)} to {shape_text(profile.max)}"
         if profile.min != profile.max
-        else _shape(profile.max)
+        else shape_text(profile.max)
         for profile in found.profiles
     )
     rows = [*_facts(found).items()]
@@ -100,7 +101,7 @@ def describe(found: EngineInspection) -> str:
     lines += ["", "Largest activations:"]
     for entry in found.largest:
         others = f" and {entry.count - 1} more" if entry.count > 1 else ""
-        text = f"{_shape(entry.shape)} {entry.dtype}, by {entry.kernel}{others}"
+        text = f"{shape_text(entry.shape)} {entry.dtype}, by {entry.kernel}{others}"
         lines.append(f"  {size_text(entry.size_bytes):>9}  {text}")
     return "\n".join(lines)
 
@@ -126,10 +127,6 @@ def _side_by_side(a: EngineInspection, b: EngineInspection) -> list[list[str]]:
     names = [*left, *(name for name in right if name not in left)]
     rows = [[name, left.get(name, "-"), right.get(name, "-")] for name in names]
     return [["model", a.model, b.model], ["target", a.target, b.target], *rows]
-
-
-def _shape(sizes: tuple[int, ...]) -> str:
-    return "x".join(map(str, sizes))
 
 
 def _without_number(name: str) -> str:

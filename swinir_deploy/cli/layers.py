@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from swinir_deploy.artifacts.shapes import shape_text
 from swinir_deploy.cli.output import Output, Stopwatch, table
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _table(rows: list[LayerRow]) -> str:
         return [
             str(row.position),
             row.node,
-            "x".join(map(str, row.shape)) or "scalar",
+            shape_text(row.shape) or "scalar",
             f"{row.max_abs:.1e}",
             f"{row.relative:.1e}",
             f"2^{row.scale_log2}" if row.scale_log2 else "1",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import click
 
 from swinir_deploy._version import __version__
 from swinir_deploy.cli.output import Output, silence_stdout, take_stdout
+from swinir_deploy.system.choices import near_match
 
 __all__ = ["COMMANDS", "main", "program"]
 
@@ -107,7 +107,7 @@ class Program(click.Group):
         """As click does, with near matches."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            near = near_command(name)
+            near = _near_command(name)
             hint = f" Did you mean '{near}'?" if near else ""
             ctx.fail(f"No such command: '{name}'.{hint} There are {', '.join(COMMANDS)}.")
         return super().resolve_command(ctx, args)
@@ -146,12 +146,10 @@ class Program(click.Group):
         return code if isinstance(code, int) else 0
 
 
-def near_command(name: str) -> str | None:
+def _near_command(name: str) -> str | None:
     """The command that was probably meant, or None."""
-    near = difflib.get_close_matches(name.lower(), COMMANDS, n=1, cutoff=0.55)
-    if near:
-        return near[0]
-    return next((command for command, names in _OTHER_NAMES.items() if name in names), None)
+    alias = (command for command, names in _OTHER_NAMES.items() if name in names)
+    return near_match(name, COMMANDS, cutoff=0.55) or next(alias, None)
 
 
 def _is_descriptor_1(stream: Any) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from swinir_deploy.artifacts.shapes import parse_sides
 from swinir_deploy.cli.output import Output
+from swinir_deploy.errors import UsageError
+from swinir_deploy.system.choices import did_you_mean
 
 __all__ = [
     "KeyValueType",
@@ -86,9 +87,9 @@ class NearChoice(_Choice):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            near = difflib.get_close_matches(str(value).lower(), self.choices, n=1, cutoff=0.5)
-            if near:
-                self.fail(f"{error.message.rstrip('.')}. Did you mean '{near[0]}'?", param, ctx)
+            hint = did_you_mean(str(value), self.choices, cutoff=0.5)
+            if hint:
+                self.fail(f"{error.message.rstrip('.')}.{hint}", param, ctx)
             raise
 
 
@@ -103,10 +104,10 @@ class ShapeType(_Shape):
         """Height and width, both at least 1."""
         if isinstance(value, tuple):
             return value
-        sides = re.fullmatch(r"\s*(\d{1,6})[xX](\d{1,6})\s*", value)
-        if sides is None or "0" in (sides[1].lstrip("0") or "0", sides[2].lstrip("0") or "0"):
-            self.fail(f"{value!r} is not a height and width such as 64x96.", param, ctx)
-        return int(sides[1]), int(sides[2])
+        try:
+            return parse_sides(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class KeyValueType(_Pair):

@@ -12,14 +12,13 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
-from swinir_deploy.errors import InputError, SwinIRDeployError, SwinIRDeployWarning
+from swinir_deploy.errors import SwinIRDeployError, SwinIRDeployWarning
 
-__all__ = ["Output", "Stopwatch", "check_target_file", "plain", "size_text", "table"]
+__all__ = ["Output", "Stopwatch", "plain", "size_text", "table"]
 
 _INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
@@ -205,22 +204,6 @@ def size_text(size_bytes: int) -> str:
     if size_bytes < 100_000:
         return f"{math.ceil(size_bytes / 1000)} KB"
     return f"{size_bytes / 1e6:.1f} MB" if size_bytes < 1e9 else f"{size_bytes / 1e9:.1f} GB"
-
-
-def check_target_file(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that cannot be written, before the work that would go into it.
-
-    Raises:
-        InputError: it is a folder, or its folder is not there.
-    """
-    target = Path(path)
-    if target.is_dir():
-        raise InputError(f"Cannot write {target}: it is a folder. Give a file name.")
-    if not target.parent.is_dir():
-        raise InputError(
-            f"Cannot write {target}: there is no folder {target.parent}. Make it first "
-            f"(mkdir -p {target.parent}), or give another path."
-        )
 
 
 def take_stdout() -> TextIO:

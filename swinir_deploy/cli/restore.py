@@ -15,9 +15,10 @@ from swinir_deploy.cli.options import (
     model_options,
     runtime_options,
 )
-from swinir_deploy.cli.output import Output, Stopwatch, check_target_file, size_text
-from swinir_deploy.cli.selection import select_model
-from swinir_deploy.errors import PictureError, UsageError
+from swinir_deploy.cli.output import Output, Stopwatch, size_text
+from swinir_deploy.cli.selection import local_path, select_model
+from swinir_deploy.errors import UsageError
+from swinir_deploy.system.memory import parse_bytes
 
 if TYPE_CHECKING:
     from swinir_deploy.restoration.auto_tile import TileChoice
@@ -51,10 +52,8 @@ class _MemorySize(_Size):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number of bytes."""
-        from swinir_deploy.restoration.memory_budget import parse_size
-
         try:
-            return parse_size(str(value))
+            return parse_bytes(str(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
@@ -159,19 +158,20 @@ def command(
     or folders; in a folder a picture that fails is reported at the end and the others go on.
     Results are whole or not there, whatever stops the program; --resume goes on where it stopped.
     """
+    from swinir_deploy.restoration.places import check_places, place_of_result
     from swinir_deploy.restoration.restorer import Restorer
     from swinir_deploy.runtimes import open_runtime
 
     start, suffix = Path(source), f".{picture_format}" if picture_format else None
-    goal = _goal(start, _one_target(target, output), suffix)
+    goal = place_of_result(start, _one_target(target, output), suffix)
     selection = select_model(request, out, f"restore {source} {goal} --task sr --scale 4")
-    _check_places(start, goal, suffix, overwrite, resume)
+    check_places(start, goal, suffix, overwrite, resume)
     limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
     watch = Stopwatch()
     options = given(provider=provider, provider_options=provider_options, threads=threads)
-    with open_runtime(selection.local(out), backend, device, **options) as runtime:
+    with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
         restorer = Restorer(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
         )
@@ -194,55 +194,6 @@ def _one_target(target: str | None, output: str | None) -> str:
             "'swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx'."
         )
     return target or output or ""
-
-
-def _goal(source: Path, target: str, suffix: str | None) -> Path:
-    """The file or folder to write: a file goes into a folder under its own name."""
-    goal = Path(target)
-    if source.is_dir():
-        return goal
-    if goal.is_dir() or target.endswith("/"):
-        return goal / (source.with_suffix(suffix).name if suffix else source.name)
-    if suffix is not None and goal.suffix.lower() != suffix:
-        raise UsageError(
-            f"--format {suffix[1:]} and the name {goal} contradict each other. Give one of them, "
-            f"or {goal.with_suffix(suffix)}."
-        )
-    return goal
-
-
-def _check_places(
-    source: Path, goal: Path, suffix: str | None, overwrite: bool, resume: bool
-) -> None:
-    """What can be seen before a model is loaded."""
-    from swinir_deploy.pictures.write import check_target
-    from swinir_deploy.restoration.folder import find_pictures
-
-    if resume and overwrite:
-        raise UsageError("--resume keeps results and --overwrite replaces them. Give one of them.")
-    if not source.exists():
-        raise PictureError(
-            f"Cannot read {source}: there is no such file or folder. Check the path."
-        )
-    if resume and not source.is_dir():
-        raise UsageError(f"--resume is for folders, and {source} is a file. Leave it out.")
-    if not source.is_dir():
-        check_target(goal)
-        check_target_file(goal)
-        existing = [goal] if goal.exists() else []
-    else:
-        names, _ = find_pictures(source, leave_out=goal)
-        results = (goal / (name.with_suffix(suffix) if suffix else name) for name in names)
-        existing = [result for result in results if result.exists()]
-        if goal.exists() and goal.samefile(source):
-            raise UsageError(f"{goal} is the folder of the pictures itself. Give another as OUT.")
-    if existing and not overwrite and not resume:
-        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        itself = " and is IN itself" if existing[0].samefile(source) else ""
-        raise UsageError(
-            f"{existing[0]} exists{itself}{more}. Give --overwrite to replace it"
-            f"{', --resume to go on' if source.is_dir() else ''}, or another name."
-        )
 
 
 def _tell_choice(out: Output, choice: TileChoice | None) -> None:

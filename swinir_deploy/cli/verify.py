@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from swinir_deploy.artifacts.shapes import shape_text
 from swinir_deploy.cli.layers import finish_layers
 from swinir_deploy.cli.options import (
     NearChoice,
@@ -16,12 +17,11 @@ from swinir_deploy.cli.options import (
     runtime_options,
 )
 from swinir_deploy.cli.output import Output, Stopwatch, table
-from swinir_deploy.cli.selection import Selection, find_model
-from swinir_deploy.errors import CatalogError, UsageError
+from swinir_deploy.cli.selection import local_path
+from swinir_deploy.errors import UsageError
 from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
-    from swinir_deploy.artifacts.metadata import ArtifactMetadata
     from swinir_deploy.models.load import LoadedModel
     from swinir_deploy.runtimes import RuntimeSpec
     from swinir_deploy.verification.parity import ParityReport
@@ -120,6 +120,8 @@ def command(
     On odd shapes and a real picture, in FP32. Exit code 1 if any difference is beyond the limit.
     With --layers, on one small picture, tensor by tensor, against ONNX Runtime on the CPU.
     """
+    from swinir_deploy.models.find import find_model
+
     selection = find_model(exported)
     watch = Stopwatch()
     if layers:
@@ -143,18 +145,18 @@ def command(
         other: str | LoadedModel | None = against
         source = (model, key, img_range)
         if backend == "torch":
-            wishes["network"] = _load_reference(out, selection, *source)
+            wishes["network"] = _load_reference(out, selection.name, *source)
         elif against is None and (backend in (None, "ort") or source != (None, None, None)):
-            other = _load_reference(out, selection, *source)
+            other = _load_reference(out, selection.name, *source)
         return finish_layers(out, compare_layers(selection.name, other, **wishes), watch, output)
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
     from swinir_deploy.verification.parity import Limit, target_note, verify
 
-    reference = _load_reference(out, selection, model, key, img_range)
+    reference = _load_reference(out, selection.name, model, key, img_range)
     asked = None if limit is None and min_psnr is None else Limit(limit, min_psnr)
     report = verify(
-        selection.local(out),
+        local_path(selection, out),
         reference=reference,
         backend=backend,
         device=device,
@@ -190,14 +192,13 @@ def command(
 
 
 def _load_reference(
-    out: Output, selection: Selection, model: str | None, key: str | None, img_range: float | None
+    out: Output, exported: str, model: str | None, key: str | None, img_range: float | None
 ) -> LoadedModel:
     require("export", "Verifying a model")
-    from swinir_deploy.models.load import load_model
+    from swinir_deploy.verification.reference import load_reference, source_of
 
-    name = model if model is not None else _source(selection)
-    return load_model(
-        find_model(name).checkpoint,
+    return load_reference(
+        source_of(exported) if model is None else model,
         img_range=img_range,
         key=key,
         progress=not out.quiet,
@@ -226,35 +227,11 @@ def _where(spec: RuntimeSpec) -> str:
     return f"{spec.backend} {spec.device}, {spec.precision}{rescaled}"
 
 
-def _source(selection: Selection) -> str:
-    """The id in the file's metadata, if the catalogue has it."""
-    from swinir_deploy.artifacts.engine import read_engine_metadata
-    from swinir_deploy.cli.describe import read_onnx
-    from swinir_deploy.models.catalog import load_catalog
-
-    path = selection.name
-    if selection.is_engine:
-        metadata: ArtifactMetadata | None = read_engine_metadata(path).model
-    else:
-        metadata = read_onnx(path).metadata if selection.is_onnx else None
-    if metadata is None:
-        raise UsageError(
-            f"{path} does not say which model it came from. Name it: --model ID or --model FILE."
-        )
-    try:
-        return load_catalog().get(metadata.model_id).id
-    except CatalogError as error:
-        raise UsageError(
-            f"{path} came from {metadata.model_id!r}, which is not in the catalogue. Name the "
-            "checkpoint: --model FILE."
-        ) from error
-
-
 def _table(report: ParityReport) -> str:
     rows = [
         [
             row.source,
-            "x".join(map(str, row.shape)),
+            shape_text(row.shape),
             f"{row.comparison.max_abs:.1e}",
             f"{row.comparison.psnr_db:.1f}",
             "passed" if row.passed else "FAILED",

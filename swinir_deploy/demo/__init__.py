@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swinir_deploy.artifacts.shapes import shape_text
 from swinir_deploy.benchmarking.benchmark import Contender, benchmark
 from swinir_deploy.errors import CheckFailedError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize
@@ -24,9 +25,9 @@ from swinir_deploy.pictures.write import write_picture
 from swinir_deploy.restoration.restorer import Restorer
 from swinir_deploy.runtimes import open_runtime
 
-__all__ = ["DEMO_MODEL", "DemoReport", "run_demo"]
+__all__ = ["DemoReport", "run_demo"]
 
-DEMO_MODEL = "tiny-sr-x4"
+_DEMO_MODEL = "tiny-sr-x4"
 _SCALE = 4
 _SHEET_CROP = (slice(48, 240), slice(96, 336))
 """Rows and columns of the original that the comparison sheet shows."""
@@ -89,15 +90,15 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
         raise InputError(
             f"Cannot make the folder {folder}: {error.strerror}. Give another with -o."
         ) from error
-    log(f"1. Export {DEMO_MODEL}, the built-in x4 model, to ONNX")
-    exported = export_onnx(DEMO_MODEL, folder / f"{DEMO_MODEL}.onnx")
+    log(f"1. Export {_DEMO_MODEL}, the built-in x4 model, to ONNX")
+    exported = export_onnx(_DEMO_MODEL, folder / f"{_DEMO_MODEL}.onnx")
     log(
         f"   {exported.nodes} nodes, {exported.size_bytes / 1e6:.2f} MB, opset "
         f"{exported.metadata.opset}, any batch, height and width, in {exported.seconds:.1f} s"
     )
     log("   checked: onnx.checker, and ONNX Runtime against the network in PyTorch at")
     for check in exported.checks:
-        size = "x".join(map(str, check.shape))
+        size = shape_text(check.shape)
         log(f"     {size:>12}  largest difference {check.comparison.max_abs:.1e}")
 
     log("2. Restore a picture: Chelsea the cat, reduced to a quarter by bicubic interpolation")
@@ -115,7 +116,7 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
     )
 
     log("3. Compare it")
-    with open_runtime(DEMO_MODEL, "torch") as runtime:
+    with open_runtime(_DEMO_MODEL, "torch") as runtime:
         reference = Restorer(runtime, progress=False).restore_array(reduced)
     levels = int(np.abs(restored.astype(np.int16) - reference.astype(np.int16)).max())
     if levels > 1:
@@ -140,7 +141,7 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
 
     log("4. Time it, the back ends taking turns")
     report = benchmark(
-        [Contender(os.fspath(exported.path), "ort"), Contender(DEMO_MODEL, "torch")],
+        [Contender(os.fspath(exported.path), "ort"), Contender(_DEMO_MODEL, "torch")],
         shapes=[(reduced.shape[0], reduced.shape[1])],
     )
     ort, torch = report.rows
@@ -154,7 +155,7 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
     log(f"   input       {low_resolution}")
     log(f"   restored    {restored_path}")
     log(f"   comparison  {sheet}  (bicubic, restored, original)")
-    log(f"{DEMO_MODEL} is a tiny built-in model; 'swinir-deploy models' lists the official ones.")
+    log(f"{_DEMO_MODEL} is a tiny built-in model; 'swinir-deploy models' lists the official ones.")
     return DemoReport(
         export=exported,
         low_resolution=low_resolution,

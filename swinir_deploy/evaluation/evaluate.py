@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from swinir_deploy.errors import (
     BackendUnavailableError,
     CatalogError,
-    CheckFailedError,
     DownloadError,
     InputError,
     UsageError,
@@ -30,7 +29,13 @@ from swinir_deploy.models.catalog import ModelCard, Task, load_catalog
 from swinir_deploy.pictures.read import read_picture
 from swinir_deploy.runtimes import RuntimeSpec, backend_for, open_runtime
 from swinir_deploy.system.packages import require
-from swinir_deploy.verification.parity import open_runtime_for
+from swinir_deploy.verification.reference import (
+    catalogue_id,
+    load_reference,
+    open_reference,
+    require_same_kind,
+    require_same_source,
+)
 
 if TYPE_CHECKING:
     from swinir_deploy.models.load import LoadedModel
@@ -106,8 +111,8 @@ def evaluate(
         notes += _notes(protocol, card, spec, tile, self_ensemble, ignored)
         subjects = [Subject(runtime, tile, self_ensemble)]
         if loaded is not None:
-            network = stack.enter_context(open_runtime_for(loaded))
-            _require_same_kind(spec, network.spec, name)
+            network = stack.enter_context(open_reference(loaded))
+            require_same_kind(name, spec, network.spec)
             subjects.append(Subject(network, tile, self_ensemble))
         scores = tuple(_scores(protocol, subjects, pictures, lr, progress))
     notes += _left_out(protocol, scores)
@@ -300,31 +305,13 @@ def _reference(
         return None, []
     try:
         require("export", "Comparing with PyTorch")
-        from swinir_deploy.models.load import LoadedModel, load_model
-
-        if reference is True:
-            loaded = load_model(load_catalog().get(spec.model_id).id, offline=offline)
-        elif isinstance(reference, LoadedModel):
-            loaded = reference
-        else:
-            loaded = load_model(cast("str", reference), offline=offline)
-        if spec.source_sha256 and loaded.source_sha256 != spec.source_sha256:
-            raise UsageError(
-                f"{name} came from a checkpoint with SHA-256 {spec.source_sha256}; that of "
-                f"{loaded.model_id} has {loaded.source_sha256}."
-            )
+        source = (
+            catalogue_id(spec.model_id, name, "--reference") if reference is True else reference
+        )
+        loaded = load_reference(source, offline=offline)
+        require_same_source(name, spec.source_sha256, loaded)
     except (BackendUnavailableError, DownloadError, UsageError) as error:
         if reference is not True:
             raise
         return None, [f"Not compared with PyTorch: {error}"]
     return loaded, []
-
-
-def _require_same_kind(spec: RuntimeSpec, network: RuntimeSpec, name: str) -> None:
-    found = (spec.scale, spec.in_chans, spec.window_size)
-    wanted = (network.scale, network.in_chans, network.window_size)
-    if found != wanted:
-        raise CheckFailedError(
-            f"{name} has scale, channels and window {found}; the reference has {wanted}. "
-            "They are not the same model."
-        )

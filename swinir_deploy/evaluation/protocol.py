@@ -13,11 +13,12 @@ from swinir_deploy.errors import DeviceMemoryError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize, gaussian_noise, jpeg_compress
 from swinir_deploy.evaluation.metrics import LEAST_SIDE_PX, psnr, psnr_b, rgb_to_y, ssim
 from swinir_deploy.models.catalog import Task
+from swinir_deploy.pictures.values import to_levels, to_values
 from swinir_deploy.restoration.adapter import MemoryRanOutError, ModelBridge
 from swinir_deploy.restoration.restorer import Restorer
 from swinir_deploy.runtimes import Runtime
 
-__all__ = ["Protocol", "Sample", "Subject", "pad_by_mirror", "to_bytes"]
+__all__ = ["Protocol", "Sample", "Subject", "pad_by_mirror"]
 
 Bytes = NDArray[np.uint8]
 
@@ -121,10 +122,10 @@ class Protocol:
         truth = self.truth(pixels)
         if self.task == "denoise":
             noisy = gaussian_noise(truth, self.noise or 0.0).astype(np.float32)
-            return Sample(truth, noisy, to_bytes(noisy))
+            return Sample(truth, noisy, to_levels(noisy))
         if self.task == "jpeg":
             compressed = jpeg_compress(truth, self.quality or 0)
-            return Sample(truth, _to_floats(compressed), compressed)
+            return Sample(truth, to_values(compressed), compressed)
         height, width = (side // self.scale for side in truth.shape[:2])
         if min(height, width) < 1:
             raise InputError(
@@ -139,7 +140,7 @@ class Protocol:
                 f"a picture of {pixels.shape[1]}x{pixels.shape[0]} a model of x{self.scale} needs "
                 f"{width}x{height}. Give the pictures reduced by {self.scale}."
             )
-        return Sample(truth, _to_floats(small), bicubic_resize(small, self.scale))
+        return Sample(truth, to_values(small), bicubic_resize(small, self.scale))
 
     def score(self, result: Bytes, truth: Bytes) -> dict[str, float]:
         """Every measure that the official script prints, the paper's among them.
@@ -206,13 +207,13 @@ class Subject:
             DeviceMemoryError: the picture does not fit into memory.
         """
         if not self._self_ensemble:
-            return to_bytes(self._run(degraded))
+            return to_levels(self._run(degraded))
         total = np.zeros((), np.float64)
         for turns, is_flipped in _eight_ways():
             view = np.rot90(degraded, turns)
             result = self._run(view[:, ::-1] if is_flipped else view)
             total = total + np.rot90(result[:, ::-1] if is_flipped else result, -turns)
-        return to_bytes((total / 8).astype(np.float32))
+        return to_levels((total / 8).astype(np.float32))
 
     def _run(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         """One pass: float32, not clamped unless it was tiled."""
@@ -260,17 +261,6 @@ def pad_by_mirror(picture: NDArray[Any], window: int) -> NDArray[Any]:
         mirrored = np.concatenate([picture, np.flip(picture, axis)], axis)
         picture = mirrored.take(range(side + padding), axis)
     return picture
-
-
-def to_bytes(values: NDArray[np.float32]) -> Bytes:
-    """0..1 as 0..255: clamped, multiplied in single precision, rounded half to even."""
-    levels: Bytes = np.rint(np.clip(values, 0.0, 1.0) * np.float32(255)).astype(np.uint8)
-    return levels
-
-
-def _to_floats(levels: Bytes) -> NDArray[np.float32]:
-    floats: NDArray[np.float32] = levels.astype(np.float32) / np.float32(255)
-    return floats
 
 
 def _eight_ways() -> Iterator[tuple[int, bool]]:

@@ -117,7 +117,7 @@ class EvaluationReport:
     def reference_difference_db(self) -> float | None:
         """Mean PSNR minus that of FP32 PyTorch; None where it was not run."""
         reference, metric = self.mean_reference, self.metrics[0]
-        return None if reference is None else gap(self.mean[metric], reference[metric])
+        return None if reference is None else _gap(self.mean[metric], reference[metric])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; infinite figures as text."""
@@ -143,7 +143,7 @@ def mean_scores(scores: list[Scores]) -> Scores:
     }
 
 
-def gap(first: float, second: float) -> float:
+def _gap(first: float, second: float) -> float:
     """``first - second``; 0 for two that are infinite."""
     return 0.0 if first == second else first - second
 

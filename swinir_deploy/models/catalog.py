@@ -178,11 +178,16 @@ class Catalog:
         """
         card = self._by_name.get(name.lower())
         if card is None:
-            near = difflib.get_close_matches(name.lower(), self._by_name, n=3, cutoff=0.6)
-            ids = list(dict.fromkeys(self._by_name[match].id for match in near))
-            hint = f" Did you mean {' or '.join(map(repr, ids))}?" if ids else ""
-            raise CatalogError(f"The catalogue has no model {name!r}.{hint} {_NEXT_STEP}")
+            raise CatalogError(
+                f"The catalogue has no model {name!r}.{self.did_you_mean(name)} {_NEXT_STEP}"
+            )
         return card
+
+    def did_you_mean(self, name: str) -> str:
+        """Return `` Did you mean 'tiny-sr-x4'?`` for a name that is near one, else nothing."""
+        near = difflib.get_close_matches(name.lower(), self._by_name, n=3, cutoff=0.6)
+        ids = list(dict.fromkeys(self._by_name[match].id for match in near))
+        return f" Did you mean {' or '.join(map(repr, ids))}?" if ids else ""
 
     def by_file(self, name: str) -> ModelCard | None:
         """The model whose checkpoint has this file name (folders are ignored), or None."""

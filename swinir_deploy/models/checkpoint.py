@@ -32,8 +32,8 @@ __all__ = ["Checkpoint", "ImgRangeSource", "load_checkpoint", "save_checkpoint"]
 
 ImgRangeSource = Literal["caller", "file", "catalogue", "window-7 rule", "default"]
 
-CONFIG_KEY = "swinir_deploy.config"
-MODEL_ID_KEY = "swinir_deploy.model_id"
+_CONFIG_KEY = "swinir_deploy.config"
+_MODEL_ID_KEY = "swinir_deploy.model_id"
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -68,7 +68,11 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    path: str | os.PathLike[str], *, img_range: float | None = None, key: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    img_range: float | None = None,
+    key: str | None = None,
+    sha256: str | None = None,
 ) -> Checkpoint:
     """Read and check a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file.
 
@@ -81,6 +85,7 @@ def load_checkpoint(
         path: of the file.
         img_range: overrules what file, catalogue and rules say.
         key: entry of a pickled file to take the weights from.
+        sha256: of the file, where the caller has just computed it.
 
     Raises:
         CheckpointError: missing, empty, cut short, unsafe, not a SwinIR, or with a missing, extra,
@@ -88,7 +93,7 @@ def load_checkpoint(
         UsageError: ``img_range`` is not positive.
     """
     source = Path(path)
-    digest = checked_digest(source)
+    digest = checked_digest(source, sha256)
     card = load_catalog().by_sha256(digest) or load_catalog().by_file(source.name)
     likely_key = card.state_dict_key if card is not None else None
     tensors, key, metadata = read_entries(source, key, likely_key)
@@ -112,7 +117,7 @@ def load_checkpoint(
         config=config,
         img_range_source=img_range_source,
         card=card,
-        model_id=metadata.get(MODEL_ID_KEY) or default_id,
+        model_id=metadata.get(_MODEL_ID_KEY) or default_id,
     )
 
 
@@ -143,8 +148,8 @@ def save_checkpoint(
     weights = _checked_weights(dict(state_dict), config, target)
     metadata = {
         "format": "pt",
-        CONFIG_KEY: json.dumps(config.to_dict()),
-        MODEL_ID_KEY: model_id,
+        _CONFIG_KEY: json.dumps(config.to_dict()),
+        _MODEL_ID_KEY: model_id,
     }
     with atomic_output(target) as temporary:
         temporary.write_bytes(save(weights, metadata=metadata))
@@ -235,14 +240,14 @@ def _stored_config(
     metadata: Mapping[str, str], found: SwinIRConfig, source: Path
 ) -> SwinIRConfig | None:
     """What :func:`save_checkpoint` wrote, checked against the tensors; None for other files."""
-    text = metadata.get(CONFIG_KEY)
+    text = metadata.get(_CONFIG_KEY)
     if text is None:
         return None
     try:
         stored = SwinIRConfig.from_dict(json.loads(text))
     except (ValueError, TypeError, UsageError) as error:
         raise CheckpointError(
-            f"{source}: its metadata {CONFIG_KEY!r} makes no sense: {error}. Save it again with "
+            f"{source}: its metadata {_CONFIG_KEY!r} makes no sense: {error}. Save it again with "
             "save_checkpoint()."
         ) from error
     for name in _differences(stored, found):

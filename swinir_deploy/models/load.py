@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from swinir_deploy.errors import CatalogError, CheckpointError, UsageError
-from swinir_deploy.models.catalog import ModelCard, Task, load_catalog
+from swinir_deploy.errors import CheckpointError, InputError, UsageError
+from swinir_deploy.models.catalog import ModelCard, Task
 from swinir_deploy.models.checkpoint import load_checkpoint
-from swinir_deploy.models.weights_cache import ensure_local
+from swinir_deploy.models.find import find_model
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
 
 __all__ = ["LoadedModel", "load_model"]
-
-_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +70,11 @@ def load_model(
     """
     if task is not None and task not in get_args(Task):
         raise UsageError(f"task is {task!r}; it must be one of {', '.join(get_args(Task))}.")
-    found = _find(name_or_path)
-    path = found if isinstance(found, Path) else ensure_local(found, cache_dir, progress, offline)
-    checkpoint = load_checkpoint(path, img_range=img_range, key=key)
+    try:
+        path, sha256 = find_model(name_or_path).local(cache_dir, progress, offline)
+    except InputError as error:
+        raise CheckpointError(str(error)) from error
+    checkpoint = load_checkpoint(path, img_range=img_range, key=key, sha256=sha256)
     network = SwinIR.from_state_dict(checkpoint.config, checkpoint.state_dict)
     card = checkpoint.card
     return LoadedModel(
@@ -86,24 +86,3 @@ def load_model(
         path=path,
         source_sha256=checkpoint.sha256,
     )
-
-
-def _find(name_or_path: str | os.PathLike[str]) -> Path | ModelCard:
-    """A path that exists, else the catalogue's card of that name."""
-    path, name = Path(name_or_path).expanduser(), os.fspath(name_or_path)
-    if path.is_file():
-        return path
-    is_bare = path.name == name
-    if is_bare:
-        try:
-            return load_catalog().get(name)
-        except CatalogError as error:
-            if path.is_dir():
-                return path
-            if path.suffix.lower() in _SUFFIXES:
-                raise CheckpointError(
-                    f"There is no file {name!r} in {Path.cwd()}. {error} Give the path of a "
-                    "checkpoint, or one of these names."
-                ) from error
-            raise
-    return path

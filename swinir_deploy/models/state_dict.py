@@ -27,12 +27,20 @@ _PREFIXES = ("module.", "_orig_mod.", "model.", "net_g.", "params_ema.", "params
 _OBJECT_OPERATIONS = ("GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE", "NEWOBJ", "NEWOBJ_EX")
 
 
-def checked_digest(source: Path) -> str:
-    """SHA-256 of a file that exists, can be read and is not obviously something else."""
+def checked_digest(source: Path, sha256: str | None = None) -> str:
+    """Return the SHA-256 of a file that can be read and is not obviously something else.
+
+    Args:
+        source: the file.
+        sha256: of the file, where it is known already; else it is computed.
+
+    Raises:
+        CheckpointError: there is no such file, it cannot be read, or it is no checkpoint.
+    """
     if source.is_dir():
         raise CheckpointError(f"{source} is a folder. Give a checkpoint file in it.")
     try:
-        digest = sha256_of(source)
+        digest = sha256 or sha256_of(source)
         with open(source, "rb") as handle:
             head = handle.read(64)
     except FileNotFoundError as error:

@@ -11,17 +11,24 @@ import contextlib
 import logging
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from swinir_deploy.errors import CheckpointError, DownloadError
 from swinir_deploy.models.catalog import ModelCard
 from swinir_deploy.models.download import Transfer, read_json, write_json
 from swinir_deploy.system.cache_folder import CACHE_VARIABLE, cache_folder
-from swinir_deploy.system.files import sha256_of
-from swinir_deploy.system.locking import file_lock
+from swinir_deploy.system.files import file_lock, sha256_of
 
-__all__ = ["ensure_local"]
+__all__ = ["LocalFile", "ensure_local", "local_file"]
 
 _log = logging.getLogger(__name__)
+
+
+class LocalFile(NamedTuple):
+    """A checkpoint on this machine, and its SHA-256 where it was computed just now."""
+
+    path: Path
+    sha256: str | None = None
 
 
 def ensure_local(
@@ -50,6 +57,16 @@ def ensure_local(
             by hand. A good file in the cache is never touched.
         CheckpointError: a built-in file is missing from the installation.
     """
+    return local_file(card, cache_dir, progress, offline).path
+
+
+def local_file(
+    card: ModelCard,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    offline: bool = False,
+) -> LocalFile:
+    """Return what :func:`ensure_local` does, with the hash that it computed for its check."""
     if card.builtin:
         path = Path(__file__).with_name("weights") / card.file
         if not path.is_file():
@@ -57,12 +74,12 @@ def ensure_local(
                 f"The built-in model {card.id} should be at {path} and is not. "
                 "Install swinir-deploy again."
             )
-        return path
+        return LocalFile(path)
     target = cache_folder(cache_dir) / card.file
     try:
-        problem = _problem(card, target) if target.exists() else "not there"
+        problem, digest = _check(card, target) if target.exists() else ("not there", "")
         if problem is None:
-            return target
+            return LocalFile(target, digest)
         if offline:
             raise DownloadError(
                 f"{card.id} is needed offline, but {target} is {problem}. {_by_hand(card, target)}"
@@ -77,12 +94,12 @@ def ensure_local(
         ) from error
 
 
-def _download(card: ModelCard, target: Path, progress: bool) -> Path:
+def _download(card: ModelCard, target: Path, progress: bool) -> LocalFile:
     """Under the lock: look again, set a bad file aside, fetch, check, rename."""
     if target.exists():
-        problem = _problem(card, target)
+        problem, digest = _check(card, target)
         if problem is None:
-            return target
+            return LocalFile(target, digest)
         aside = target.with_name(target.name + ".mismatch")
         _log.warning("%s is %s. It is kept as %s; downloading again.", target, problem, aside.name)
         target.replace(aside)
@@ -96,7 +113,7 @@ def _download(card: ModelCard, target: Path, progress: bool) -> Path:
         progress=progress,
     )
     transfer.run()
-    problem = _problem(card, transfer.partial)
+    problem, digest = _check(card, transfer.partial)
     if problem is not None:
         transfer.discard()
         raise DownloadError(
@@ -107,33 +124,43 @@ def _download(card: ModelCard, target: Path, progress: bool) -> Path:
         os.fsync(handle.fileno())
     transfer.partial.replace(target)
     transfer.discard()
-    return target
+    return LocalFile(target, digest)
 
 
-def _problem(card: ModelCard, path: Path) -> str | None:
-    """What is wrong with a finished file, or None. Notes the hash where none was published."""
+def _check(card: ModelCard, path: Path) -> tuple[str | None, str]:
+    """What is wrong with a finished file, or None; and its hash, computed once.
+
+    Notes the hash where none was published.
+    """
     found_bytes = path.stat().st_size
     if card.size_bytes is not None and found_bytes != card.size_bytes:
-        return f"of the wrong size ({found_bytes:,} bytes; published are {card.size_bytes:,})"
-    found = sha256_of(path)
+        return (
+            f"of the wrong size ({found_bytes:,} bytes; published are {card.size_bytes:,})",
+            "",
+        )
+    digest = sha256_of(path)
+    return _wrong_hash(card, path, digest, found_bytes), digest
+
+
+def _wrong_hash(card: ModelCard, path: Path, digest: str, size_bytes: int) -> str | None:
     if card.sha256 is not None:
-        if found == card.sha256:
+        if digest == card.sha256:
             return None
-        return f"damaged or another file (its SHA-256 is {found}; published is {card.sha256})"
+        return f"damaged or another file (its SHA-256 is {digest}; published is {card.sha256})"
     record = path.with_name(card.file + ".seen.json")
     seen = read_json(record).get("sha256")
     if seen is None:
         _log.warning(
-            "%s has no published checksum; recording the one of this file: %s", card.file, found
+            "%s has no published checksum; recording the one of this file: %s", card.file, digest
         )
         with contextlib.suppress(OSError):  # A cache that is read-only can still be used.
-            values = {"sha256": found, "size_bytes": found_bytes, "url": card.url}
+            values = {"sha256": digest, "size_bytes": size_bytes, "url": card.url}
             write_json(record, values)
         return None
-    if found == seen:
+    if digest == seen:
         return None
     return (
-        f"another file than the first time (its SHA-256 is {found}; {record} recorded {seen}; "
+        f"another file than the first time (its SHA-256 is {digest}; {record} recorded {seen}; "
         "remove that record if the change is right)"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from swinir_deploy.artifacts.shapes import min_side_px
 from swinir_deploy.errors import UsageError
 
 __all__ = ["RGB_MEAN", "ResiConnection", "SwinIRConfig", "Upsampler"]
@@ -122,7 +123,7 @@ class SwinIRConfig:
     @property
     def min_side(self) -> int:
         """Smallest height or width that reflection can pad to a whole window."""
-        return self.window_size // 2 + 1
+        return min_side_px(self.window_size)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values (lists for tuples), fit for JSON and YAML."""

@@ -24,8 +24,6 @@ from swinir_deploy.network.token_major import make_token_major
 from swinir_deploy.network.widening import widen_stream
 
 __all__ = [
-    "HEAD_DIM_MULTIPLE",
-    "NEAR_PADDING",
     "REWRITES",
     "align_heads",
     "align_near_heads",
@@ -35,9 +33,9 @@ __all__ = [
     "rescale_residual",
 ]
 
-HEAD_DIM_MULTIPLE = 8
+_HEAD_DIM_MULTIPLE = 8
 """TensorRT's fused attention takes head sizes that are multiples of it without copies."""
-NEAR_PADDING = 0.1
+_NEAR_PADDING = 0.1
 """The share of zero channels that aligned heads may cost where alignment is only an advantage."""
 
 
@@ -64,7 +62,7 @@ def expand_position_bias(network: SwinIR) -> None:
 
 @torch.no_grad()
 def align_heads(
-    network: SwinIR, multiple: int = HEAD_DIM_MULTIPLE, most_padding: float = math.inf
+    network: SwinIR, multiple: int = _HEAD_DIM_MULTIPLE, most_padding: float = math.inf
 ) -> None:
     """Pad every head with zero channels up to a multiple of ``multiple`` (30 becomes 32).
 
@@ -96,7 +94,7 @@ def align_heads(
 
 def align_near_heads(network: SwinIR) -> None:
     """:func:`align_heads` where it costs little: heads of 30 channels, but not those of 10."""
-    align_heads(network, most_padding=NEAR_PADDING)
+    align_heads(network, most_padding=_NEAR_PADDING)
 
 
 @torch.no_grad()

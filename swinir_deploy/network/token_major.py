@@ -18,7 +18,7 @@ from swinir_deploy.network.windows import WindowLayout, shifted_neighbours
 __all__ = ["TOKEN_MAJOR", "TokenMajorAttention", "make_token_major"]
 
 
-def image_to_tokens(image: Tensor, window: int) -> Tensor:
+def _image_to_tokens(image: Tensor, window: int) -> Tensor:
     """[B, C, H, W] -> [window**2, rows, columns, B, C]."""
     batch, channels, height, width = image.shape
     rows, columns = height // window, width // window
@@ -26,8 +26,8 @@ def image_to_tokens(image: Tensor, window: int) -> Tensor:
     return tiles.permute(3, 5, 2, 4, 0, 1).reshape(window**2, rows, columns, batch, channels)
 
 
-def tokens_to_image(tokens: Tensor, window: int) -> Tensor:
-    """The inverse of :func:`image_to_tokens`."""
+def _tokens_to_image(tokens: Tensor, window: int) -> Tensor:
+    """The inverse of :func:`_image_to_tokens`."""
     _, rows, columns, batch, channels = tokens.shape
     tiles = tokens.reshape(window, window, rows, columns, batch, channels)
     return tiles.permute(4, 5, 2, 0, 3, 1).reshape(batch, channels, rows * window, columns * window)
@@ -53,8 +53,8 @@ def reorder(tokens: Tensor, order: Tensor) -> Tensor:
 TOKEN_MAJOR = WindowLayout(
     axes=("tokens", "rows", "columns", "batch"),
     mask_axes=("rows", "columns"),
-    from_image=image_to_tokens,
-    to_image=tokens_to_image,
+    from_image=_image_to_tokens,
+    to_image=_tokens_to_image,
     shift_order=shift_order,
     reorder=reorder,
 )

@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from swinir_deploy.network.parameters import convolution_of, linear_of, pad_dimension
 from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
 
-__all__ = ["STREAM_MULTIPLE", "widen_stream"]
+__all__ = ["widen_stream"]
 
-STREAM_MULTIPLE = 8
+_STREAM_MULTIPLE = 8
 """FP16 rows of a multiple of it are multiples of 16 bytes, a tensor core's load."""
 
 
 @torch.no_grad()
 def widen_stream(network: SwinIR) -> None:
-    """Add 1 to 8 channels to the stream, up to a multiple of :data:`STREAM_MULTIPLE`.
+    """Add 1 to 8 channels to the stream, up to a multiple of :data:`_STREAM_MULTIPLE`.
 
     The query, key and value projections take their bias from the constant channel and have none
     of their own afterwards. A network that is wide already stays as it is.
@@ -38,7 +38,7 @@ def widen_stream(network: SwinIR) -> None:
     if network.spare_channels:
         return
     old = network.config.embed_dim
-    new = (old // STREAM_MULTIPLE + 1) * STREAM_MULTIPLE
+    new = (old // _STREAM_MULTIPLE + 1) * _STREAM_MULTIPLE
     for layer in cast("list[RSTB]", list(network.layers)):
         for block in cast("list[SwinTransformerBlock]", list(layer.residual_group.blocks)):
             _widen_norm(block.norm1, old, new)

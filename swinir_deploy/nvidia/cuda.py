@@ -27,6 +27,7 @@ from swinir_deploy.nvidia.gpu import (
     explain_missing_library,
     find_gpu,
 )
+from swinir_deploy.system.memory import means_out_of_memory
 
 __all__ = [
     "CudaDevice",
@@ -338,7 +339,7 @@ def _explained(what: str) -> Iterator[None]:
     except Exception as error:  # cuda.core's CUDAError has no public name
         explain_missing_library(error, what)
         text = " ".join(str(error).split())
-        if "OUT_OF_MEMORY" in text or isinstance(error, MemoryError):
+        if means_out_of_memory(error):
             raise DeviceMemoryError(
                 f"The GPU ran out of memory while {what}. Use smaller tiles (--tile) or batches, "
                 "or close other programs that use it."

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swinir_deploy.errors import BackendUnavailableError, SwinIRDeployError, UsageError
+from swinir_deploy.system.device import parse_device
 
 __all__ = [
     "Gpu",
@@ -16,6 +17,7 @@ __all__ = [
     "explain_missing_library",
     "find_gpu",
     "free_memory_bytes",
+    "gpu_number",
 ]
 
 
@@ -186,3 +188,12 @@ def _cuda_version(runtime: Any) -> str:
     if status != runtime.cudaError_t.cudaSuccess or not number:
         return "13"
     return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def gpu_number(device: str | None) -> int:
+    """Return the number of the GPU that ``cuda`` (None, too) or ``cuda:N`` names.
+
+    Raises:
+        UsageError: it names another kind of device.
+    """
+    return parse_device(device or "cuda", ("cuda",), "cuda or cuda:0", "an engine").number

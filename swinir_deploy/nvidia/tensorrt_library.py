@@ -13,18 +13,19 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.nvidia.tensorrt_api import ILogger, TensorRTModule
+from swinir_deploy.system.choices import unknown_choice
+from swinir_deploy.system.packages import is_importable
 
 __all__ = ["FLAVOURS", "Flavour", "FlavourName", "Library", "Message", "Severity", "load_library"]
 
 FlavourName = Literal["tensorrt", "rtx"]
 Severity = Literal["internal error", "error", "warning", "info", "verbose"]
 
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+_SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """From the worst down, numbered as the library numbers them."""
 
 
@@ -146,7 +147,7 @@ class Library:
         messages.
         """
         messages: list[Message] = []
-        sink = (SEVERITIES.index(down_to), messages)
+        sink = (_SEVERITIES.index(down_to), messages)
         with self._lock:
             self._sinks.append(sink)
         try:
@@ -158,7 +159,7 @@ class Library:
     def _receive(self, severity: int, text: str) -> None:
         for limit, messages in self._sinks:
             if severity <= limit:
-                messages.append(Message(SEVERITIES[min(severity, len(SEVERITIES) - 1)], text))
+                messages.append(Message(_SEVERITIES[min(severity, len(_SEVERITIES) - 1)], text))
 
 
 _loaded: dict[FlavourName, Library] = {}
@@ -173,7 +174,7 @@ def load_library(name: FlavourName) -> Library:
         BackendUnavailableError: it is not installed, cannot be imported, or is too old.
     """
     if name not in FLAVOURS:
-        raise UsageError(f"No TensorRT flavour {name!r}; there are {', '.join(FLAVOURS)}.")
+        raise UsageError(unknown_choice("TensorRT flavour", name, FLAVOURS))
     with _loading:
         if name not in _loaded:
             _loaded[name] = _load(FLAVOURS[name])
@@ -182,7 +183,7 @@ def load_library(name: FlavourName) -> Library:
 
 def _load(flavour: Flavour) -> Library:
     command = f"pip install 'swinir-deploy[{flavour.extra}]'"
-    if find_spec(flavour.module) is None:
+    if not is_importable(flavour.module):
         raise BackendUnavailableError(
             f"{flavour.title} is not installed (no module {flavour.module}): {command}"
         )

@@ -22,7 +22,7 @@ from swinir_deploy.pictures.picture import Picture, PictureLayout
 from swinir_deploy.pictures.png_writer import COMPRESSION_LEVEL, PngWriter
 from swinir_deploy.pictures.read import PICTURE_SUFFIXES
 from swinir_deploy.pictures.tiff_writer import TiffWriter
-from swinir_deploy.system.files import atomic_output
+from swinir_deploy.system.files import atomic_output, check_output
 
 __all__ = [
     "DEFAULT_QUALITY",
@@ -71,17 +71,7 @@ def check_target(path: str | os.PathLike[str]) -> str:
             f"Cannot write {target}: the suffix {target.suffix!r} is none of "
             f"{', '.join(PICTURE_SUFFIXES)}. Give a name with one of these."
         )
-    if target.is_dir():
-        raise PictureError(f"Cannot write {target}: it is a folder. Give a file name.")
-    if not target.parent.is_dir():
-        raise PictureError(
-            f"Cannot write {target}: {target.parent} is not a folder. Make it first."
-        )
-    if not os.access(target.parent, os.W_OK):
-        raise PictureError(
-            f"Cannot write {target}: the folder {target.parent} may not be written to. Give "
-            "another one, or change its permissions."
-        )
+    check_output(target, PictureError)
     return kind
 
 

@@ -23,7 +23,7 @@ from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
 from swinir_deploy.precision.plan import PrecisionPlan, typed_modules
 from swinir_deploy.precision.samples import NamedPicture
 
-__all__ = ["FP16_MAX", "LARGEST_WANTED", "MARGIN", "Calibration", "calibrate", "plan_precision"]
+__all__ = ["FP16_MAX", "MARGIN", "Calibration", "calibrate", "plan_precision"]
 
 FP16_MAX = 65504.0
 
@@ -35,10 +35,10 @@ nothing, because a power of two costs no bit of a value above 6e-5, where FP16's
 begin.
 """
 
-LARGEST_WANTED = FP16_MAX / MARGIN
+_LARGEST_WANTED = FP16_MAX / MARGIN
 
-STREAM = "stream"
-LAST_OF_THE_BODY = "conv_after_body"
+_STREAM = "stream"
+_LAST_OF_THE_BODY = "conv_after_body"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Calibration:
     @property
     def residual_scale_log2(self) -> int:
         """Smallest k >= 0 with ``stream_max * 2**-k <= LARGEST_WANTED``."""
-        excess = self.stream_max / LARGEST_WANTED
+        excess = self.stream_max / _LARGEST_WANTED
         return max(0, math.ceil(math.log2(excess))) if excess > 0 else 0
 
 
@@ -81,12 +81,12 @@ def calibrate(network: SwinIR, pictures: Sequence[NamedPicture]) -> Calibration:
                 f"The network itself gives NaN or Inf on the picture {picture.name!r}: its "
                 "weights are damaged. Nothing was written."
             )
-        by_picture[picture.name] = maxima[STREAM]
+        by_picture[picture.name] = maxima[_STREAM]
         for name, value in maxima.items():
             overall[name] = max(value, overall.get(name, 0.0))
     return Calibration(
         pictures=tuple(by_picture),
-        stream_max=overall.pop(STREAM),
+        stream_max=overall.pop(_STREAM),
         module_max=overall,
         stream_max_by_picture=by_picture,
     )
@@ -96,7 +96,7 @@ def plan_precision(precision: Precision, calibration: Calibration | None) -> Pre
     """What to rescale and what to keep in FP32; only FP16 needs either."""
     if precision != "fp16" or calibration is None:
         return PrecisionPlan(precision)
-    keep = (name for name, value in calibration.module_max.items() if value > LARGEST_WANTED)
+    keep = (name for name, value in calibration.module_max.items() if value > _LARGEST_WANTED)
     return PrecisionPlan(precision, calibration.residual_scale_log2, tuple(keep))
 
 
@@ -163,19 +163,19 @@ def _watched(network: SwinIR) -> Iterator[dict[str, float]]:
 
     into_stream = {id(layer.conv) for layer in network.modules() if isinstance(layer, RSTB)}
     for path, module in typed_modules(network).items():
-        place = STREAM if id(module) in into_stream else path
+        place = _STREAM if id(module) in into_stream else path
         reads(module, place)
         computes(module, place)
     for module in network.modules():
         if isinstance(module, SwinTransformerBlock):
-            computes(module.attn.proj, STREAM)
-            computes(module.mlp.fc2, STREAM)
-            reads(module.norm1, STREAM)
-            reads(module.norm2, STREAM)
-    reads(network.norm, STREAM)
+            computes(module.attn.proj, _STREAM)
+            computes(module.mlp.fc2, _STREAM)
+            reads(module.norm1, _STREAM)
+            reads(module.norm2, _STREAM)
+    reads(network.norm, _STREAM)
     # The sum with the shallow features has its largest value where the next module reads it.
     paths = list(typed_modules(network))
-    reads(network.get_submodule(paths[paths.index(LAST_OF_THE_BODY) + 1]), LAST_OF_THE_BODY)
+    reads(network.get_submodule(paths[paths.index(_LAST_OF_THE_BODY) + 1]), _LAST_OF_THE_BODY)
     try:
         with recorder:
             yield recorder.maxima

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from swinir_deploy.errors import InputError, PictureError
+from swinir_deploy.errors import InputError
 from swinir_deploy.models.load import LoadedModel
 from swinir_deploy.network.config import SwinIRConfig
+from swinir_deploy.pictures.read import PICTURE_SUFFIXES, read_picture
+from swinir_deploy.pictures.values import nchw_values
 
 __all__ = [
     "MAX_PICTURES",
@@ -32,7 +34,6 @@ MAX_PICTURES = 32
 MAX_SIDE = 128
 """Of what is cut from the middle of a folder's picture, in pixels."""
 
-_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _DEFAULT_NOISE, _DEFAULT_QUALITY = 50, 10
 """The heaviest that official models are made for, where the catalogue does not say which."""
 
@@ -88,11 +89,11 @@ def pictures_of_folder(folder: str | os.PathLike[str], config: SwinIRConfig) -> 
     place = Path(folder)
     if not place.is_dir():
         raise InputError(f"There is no folder {place}; --calibrate takes a folder of pictures.")
-    paths = sorted(p for p in place.iterdir() if p.suffix.lower() in _SUFFIXES)
+    paths = sorted(p for p in place.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
         raise InputError(
             f"{place} holds no picture to calibrate with; put some in that end in "
-            f"{', '.join(_SUFFIXES)}."
+            f"{', '.join(PICTURE_SUFFIXES)}."
         )
     step = max(1, len(paths) / MAX_PICTURES)
     chosen = [paths[int(i * step)] for i in range(min(len(paths), MAX_PICTURES))]
@@ -147,19 +148,14 @@ def _degraded(crop: Image.Image, model: LoadedModel) -> NDArray[np.uint8]:
 
 
 def _middle(path: Path, config: SwinIRConfig) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as image:
-            width, height = (min(side, MAX_SIDE) for side in image.size)
-            left, top = (image.width - width) // 2, (image.height - height) // 2
-            middle = image.crop((left, top, left + width, top + height))
-            if middle.mode.startswith("I"):  # 16 bits, which convert() would clip to white
-                levels = np.asarray(middle).astype(np.int64).clip(0, 65535) >> 8
-                middle = Image.fromarray(levels.astype(np.uint8))
-            return np.asarray(middle.convert(_mode(config)))
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise PictureError(
-            f"{path} cannot be read ({error}). Take it out of the folder, or repair it."
-        ) from error
+    pixels = read_picture(path).pixels
+    height, width = (min(side, MAX_SIDE) for side in pixels.shape[:2])
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    middle = pixels[top : top + height, left : left + width]
+    if middle.dtype == np.uint16:
+        middle = (middle >> 8).astype(np.uint8)
+    image = Image.fromarray(middle[..., 0] if middle.shape[2] == 1 else middle)
+    return np.asarray(image.convert(_mode(config)))
 
 
 def _at_least_a_window(picture: NamedPicture, window: int) -> NamedPicture:
@@ -169,6 +165,5 @@ def _at_least_a_window(picture: NamedPicture, window: int) -> NamedPicture:
 
 
 def _values(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """[H, W] or [H, W, C] bytes -> [1, C, H, W] in 0..1."""
-    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return np.ascontiguousarray(planes[None].astype(np.float32) / np.float32(255))
+    """Return [height, width] or [height, width, channels] bytes as [1, channels, height, width]."""
+    return nchw_values(pixels.reshape(1, *pixels.shape[:2], -1))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.errors import CheckFailedError, DeviceMemoryError
+from swinir_deploy.pictures.values import to_levels
 from swinir_deploy.runtimes.base import Runtime
 
 __all__ = ["MemoryRanOutError", "ModelBridge"]
@@ -87,7 +88,7 @@ class ModelBridge:
             if tiles.dtype == np.uint16:
                 tiles = (tiles.astype(np.uint32) + 128) // 257
             elif tiles.dtype == np.float32:
-                tiles = np.rint(np.clip(tiles, 0.0, 1.0) * np.float32(255))
+                tiles = to_levels(tiles)
             levels: NDArray[np.uint8] = tiles.astype(np.uint8, copy=False)
             return levels
         floats: NDArray[np.float32] = tiles.transpose(0, 3, 1, 2).astype(np.float32)

@@ -20,6 +20,7 @@ from swinir_deploy.nvidia.gpu import free_memory_bytes
 from swinir_deploy.restoration.padding import padded_side
 from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.spec import RuntimeSpec
+from swinir_deploy.system.device import split_device
 from swinir_deploy.system.memory import (
     available_bytes,
     forget_peak,
@@ -290,9 +291,9 @@ def _noise(spec: RuntimeSpec, batch: int, height: int, width: int) -> NDArray[An
 
 def meter_for(spec: RuntimeSpec) -> MemoryMeter:
     """Measures where a runtime computes."""
-    kind, _, index = spec.device.partition(":")
+    kind, index = split_device(spec.device)
     if kind == "cuda":
-        return _GpuMeter(int(index or 0))
+        return _GpuMeter(index)
     return _HostMeter() if kind == "cpu" else _NoMeter()
 
 

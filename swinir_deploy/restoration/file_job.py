@@ -21,10 +21,11 @@ from swinir_deploy.pictures.write import (
     stream_picture,
     write_picture,
 )
-from swinir_deploy.restoration.memory_budget import memory_needed, rows_within, size_of
+from swinir_deploy.restoration.memory_budget import memory_needed, rows_within
 from swinir_deploy.restoration.reports import RestoredFile
 from swinir_deploy.restoration.rows import PictureRows, WholePicture
 from swinir_deploy.restoration.tiled_model import TiledModel
+from swinir_deploy.system.memory import size_rounded_up
 
 __all__ = ["FileJob", "FileOptions"]
 
@@ -99,15 +100,16 @@ class FileJob:
             return reserved + (need.streamed if self._pays_to_stream(*sides) else need.whole)
         if need.decode > limit:
             raise PictureError(
-                f"Cannot read {source}: decoding it takes up to {size_of(need.decode)}; the limit "
-                f"for memory is {size_of(limit)}, and pictures are decoded whole. Give more "
-                "(max_memory, --max-memory), or cut the picture."
+                f"Cannot read {source}: decoding it takes up to {size_rounded_up(need.decode)}; "
+                f"the limit for memory is {size_rounded_up(limit)}, and pictures are decoded "
+                "whole. Give more (max_memory, --max-memory), or cut the picture."
             )
         if self._kind not in STREAMED:
             raise PictureError(
-                f"Cannot write {target}: restoring it takes up to {size_of(need.whole)}; the limit "
-                f"for memory is {size_of(limit)}, and {self._kind} cannot be written in strips. "
-                "Write a .png, .tif or .jpg instead, or give more (max_memory, --max-memory)."
+                f"Cannot write {target}: restoring it takes up to {size_rounded_up(need.whole)}; "
+                f"the limit for memory is {size_rounded_up(limit)}, and {self._kind} cannot be "
+                "written in strips. Write a .png, .tif or .jpg instead, or give more "
+                "(max_memory, --max-memory)."
             )
         self._streams = True
         return reserved + min(need.streamed, limit)

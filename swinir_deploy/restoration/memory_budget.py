@@ -7,7 +7,6 @@ The figures are upper bounds, held to measured ones by tests/restoration/test_me
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from swinir_deploy.errors import UsageError
@@ -17,11 +16,9 @@ from swinir_deploy.pictures.probe import ProbedFile
 from swinir_deploy.restoration.rows import layout_after
 from swinir_deploy.restoration.tiled_model import ROWS_AT_ONCE, TiledModel
 from swinir_deploy.restoration.tiling import TilePlan
+from swinir_deploy.system.memory import size_rounded_up
 
-__all__ = ["MemoryNeed", "memory_needed", "parse_size", "rows_within", "size_of"]
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_BINARY_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+__all__ = ["MemoryNeed", "memory_needed", "rows_within"]
 
 # For a colour of a pixel while invisible pixels are filled: sums, averages and what joins them, in
 # float32, over a quarter of the pixels, a sixteenth and so on.
@@ -93,9 +90,10 @@ def rows_within(limit_bytes: int, layout: PictureLayout, model: TiledModel) -> i
             return rows
     plan = model.plan(layout.height, layout.width, rows)
     raise UsageError(
-        f"{layout.width}x{layout.height} pixels need {size_of(before + _work(layout, model, plan))}"
-        f" with the lowest tiles and the result written in strips; the limit for memory is "
-        f"{size_of(limit_bytes)}. Give more (max_memory, --max-memory)."
+        f"{layout.width}x{layout.height} pixels need "
+        f"{size_rounded_up(before + _work(layout, model, plan))} with the lowest tiles and the "
+        "result written in strips; the limit for memory is "
+        f"{size_rounded_up(limit_bytes)}. Give more (max_memory, --max-memory)."
     )
 
 
@@ -137,32 +135,3 @@ def _encoder_pixel_bytes(layout: PictureLayout, kind: str) -> int:
         joined += 4 * layout.channels + layout.channels  # on the way to 8 bits
     pillow = 1 if layout.channels == 1 else 4
     return joined + pillow + (12 if kind == "WEBP" else 0)
-
-
-# ------------------------------------------------------------------------------------------ sizes
-
-
-def parse_size(text: str) -> int:
-    """Bytes for a size such as ``500MB``, ``2 GB``, ``1.5g`` or ``512MiB``.
-
-    Units are decimal, those with an ``i`` binary; without one it is bytes.
-
-    Raises:
-        UsageError: it is not a size, or less than one byte.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
-    is_size = found is not None and not (found[3] and not found[2])
-    size = 0
-    if found is not None and is_size:
-        units = _BINARY_UNITS if found[3] else _UNITS
-        size = int(float(found[1]) * units[found[2]])
-    if size < 1:
-        raise UsageError(f"{text!r} is not a size of memory such as 500MB or 2GB.")
-    return size
-
-
-def size_of(size_bytes: int) -> str:
-    """Rounded up, such as ``2.1 GB`` or ``34 MB`` (decimal units)."""
-    if size_bytes >= 10**9:
-        return f"{-(-size_bytes // 10**8) / 10:.1f} GB"
-    return f"{-(-size_bytes // 10**6)} MB"

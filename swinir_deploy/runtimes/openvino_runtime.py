@@ -26,6 +26,8 @@ from swinir_deploy.errors import (
 from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.spec import RuntimeSpec
 from swinir_deploy.system.cache_folder import cache_folder
+from swinir_deploy.system.choices import unknown_choice
+from swinir_deploy.system.device import parse_device
 
 __all__ = [
     "OpenVinoRuntime",
@@ -236,7 +238,7 @@ def precision_hint(precision: str | None) -> str:
         UsageError: no such precision.
     """
     if (precision or "fp32") not in _HINTS:
-        raise UsageError(f"No precision {precision!r} for openvino; there are {', '.join(_HINTS)}.")
+        raise UsageError(unknown_choice("precision", precision, _HINTS))
     return _HINTS[precision or "fp32"]
 
 
@@ -253,9 +255,7 @@ def require_device(core: openvino.Core, device: str) -> None:
         BackendUnavailableError: it has, and finds none.
         UsageError: it has not.
     """
-    kind, _, index = device.partition(".")
-    if kind not in ("CPU", "GPU", "NPU") or (index and not index.isdigit()):
-        raise UsageError(f"No device {device.lower()!r} for openvino; give cpu, gpu, gpu.1 or npu.")
+    parse_device(device.lower(), ("cpu", "gpu", "npu"), "cpu, gpu, gpu.1 or npu", "openvino", ".")
     available = core.available_devices
     if not any(name == device or name.partition(".")[0] == device for name in available):
         raise BackendUnavailableError(

@@ -21,6 +21,7 @@ from swinir_deploy.errors import (
 from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.providers import Provider, create_session, find_provider, first_line
 from swinir_deploy.runtimes.spec import RuntimeSpec
+from swinir_deploy.system.device import parse_device
 
 __all__ = ["OnnxRuntime"]
 
@@ -141,13 +142,15 @@ class OnnxRuntime(Runtime):
 
 def _provider(device: str | None, provider: str | None) -> tuple[Provider, int]:
     """Execution provider and number of the device."""
-    kind, _, index = (device or "").partition(":")
-    if device is not None and (kind not in ("cpu", "cuda") or (index and not index.isdigit())):
-        raise UsageError(f"No device {device!r} for ort; give cpu, cuda or cuda:0, or --provider.")
-    chosen = find_provider(provider or kind or "cpu")
-    if kind and chosen.device != kind:
+    if device is None:
+        return find_provider(provider or "cpu"), 0
+    kind, index = parse_device(
+        device, ("cpu", "cuda"), "cpu, cuda or cuda:0, or --provider", owner="ort"
+    )
+    chosen = find_provider(provider or kind)
+    if chosen.device != kind:
         raise UsageError(
             f"The provider {chosen.name} computes on {chosen.device or 'a device of its own'}, not "
             f"on {device}. Give one of the two."
         )
-    return chosen, int(index or 0)
+    return chosen, index

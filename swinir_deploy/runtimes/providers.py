@@ -7,16 +7,16 @@ Here the provider that was asked for is the one that runs, or the session is ref
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import onnxruntime
 
 from swinir_deploy.errors import BackendUnavailableError, UsageError
+from swinir_deploy.system.choices import did_you_mean
+from swinir_deploy.system.packages import is_importable
 
 __all__ = ["PROVIDERS", "Provider", "create_session", "find_provider", "first_line"]
 
@@ -101,8 +101,7 @@ def find_provider(name: str) -> Provider:
     if own is not None:
         return Provider(wanted, own, "", "")
     known = [*PROVIDERS, *(own for own in builtin if own not in _KNOWN_NAMES)]
-    near = difflib.get_close_matches(wanted, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(wanted, known)
     raise BackendUnavailableError(
         f"This onnxruntime {onnxruntime.__version__} has no {name}; it has {', '.join(builtin)}. "
         f"--provider takes one of them, or {', '.join(PROVIDERS)}.{hint}"
@@ -201,7 +200,7 @@ def _loads_on_the_cpu(model: str | bytes) -> bool:
 
 
 def _require_installed(provider: Provider, builtin: list[str]) -> None:
-    here = (find_spec(provider.plugin) is not None) if provider.plugin else provider.name in builtin
+    here = is_importable(provider.plugin) if provider.plugin else provider.name in builtin
     # An onnxruntime may also have the provider built in that others get as a plug-in.
     if here or provider.name in builtin:
         return

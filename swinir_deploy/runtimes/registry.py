@@ -7,20 +7,20 @@ tolerance of its precision.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from swinir_deploy.artifacts.engine import ENGINE_SUFFIX, read_engine_metadata
+from swinir_deploy.artifacts.engine import ENGINE_SUFFIX, EngineMetadata, read_engine_metadata
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName
 from swinir_deploy.runtimes.base import Runtime, RuntimeStats
 from swinir_deploy.runtimes.spec import RuntimeSpec
+from swinir_deploy.system.choices import unknown_choice
+from swinir_deploy.system.packages import missing_packages
 
 __all__ = [
     "BACKENDS",
@@ -58,14 +58,7 @@ class Backend:
 
     def missing(self) -> str | None:
         """Why it cannot be used here, with the remedy, or None."""
-        absent = [name for name in self.requires if not _importable(name)]
-        if not absent:
-            return None
-        return (
-            f"the back end {self.name!r} needs {' and '.join(absent)}, which "
-            f"{'is' if len(absent) == 1 else 'are'} not installed: "
-            f"pip install 'swinir-deploy[{self.extra}]'"
-        )
+        return missing_packages(self.requires, self.extra, f"the back end {self.name!r}")
 
 
 BACKENDS: dict[str, Backend] = {
@@ -133,15 +126,13 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
         UsageError: no back end of that name, or it does not open such a file.
     """
     suffix = Path(model).suffix.lower()
-    if suffix == ENGINE_SUFFIX and (backend is None or backend in _ENGINE_BACKENDS):
-        return _backend_for_engine(model, backend)
+    if _reads_sidecar(model, backend):
+        return _backend_for_engine(model, backend, read_engine_metadata(model))
     if backend is None:
         by_suffix = (b for b in BACKENDS.values() if suffix in b.opens)
         return next(by_suffix, BACKENDS["torch"])
     if backend not in BACKENDS:
-        near = difflib.get_close_matches(backend, BACKENDS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"No back end {backend!r}; there are {', '.join(BACKENDS)}.{hint}")
+        raise UsageError(unknown_choice("back end", backend, BACKENDS))
     chosen = BACKENDS[backend]
     if chosen.opens and suffix not in chosen.opens:
         raise UsageError(
@@ -168,8 +159,16 @@ def _how_to_make(backend: Backend, model: str | os.PathLike[str]) -> str:
 _ENGINE_BACKENDS = {b.name: b for b in BACKENDS.values() if b.flavour is not None}
 
 
-def _backend_for_engine(model: str | os.PathLike[str], backend: str | None) -> Backend:
-    flavour = read_engine_metadata(model).flavour
+def _reads_sidecar(model: str | os.PathLike[str], backend: str | None) -> bool:
+    """Whether the sidecar of ``model`` decides which back end opens it."""
+    is_engine = Path(model).suffix.lower() == ENGINE_SUFFIX
+    return is_engine and (backend is None or backend in _ENGINE_BACKENDS)
+
+
+def _backend_for_engine(
+    model: str | os.PathLike[str], backend: str | None, sidecar: EngineMetadata
+) -> Backend:
+    flavour = sidecar.flavour
     fitting = next(b for b in _ENGINE_BACKENDS.values() if b.flavour == flavour)
     if backend not in (None, fitting.name):
         raise UsageError(
@@ -199,24 +198,23 @@ def open_runtime(
         InputError: the file is damaged or was not made by this package.
         UsageError: no such back end or option, or a file that it does not open.
     """
-    chosen = backend_for(model, backend)
+    read: dict[str, EngineMetadata] = {}
+    if _reads_sidecar(model, backend):
+        read["sidecar"] = read_engine_metadata(model)
+        chosen = _backend_for_engine(model, backend, read["sidecar"])
+    else:
+        chosen = backend_for(model, backend)
     reason = chosen.missing()
     if reason is not None:
         raise BackendUnavailableError(f"Cannot open {os.fspath(model)}: {reason}.")
     module, _, name = chosen.factory.partition(":")
     factory: type[Runtime] = getattr(importlib.import_module(module), name)
-    known = [p for p in inspect.signature(factory).parameters if p not in ("model", "device")]
+    own = ("model", "device", "sidecar")
+    known = [name for name in inspect.signature(factory).parameters if name not in own]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise UsageError(
             f"The back end {chosen.name!r} has no option {', '.join(unknown)}; "
             f"it has {', '.join(known)}."
         )
-    return factory(model, device=device, **options)  # type: ignore[call-arg]
-
-
-def _importable(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
+    return factory(model, device=device, **options, **read)  # type: ignore[call-arg]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata, IoLayout, Precision
+from swinir_deploy.artifacts.shapes import min_side_px
 
 __all__ = ["Ranges", "RuntimeSpec"]
 
@@ -102,7 +103,7 @@ class RuntimeSpec:
             in_chans=metadata.in_chans,
             window_size=metadata.window_size,
             precision=precision or metadata.precision,
-            min_side_px=metadata.window_size // 2 + 1,
+            min_side_px=min_side_px(metadata.window_size),
             task=metadata.task,
             model_id=metadata.model_id,
             source_sha256=metadata.source_sha256,

@@ -27,6 +27,8 @@ from swinir_deploy.precision.plan import DTYPES, PrecisionPlan, deployed_network
 from swinir_deploy.precision.prepare import prepare_precision
 from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.spec import RuntimeSpec
+from swinir_deploy.system.choices import unknown_choice
+from swinir_deploy.system.device import unknown_device
 
 __all__ = ["TorchRuntime", "find_device"]
 
@@ -72,9 +74,7 @@ class TorchRuntime(Runtime):
         self._compile = compile
         self._as_trained = as_trained
         if precision not in DTYPES:
-            raise UsageError(
-                f"No precision {precision!r} for torch; there are {', '.join(DTYPES)}."
-            )
+            raise UsageError(unknown_choice("precision", precision, DTYPES))
         self._precision = precision
         self._device = find_device(device or "cpu")
         if threads is not None:
@@ -200,7 +200,7 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"No device {name!r}; give cpu, cuda, cuda:0 or mps.") from error
+        raise UsageError(unknown_device(name, "cpu, cuda, cuda:0 or mps", "torch")) from error
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),

@@ -7,30 +7,41 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from swinir_deploy.errors import InputError
 
-__all__ = ["atomic_output", "check_output", "sha256_of"]
+__all__ = ["atomic_output", "check_output", "file_lock", "sha256_of"]
 
 
-def check_output(path: str | os.PathLike[str]) -> Path:
-    """The path, if a file can have that name; asked early, it saves computing for nothing.
+def check_output(path: str | os.PathLike[str], error: type[InputError] = InputError) -> Path:
+    """Return the path, if a file can have that name; asked early, it saves computing for nothing.
+
+    Args:
+        path: the file to write.
+        error: the class of the error to raise.
 
     Raises:
-        InputError: its folder does not exist, or it is a folder or a device.
+        InputError: its folder does not exist or may not be written to, or it is a folder or a
+            device.
     """
     target = Path(path)
     if target.is_dir():
-        raise InputError(f"Cannot write {target}: it is a folder. Give a file name.")
+        raise error(f"Cannot write {target}: it is a folder. Give a file name.")
     if target.exists() and not target.is_file():
         # A rename would put a plain file in the place of /dev/null.
-        raise InputError(f"Cannot write {target}: it is a device or a pipe. Give a file name.")
-    if not target.parent.is_dir():
-        raise InputError(
-            f"Cannot write {target}: there is no folder {target.parent}. Make it first, or give "
-            "a path in a folder that exists."
+        raise error(f"Cannot write {target}: it is a device or a pipe. Give a file name.")
+    folder = target.parent
+    if not folder.is_dir():
+        raise error(
+            f"Cannot write {target}: there is no folder {folder}. Make it first (mkdir -p "
+            f"{folder}), or give another path."
+        )
+    if not os.access(folder, os.W_OK):
+        raise error(
+            f"Cannot write {target}: the folder {folder} may not be written to. Give another "
+            "one, or change its permissions."
         )
     return target
 
@@ -97,3 +108,33 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         while piece := handle.read(_PIECE_BYTES):
             digest.update(piece)
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def file_lock(
+    path: str | os.PathLike[str], on_wait: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """Hold a lock between processes and threads for the time of the block; wait until it is free.
+
+    The system releases the lock when its process dies, so a crash blocks nobody.
+
+    Args:
+        path: of the lock file, made where it does not exist; nothing else may use it.
+        on_wait: called once if the lock is not free at once.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    from filelock import FileLock, Timeout  # 50 ms, and only those need it who write
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        if on_wait is not None:
+            on_wait()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

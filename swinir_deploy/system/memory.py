@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from swinir_deploy.errors import DeviceMemoryError
+from swinir_deploy.errors import DeviceMemoryError, UsageError
 
 __all__ = [
     "available_bytes",
     "forget_peak",
     "highest_resident_bytes",
     "means_out_of_memory",
+    "parse_bytes",
     "peak_resident_bytes",
     "resident_bytes",
+    "says_out_of_memory",
+    "size_rounded_up",
 ]
 
 _PROC = Path("/proc")
@@ -93,6 +97,9 @@ _PHRASES = (
     "cannot allocate memory",
     "cl_out_of",  # OpenCL's codes, as OpenVINO passes them on
     "failed to allocate",
+    "cudamalloc",
+    "insufficient memory",
+    "memory allocation",
     "not enough memory",
     "out of memory",
     "out_of_memory",
@@ -102,12 +109,50 @@ _PHRASES = (
 
 
 def means_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an exception, or what it was raised from, means that memory ran out."""
+    """Return whether an exception, or what it was raised from, means that memory ran out."""
     while error is not None:
-        text = str(error).lower()
-        if isinstance(error, (MemoryError, DeviceMemoryError)):
-            return True
-        if any(phrase in text for phrase in _PHRASES):
+        if isinstance(error, (MemoryError, DeviceMemoryError)) or says_out_of_memory(str(error)):
             return True
         error = error.__cause__
     return False
+
+
+def says_out_of_memory(text: str) -> bool:
+    """Return whether a library's message says that memory ran out."""
+    lower = text.lower()
+    return any(phrase in lower for phrase in _PHRASES)
+
+
+# ------------------------------------------------------------------------------------------- sizes
+
+_DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def parse_bytes(text: str, *, bare_unit: int = 1, minimum: int = 1) -> int:
+    """Return the bytes of a size such as ``500MB``, ``2 GB``, ``1.5g`` or ``512MiB``.
+
+    Args:
+        text: a number and a unit. ``MB`` is decimal, ``MiB`` binary.
+        bare_unit: bytes that a number without any unit counts.
+        minimum: the fewest bytes that make sense.
+
+    Raises:
+        UsageError: it is not a size, or too few bytes.
+    """
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)(i?)(b?)\s*", text.lower())
+    if match is not None:
+        number, unit, binary, written = match.groups()
+        units = _BINARY if binary else _DECIMAL
+        factor = units.get(unit, 0) if unit or binary or written else bare_unit
+        size = int(float(number) * factor)
+        if factor and size >= minimum:
+            return size
+    raise UsageError(f"{text!r} is not a size of memory such as 500MB, 2GB or 4GiB.")
+
+
+def size_rounded_up(size_bytes: int) -> str:
+    """Return a size rounded up, such as ``2.1 GB`` or ``34 MB`` (decimal units)."""
+    if size_bytes >= 10**9:
+        return f"{-(-size_bytes // 10**8) / 10:.1f} GB"
+    return f"{-(-size_bytes // 10**6)} MB"

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 
 from swinir_deploy.errors import BackendUnavailableError
 
-__all__ = ["EXTRAS", "explain_import_error", "require"]
+__all__ = [
+    "explain_import_error",
+    "is_importable",
+    "missing_packages",
+    "naming_the_extra",
+    "require",
+]
 
-EXTRAS: dict[str, tuple[str, ...]] = {
-    "export": ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "safetensors"),
+_EXTRAS: dict[str, tuple[str, ...]] = {
+    "export": (
+        "torch",
+        "onnx",
+        "onnxscript",
+        "onnx_ir",
+        "onnxsim",
+        "onnxruntime",
+        "ml_dtypes",
+        "safetensors",
+    ),
     "ort": ("onnxruntime",),
     "openvino": ("openvino",),
     "ort-rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
@@ -21,7 +38,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 """Extra -> the import names that it brings."""
 
 # Of several extras that bring a package, the one that is named when only that package is missing.
-_EXTRA_OF = {name: extra for extra, names in reversed(EXTRAS.items()) for name in names} | {
+_EXTRA_OF = {name: extra for extra, names in reversed(_EXTRAS.items()) for name in names} | {
     "onnxruntime": "ort"
 }
 
@@ -30,15 +47,32 @@ def require(extra: str, purpose: str) -> None:
     """Make sure that all packages of an extra are here, without importing them.
 
     Args:
-        extra: a key of :data:`EXTRAS`.
+        extra: a key of :data:`_EXTRAS`.
         purpose: what needs them, to begin a sentence: ``Exporting a model``.
 
     Raises:
         BackendUnavailableError: some are missing; the message has the command that installs them.
     """
-    missing = [name for name in EXTRAS[extra] if not _is_importable(name)]
-    if missing:
-        raise BackendUnavailableError(_message(purpose, missing, extra))
+    message = missing_packages(_EXTRAS[extra], extra, purpose)
+    if message is not None:
+        raise BackendUnavailableError(message)
+
+
+@contextlib.contextmanager
+def naming_the_extra() -> Iterator[None]:
+    """Turn a failed import of an optional package into an error that names its extra.
+
+    Raises:
+        BackendUnavailableError: the package is not installed, or broken.
+        ImportError: of any other module.
+    """
+    try:
+        yield
+    except ImportError as error:
+        explained = explain_import_error(error)
+        if explained is None:
+            raise
+        raise explained from error
 
 
 def explain_import_error(error: ImportError) -> BackendUnavailableError | None:
@@ -47,7 +81,7 @@ def explain_import_error(error: ImportError) -> BackendUnavailableError | None:
     extra = _EXTRA_OF.get(name)
     if extra is None:
         return None
-    if not _is_importable(name):
+    if not is_importable(name):
         return BackendUnavailableError(_message("This", [name], extra))
     return BackendUnavailableError(
         f"{name} is installed and cannot be imported: {error}. Install it again: "
@@ -63,7 +97,20 @@ def _message(purpose: str, missing: list[str], extra: str) -> str:
     )
 
 
-def _is_importable(name: str) -> bool:
+def missing_packages(names: Iterable[str], extra: str, purpose: str) -> str | None:
+    """Return the message for packages that are not installed, or None if all are.
+
+    Args:
+        names: import names.
+        extra: of this distribution, which installs them.
+        purpose: what needs them, to begin the message.
+    """
+    missing = [name for name in names if not is_importable(name)]
+    return _message(purpose, missing, extra) if missing else None
+
+
+def is_importable(name: str) -> bool:
+    """Return whether a package is installed, without importing it."""
     try:
         return find_spec(name) is not None
     except (ImportError, ValueError):

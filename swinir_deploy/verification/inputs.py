@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.shapes import ShapePattern, min_side_px
 from swinir_deploy.comparison import sample_picture
 from swinir_deploy.errors import UsageError
 from swinir_deploy.pictures.read import read_picture
+from swinir_deploy.pictures.values import nhwc_levels, to_levels, to_values
 from swinir_deploy.runtimes import RuntimeSpec
 
-__all__ = ["in_levels", "layer_input", "parity_inputs", "read_batch"]
+__all__ = ["in_levels", "layer_input", "parity_inputs"]
 
 
 def parity_inputs(
@@ -39,7 +41,7 @@ def parity_inputs(
     if shapes is not None:
         sizes = [(1, height, width) for height, width in shapes]
     else:
-        window, least = spec.window_size, spec.window_size // 2 + 1
+        window, least = spec.window_size, min_side_px(spec.window_size)
         sizes = [
             (1, least, least),
             (1, window, window),
@@ -69,10 +71,10 @@ def parity_inputs(
     ]
     if pictures is None:
         with as_file(files("swinir_deploy") / "demo" / "chelsea.png") as path:
-            crop = read_batch(path, spec.in_chans)[:, :, 60:157, 90:211]
+            crop = _read_batch(path, spec.in_chans)[:, :, 60:157, 90:211]
         named.append(("chelsea.png (crop)", crop))
     else:
-        named += [(os.fspath(path), read_batch(path, spec.in_chans)) for path in pictures]
+        named += [(os.fspath(path), _read_batch(path, spec.in_chans)) for path in pictures]
     taken = [
         (name, picture)
         for name, picture in named
@@ -92,22 +94,18 @@ def _within(size: int, limits: tuple[int, int | None]) -> int:
     return max(least, size if most is None else min(size, most))
 
 
-def read_batch(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]:
+def _read_batch(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]:
     """A picture's file as [1, channels, height, width] in levels of 255; alpha is left out."""
-    pixels = read_picture(path).pixels
-    unit = np.float32(np.iinfo(pixels.dtype).max)
-    values = pixels.astype(np.float32) / unit
+    values = to_values(read_picture(path).pixels)
     if values.shape[2] != channels:
         gray = values.mean(axis=2, keepdims=True)
         values = np.repeat(gray, channels, axis=2)
     return in_levels(np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32))
 
 
-def in_levels(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values in 0..1 rounded to those that a byte can hold."""
-    levels: NDArray[np.float32] = np.round(picture * np.float32(255))
-    levels /= np.float32(255)
-    return levels
+def in_levels(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return values in 0..1 rounded to those that a byte can hold."""
+    return to_values(to_levels(values))
 
 
 def layer_input(
@@ -126,25 +124,17 @@ def layer_input(
     window = metadata.window_size
     # Padded on both sides, shifted windows in both directions, and no more memory than needed.
     height, width = shape or (2 * window + 1, 3 * window - 1)
-    batch, fixed_height, fixed_width = _fixed_sizes(metadata)
-    height, width = fixed_height or height, fixed_width or width
+    pattern = ShapePattern.of_artifact(metadata.shape)
+    batch = pattern.batch or 1
+    height, width = pattern.height or height, pattern.width or width
     if picture is None:
         values = in_levels(sample_picture(batch, metadata.in_chans, height, width))
     else:
-        values = _middle(read_batch(picture, metadata.in_chans), height, width)
+        values = _middle(_read_batch(picture, metadata.in_chans), height, width)
         values = np.repeat(values, batch, axis=0)
     if metadata.io == "tensor":
         return np.ascontiguousarray(values)
-    levels: NDArray[Any] = np.round(values.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(levels)
-
-
-def _fixed_sizes(metadata: ArtifactMetadata) -> tuple[int, int | None, int | None]:
-    """Batch (1 where it is open), height and width of an export such as ``1x3x64xW``."""
-    parts = [int(part) if part.isdigit() else None for part in metadata.shape.split("x")]
-    if len(parts) != 4:
-        return 1, None, None
-    return parts[0] or 1, parts[2], parts[3]
+    return nhwc_levels(values)
 
 
 def _middle(batch: NDArray[Any], height: int, width: int) -> NDArray[Any]:

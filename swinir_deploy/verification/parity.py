@@ -11,9 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.comparison import MIN_PSNR_DB, Comparison, compare, psnr_limit_db
-from swinir_deploy.errors import CheckFailedError, UsageError
+from swinir_deploy.pictures.values import nhwc_levels
 from swinir_deploy.runtimes import Runtime, RuntimeSpec, open_runtime
+from swinir_deploy.system.packages import require
 from swinir_deploy.verification.inputs import parity_inputs
+from swinir_deploy.verification.reference import (
+    catalogue_id,
+    load_reference,
+    open_reference,
+    require_same_kind,
+    require_same_source,
+)
 
 if TYPE_CHECKING:
     from swinir_deploy.models.load import LoadedModel
@@ -153,11 +161,15 @@ def verify(
         UsageError: no reference is known, or it is not the file's source.
         CheckFailedError: never for a row beyond its limit: read ``passed`` of the report.
     """
+    require("export", "Verifying a model")
     with open_runtime(model, backend, device, **options) as runtime:
-        loaded = _reference(runtime.spec, os.fspath(model), reference)
-        with open_runtime_for(loaded) as network:
-            _require_same_kind(runtime.spec, network.spec, os.fspath(model))
-            spec = runtime.spec
+        spec, name = runtime.spec, os.fspath(model)
+        loaded = load_reference(
+            catalogue_id(spec.model_id, name) if reference is None else reference
+        )
+        require_same_source(name, spec.source_sha256, loaded)
+        with open_reference(loaded) as network:
+            require_same_kind(name, spec, network.spec)
             kept = limit or _limit_for(spec)
             rows = []
             for source, picture in parity_inputs(spec, shapes, pictures):
@@ -171,14 +183,7 @@ def verify(
                         kept.holds(comparison),
                     )
                 )
-            return ParityReport(os.fspath(model), loaded.model_id, runtime.spec, kept, tuple(rows))
-
-
-def open_runtime_for(loaded: LoadedModel) -> Runtime:
-    """The PyTorch back end on a model that is loaded already."""
-    from swinir_deploy.runtimes.torch_runtime import TorchRuntime
-
-    return TorchRuntime(loaded, as_trained=True)
+            return ParityReport(name, loaded.model_id, spec, kept, tuple(rows))
 
 
 def _limit_for(spec: RuntimeSpec) -> Limit:
@@ -189,53 +194,11 @@ def _limit_for(spec: RuntimeSpec) -> Limit:
     return Limit(min_psnr_db=psnr_limit_db(spec.precision, spec.io))
 
 
-def _reference(
-    spec: RuntimeSpec, model: str, reference: LoadedModel | str | os.PathLike[str] | None
-) -> LoadedModel:
-    from swinir_deploy.models.load import LoadedModel, load_model
-
-    if reference is None:
-        if not spec.model_id:
-            raise UsageError(
-                f"{model} does not say which model it came from. Name it: --model ID or FILE."
-            )
-        try:
-            loaded = load_model(spec.model_id)
-        except UsageError as error:
-            raise UsageError(
-                f"{model} came from {spec.model_id!r}, which is not in the catalogue. Name the "
-                "checkpoint: --model FILE."
-            ) from error
-    elif isinstance(reference, LoadedModel):
-        loaded = reference
-    else:
-        loaded = load_model(reference)
-    if spec.source_sha256 and loaded.source_sha256 != spec.source_sha256:
-        raise UsageError(
-            f"{model} was exported from a checkpoint with SHA-256 {spec.source_sha256}, but "
-            f"{loaded.model_id} has {loaded.source_sha256}. Name the right checkpoint with "
-            "--model, or export this one."
-        )
-    return loaded
-
-
-def _require_same_kind(spec: RuntimeSpec, network: RuntimeSpec, model: str) -> None:
-    found = (spec.scale, spec.in_chans, spec.window_size)
-    wanted = (network.scale, network.in_chans, network.window_size)
-    if found != wanted:
-        raise CheckFailedError(
-            f"{model} has scale, channels and window {found}; the reference has {wanted}. "
-            "They are not the same model."
-        )
-
-
 def _compare_one(runtime: Runtime, network: Runtime, picture: NDArray[np.float32]) -> Comparison:
     wanted = network.run(picture)
     if runtime.spec.io == "tensor":
         return compare(runtime.run(picture), wanted)
-    levels = np.round(picture.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
-    wanted_levels = np.round(np.clip(wanted, 0, 1) * 255).astype(np.uint8)
-    return compare(runtime.run(levels), wanted_levels.transpose(0, 2, 3, 1))
+    return compare(runtime.run(nhwc_levels(picture)), nhwc_levels(wanted))
 
 
 def _plain(value: float) -> float | str:

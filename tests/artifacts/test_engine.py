@@ -76,6 +76,38 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x4.engine", "x4.engine.json"]
 
 
+KEYS = [
+    "activation_bytes",
+    "architectures",
+    "cuda_major",
+    "flavour",
+    "gpu_capability",
+    "gpu_name",
+    "input_name",
+    "library_version",
+    "machine",
+    "model",
+    "onnx_name",
+    "onnx_sha256",
+    "options",
+    "plan_bytes",
+    "plan_sha256",
+    "plugins",
+    "profiles",
+    "schema_version",
+    "system",
+    "tools",
+]
+"""Of every sidecar; programs of users, libswinir among them, read these."""
+
+
+def test_the_keys_of_a_sidecar_stay(tmp_path: Path) -> None:
+    write_engine(tmp_path / "x4.engine", PLAN, METADATA)
+    sidecar = json.loads(sidecar_path(tmp_path / "x4.engine").read_text())
+    assert sorted(sidecar) == KEYS
+    assert [sorted(profile) for profile in sidecar["profiles"]] == [["max", "min", "opt"]]
+
+
 def test_an_ahead_of_time_engine_comes_back_whole(tmp_path: Path) -> None:
     write_engine(tmp_path / "a.engine", PLAN, AHEAD_OF_TIME)
     read = read_engine_metadata(tmp_path / "a.engine")

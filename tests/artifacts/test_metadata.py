@@ -62,6 +62,33 @@ def test_round_trips(made: ArtifactMetadata) -> None:
     assert ArtifactMetadata.from_dict(json.loads(json.dumps(made.to_dict())), "a.json") == made
 
 
+KEYS = [
+    "config",
+    "in_chans",
+    "io",
+    "model_id",
+    "opset",
+    "parity",
+    "precision",
+    "precision_report",
+    "residual_scale_log2",
+    "scale",
+    "schema_version",
+    "shape",
+    "source_sha256",
+    "target",
+    "task",
+    "tools",
+    "window_size",
+]
+"""Of every exported file; programs of users, libswinir among them, read these."""
+
+
+def test_the_keys_of_a_file_stay() -> None:
+    assert sorted(FULL.to_props()) == [f"swinir_deploy.{key}" for key in KEYS]
+    assert sorted(FULL.to_dict()) == KEYS
+
+
 def test_properties_are_prefixed_and_complete() -> None:
     props = FULL.to_props()
     assert set(props) == {METADATA_PREFIX + f.name for f in fields(ArtifactMetadata)}

@@ -6,11 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swinir_deploy.artifacts.shapes import DEFAULT_SHAPE, ShapePattern
+from swinir_deploy.artifacts.shapes import DEFAULT_SHAPE, ShapePattern, parse_sides, parse_sizes
 from swinir_deploy.errors import UsageError
-from swinir_deploy.exporters.onnx.recipes import RECIPES, get_recipe
 from swinir_deploy.network.config import SwinIRConfig
-from swinir_deploy.network.rewrites import REWRITES
 
 SMALL = SwinIRConfig(
     upscale=2,
@@ -115,20 +113,49 @@ def test_any_text_gives_a_pattern_or_a_usage_error(text: str) -> None:
         assert repr(text) in str(error)
 
 
-def test_recipes() -> None:
-    assert set(RECIPES) == {"any", "ort", "openvino", "tensorrt"}
-    assert all(recipe.name == name for name, recipe in RECIPES.items())
-    assert all(set(recipe.rewrites) <= set(REWRITES) for recipe in RECIPES.values())
-    assert "align_heads" in get_recipe("tensorrt").rewrites
-    assert "align_near_heads" in get_recipe("openvino").rewrites
-    assert not {"align_heads", "align_near_heads"} & set(get_recipe("ort").rewrites)
-    assert "use_onnx_attention" in get_recipe("ort").rewrites_for("fp32", 23)
-    for precision, opset in (("fp16", 23), ("bf16", 23), ("fp32", 22)):
-        assert "use_onnx_attention" not in get_recipe("ort").rewrites_for(precision, opset)
-    assert all(
-        "use_onnx_attention" not in recipe.rewrites_for("fp32", 23)
-        for name, recipe in RECIPES.items()
-        if name != "ort"
-    )
-    with pytest.raises(UsageError, match=r"No export target 'tensort'.*mean 'tensorrt'\?"):
-        get_recipe("tensort")
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("256x128", (1, 256, 128)),
+        ("4x3x64X72", (4, 64, 72)),
+        ("1\u00d73\u00d78\u00d79", (1, 8, 9)),
+        (" 8x8 ", (1, 8, 8)),
+    ],
+)
+def test_sizes(text: str, sizes: tuple[int, int, int]) -> None:
+    assert parse_sizes(text, 3) == sizes
+
+
+@pytest.mark.parametrize(
+    "text", ["", "64", "64x", "axb", "1x3x64", "-1x4", "1x3x8x8x8", "8x9999999"]
+)
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UsageError, match=r"not understood.*4x3x256x256"):
+        parse_sizes(text, 3)
+
+
+def test_channels_that_the_model_has_not() -> None:
+    with pytest.raises(UsageError, match="has 1 channels; this model has 3"):
+        parse_sizes("1x1x64x64", 3)
+
+
+def test_sides() -> None:
+    assert parse_sides("64x96") == (64, 96)
+    for text in ("", "64", "0x8", "8x0", "64x96x3", "ax8"):
+        with pytest.raises(UsageError, match="is not a height and width such as 64x96"):
+            parse_sides(text)
+
+
+@pytest.mark.parametrize(
+    ("shape", "pattern"),
+    [
+        ("Nx3xHxW", ShapePattern()),
+        ("1x3x64xW", ShapePattern(1, 64)),
+        ("2x1x8x9", ShapePattern(2, 8, 9)),
+        ("", ShapePattern()),
+    ],
+)
+def test_the_pattern_that_a_file_carries(shape: str, pattern: ShapePattern) -> None:
+    assert ShapePattern.of_artifact(shape) == pattern
+    if shape:
+        assert pattern.describe(int(shape.split("x")[1])) == shape

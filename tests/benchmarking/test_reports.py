@@ -64,7 +64,7 @@ def test_a_report_survives_its_file(tmp_path: Path) -> None:
         ("", "it is not JSON"),
         ("[]", "it holds a list"),
         ("{}", "it has no 'rows'"),
-        ('{"rows": [{}]}', "it has no 'label'"),
+        ('{"rows": [{}]}', r"rows\[0\] has no 'label'"),
         ("\x00", "it is not JSON"),
     ],
 )

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from swinir_deploy.errors import DeviceMemoryError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize
-from swinir_deploy.evaluation.protocol import Protocol, Subject, pad_by_mirror, to_bytes
+from swinir_deploy.evaluation.protocol import Protocol, Subject, pad_by_mirror
 from swinir_deploy.models.load import load_model
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.pictures.values import to_levels
 from swinir_deploy.runtimes import Runtime, RuntimeSpec
 
 GRAY_JPEG = SwinIRConfig(
@@ -131,7 +132,7 @@ def test_a_side_that_the_mirror_cannot_fill_is_refused(shape: tuple[int, int], w
 def test_rounding_is_half_to_even_after_clamping() -> None:
     values = np.array([-0.2, 0.5 / 255, 1.5 / 255, 2.5 / 255, 254.6 / 255, 1.7], np.float32)
     expected = (torch.from_numpy(values).clamp(0, 1).numpy() * 255.0).round().astype(np.uint8)
-    assert to_bytes(values).tolist() == expected.tolist() == [0, 0, 2, 2, 255, 255]
+    assert to_levels(values).tolist() == expected.tolist() == [0, 0, 2, 2, 255, 255]
 
 
 # -------------------------------------------------------------------------- what goes in
@@ -293,7 +294,7 @@ def test_self_ensemble_rounds_once() -> None:
     offsets = iter([0.6] * 5 + [0.0] * 3)  # the mean is 0.375; rounded one by one it were 0.625
     runtime = FakeRuntime(lambda batch: batch + next(offsets) / 255)
     picture = np.arange(48, dtype=np.float32).reshape(6, 8, 1) / 255
-    assert (Subject(runtime, self_ensemble=True).restore(picture) == to_bytes(picture)).all()
+    assert (Subject(runtime, self_ensemble=True).restore(picture) == to_levels(picture)).all()
     assert runtime.shapes == [(1, 1, 8, 16), (1, 1, 8, 16), (1, 1, 16, 8), (1, 1, 16, 8)] * 2
 
 
@@ -321,7 +322,7 @@ def test_a_model_that_repeats_pixels_gives_them_back(
 def test_a_model_with_fixed_sides_is_fed_tiles() -> None:
     runtime = FakeRuntime(lambda batch: batch, height=16, width=24, batch=2)
     picture = np.random.default_rng(0).random((40, 30, 1), np.float32)
-    assert (Subject(runtime).restore(picture) == to_bytes(picture)).all()
+    assert (Subject(runtime).restore(picture) == to_levels(picture)).all()
     assert set(runtime.shapes) == {(2, 1, 16, 24)}
 
 

@@ -11,7 +11,7 @@ import torch
 from oracle import official_network
 
 from swinir_deploy.errors import CatalogError, CheckpointError, DownloadError, UsageError
-from swinir_deploy.models import checkpoint
+from swinir_deploy.models import checkpoint, find, state_dict, weights_cache
 from swinir_deploy.models import load as loading
 from swinir_deploy.models.catalog import Catalog, ModelCard, load_catalog
 from swinir_deploy.models.checkpoint import save_checkpoint
@@ -50,7 +50,7 @@ def card(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelCard:
         size_bytes=path.stat().st_size,
         sha256=sha256_of(path),
     )
-    for module in (loading, checkpoint):
+    for module in (find, checkpoint):
         monkeypatch.setattr(module, "load_catalog", lambda: Catalog([made]))
     return made
 
@@ -84,6 +84,24 @@ def test_a_name_of_the_catalogue(card: ModelCard, path: Path, name: str) -> None
     assert model.card is card
     assert model.model_id == "light-sr-x2"
     assert model.task == "sr"
+
+
+def test_an_official_file_is_hashed_once(
+    card: ModelCard, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = []
+
+    def counted(file: Path) -> str:
+        hashed.append(file)
+        return sha256_of(file)
+
+    for module in (weights_cache, state_dict):
+        monkeypatch.setattr(module, "sha256_of", counted)
+    model = load_model("light-sr-x2", cache_dir=path.parent, offline=True)
+    assert model.source_sha256 == sha256_of(path)
+    assert hashed == [path]
+    load_model(path)
+    assert hashed == [path, path], "nobody has checked a file that is named by its path"
 
 
 def test_the_hash_finds_the_card_of_a_renamed_file(card: ModelCard, path: Path) -> None:
@@ -126,9 +144,9 @@ def test_img_range_and_key_are_passed_on(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "parts"),
     [
-        ("folder/none.pth", CheckpointError, ("folder/none.pth does not exist",)),
-        ("./tiny-sr-x4", CheckpointError, ("tiny-sr-x4 does not exist",)),
-        ("none.pth", CheckpointError, ("no file 'none.pth' in",)),
+        ("folder/none.pth", CheckpointError, ("no file folder/none.pth",)),
+        ("./tiny-sr-x4", CheckpointError, ("no file tiny-sr-x4", "'tiny-sr-x4'")),
+        ("none.pth", CheckpointError, ("no file none.pth",)),
         (
             "001_classicalSR_DF2K_s64w8_SwinIR_M_x4.pth",
             CheckpointError,

@@ -135,7 +135,7 @@ def test_what_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no picture"):
         pictures_of_folder(tmp_path, CONFIG)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
-    with pytest.raises(PictureError, match=r"broken\.png cannot be read"):
+    with pytest.raises(PictureError, match=r"Cannot read .*broken\.png"):
         pictures_of_folder(tmp_path, CONFIG)
 
 

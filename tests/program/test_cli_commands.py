@@ -21,7 +21,7 @@ import pytest
 from cli_runs import SMALL, Exported, Program, run_process
 from PIL import Image
 
-from swinir_deploy.cli.describe import read_onnx
+from swinir_deploy.artifacts.info import read_onnx
 from swinir_deploy.comparison import Comparison
 from swinir_deploy.exporters.onnx.check import ShapeCheck
 from swinir_deploy.exporters.onnx.export import ExportReport

@@ -87,6 +87,6 @@ def test_other_import_errors_are_not_explained() -> None:
 
 def test_require(monkeypatch: pytest.MonkeyPatch) -> None:
     require("export", "This test")
-    monkeypatch.setattr(extras, "_is_importable", lambda name: name != "tensorrt_rtx")
+    monkeypatch.setattr(extras, "is_importable", lambda name: name != "tensorrt_rtx")
     with pytest.raises(BackendUnavailableError, match=r"This test needs .*tensorrt_rtx"):
         require("trt-rtx", "This test")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import importlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fake_gpu
+import fake_machine
 import pytest
 from cli_runs import Program, Run
 
@@ -89,18 +89,14 @@ def bench(
     swinir: Program, onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Run]]:
     """``bench`` of an engine on the fake GPU of the runtimes' tests, beside ort on the CPU."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "fakes"))
-    fakes = importlib.import_module("test_tensorrt")
-    machine = contextlib.contextmanager(fakes.machine.__wrapped__)
-    with machine(monkeypatch):
-        engine = fakes.engine_file(tmp_path)
+    with fake_machine.machine(monkeypatch):
+        engine = fake_machine.engine_file(tmp_path)
         fixed = ("bench", "-m", engine, "--against", onnx_file, "--shape", "8x8", "--runs", 3)
         yield lambda *options, code=0: swinir(*fixed, *options, code=code)
 
 
 def copy_and_kernel_ms() -> tuple[float, float]:
     """What the fake GPU takes for one of each."""
-    fake_gpu = importlib.import_module("fake_gpu")
     return fake_gpu.COPY_MS, fake_gpu.KERNEL_MS
 
 

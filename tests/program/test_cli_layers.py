@@ -101,7 +101,7 @@ def test_files_that_agree_pass(swinir: Program, onnx_file: Path, picture: Path) 
     ("options", "message"),
     [
         (["--layers", "--device", "cpu", "-m", "tiny-sr-x4"], "'ort' has no device to choose"),
-        (["--layers", "--backend", "torche"], "No back end 'torche'"),
+        (["--layers", "--backend", "torche"], "Unknown back end 'torche'"),
         (
             ["--layers", "--backend", "openvino", "--optimization", "all"],
             "'openvino' has no optimization to choose",
@@ -135,7 +135,7 @@ def test_a_missing_package_says_which_extra(
     swinir: Program, onnx_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "swinir_deploy.system.packages._is_importable", lambda name: name != "polygraphy"
+        "swinir_deploy.system.packages.is_importable", lambda name: name != "polygraphy"
     )
     run = swinir("verify", onnx_file, "--layers", "--against", onnx_file, code=3)
     assert "swinir-deploy[layers]" in run.stderr

@@ -63,9 +63,9 @@ def test_existing_results_name_both_ways_on(swinir: Program, onnx_file: Path, fo
     [
         (["{folder}", "out", "--resume", "--overwrite"], "--resume keeps results"),
         (["{picture}", "out.png", "--resume"], "--resume is for folders"),
-        (["{picture}", "out.png", "--max-memory", "lots"], "such as 500MB or 2GB"),
-        (["{picture}", "out.png", "--max-memory", "0"], "such as 500MB or 2GB"),
-        (["{picture}", "out.png", "--max-memory", "-3GB"], "such as 500MB or 2GB"),
+        (["{picture}", "out.png", "--max-memory", "lots"], "such as 500MB, 2GB or 4GiB"),
+        (["{picture}", "out.png", "--max-memory", "0"], "such as 500MB, 2GB or 4GiB"),
+        (["{picture}", "out.png", "--max-memory", "-3GB"], "such as 500MB, 2GB or 4GiB"),
     ],
 )
 def test_options_that_make_no_sense(

@@ -10,12 +10,12 @@ import pytest
 from fake_runtimes import FakeRuntime, LittleMemoryRuntime
 from PIL import Image
 
-from swinir_deploy.errors import DeviceMemoryError, PictureError, UsageError
+from swinir_deploy.errors import DeviceMemoryError, PictureError
 from swinir_deploy.pictures.picture import Picture
 from swinir_deploy.pictures.probe import probe_picture
 from swinir_deploy.pictures.read import read_picture
 from swinir_deploy.pictures.write import write_picture
-from swinir_deploy.restoration.memory_budget import memory_needed, parse_size, rows_within, size_of
+from swinir_deploy.restoration.memory_budget import memory_needed, rows_within
 from swinir_deploy.restoration.restorer import Restorer
 from swinir_deploy.restoration.tiled_model import TiledModel
 
@@ -34,38 +34,6 @@ def smear(batch):
 
 def tiled(runtime, tile=None):
     return TiledModel(runtime, tile, 32, 1, False)
-
-
-# --------------------------------------------------------------------------------------- the words
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("500MB", 500_000_000),
-        ("2GB", 2_000_000_000),
-        ("2 g", 2_000_000_000),
-        ("1.5G", 1_500_000_000),
-        ("512MiB", 512 * 2**20),
-        ("1gib", 2**30),
-        ("64k", 64_000),
-        ("12345", 12_345),
-        ("12345B", 12_345),
-    ],
-)
-def test_sizes(text, size):
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "MB", "-1MB", "0", "0.1", "1XB", "1iB", "2GBB", "nan", "1e9"])
-def test_what_is_no_size(text):
-    with pytest.raises(UsageError, match="is not a size of memory such as 500MB or 2GB"):
-        parse_size(text)
-
-
-def test_sizes_are_shown_rounded_up():
-    sizes = (1, 999_999, 1_000_001, 10**9, 2_010_000_000)
-    assert [size_of(n) for n in sizes] == ["1 MB", "1 MB", "2 MB", "1.0 GB", "2.1 GB"]
 
 
 # ------------------------------------------------------------------------------------- the result

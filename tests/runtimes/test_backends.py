@@ -144,7 +144,7 @@ def test_the_file_chooses_the_back_end() -> None:
     ("model", "backend", "message"),
     [
         ("model.onnx", "ortt", "Did you mean 'ort'"),
-        ("model.onnx", "quantum", "there are ort, openvino, trt, trt-rtx, torch"),
+        ("model.onnx", "quantum", "Choose ort, openvino, trt, trt-rtx or torch"),
         ("model.pth", "ort", "Export the model first"),
         ("model.onnx", "torch", "--backend ort"),
     ],
@@ -185,7 +185,7 @@ def test_a_missing_device_is_exit_code_3(models: dict[str, Path], kind: str) -> 
 def test_a_device_that_is_none_is_refused(
     models: dict[str, Path], backend: str, device: str
 ) -> None:
-    with pytest.raises(UsageError, match="No device"):
+    with pytest.raises(UsageError, match="Unknown device"):
         opened(models, backend, device=device)
 
 
@@ -197,11 +197,11 @@ def test_a_provider_can_be_named(models: dict[str, Path]) -> None:
 
 
 def test_a_missing_package_says_which_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swinir_deploy.runtimes.registry._importable", lambda name: False)
+    monkeypatch.setattr("swinir_deploy.system.packages.is_importable", lambda name: False)
     assert set(available_backends()) == set(BACKENDS)
     with pytest.raises(BackendUnavailableError, match=r"pip install 'swinir-deploy\[ort\]'"):
         open_runtime("model.onnx")
-    with pytest.raises(BackendUnavailableError, match=r"torch and safetensors"):
+    with pytest.raises(BackendUnavailableError, match="torch, safetensors"):
         open_runtime("tiny-sr-x4")
 
 

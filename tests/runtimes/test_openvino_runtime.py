@@ -79,7 +79,7 @@ def test_the_precision_that_was_given_is_told(models: dict[str, Path], asked: st
 
 
 def test_an_unknown_precision_is_refused(models: dict[str, Path]) -> None:
-    with pytest.raises(UsageError, match="No precision 'int4' for openvino"):
+    with pytest.raises(UsageError, match="Unknown precision 'int4'"):
         open_runtime(models["tensor"], "openvino", precision="int4")
 
 

@@ -76,7 +76,7 @@ def test_a_provider_that_is_not_there_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    monkeypatch.setattr(providers, "find_spec", lambda _: None)
+    monkeypatch.setattr(providers, "is_importable", lambda _: False)
     with pytest.raises(BackendUnavailableError, match=message) as error:
         find_provider(name)
     assert error.value.exit_code == 3
@@ -165,7 +165,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         state.devices = [SimpleNamespace(ep_name=name, index=n) for n in range(state.gpus)]
 
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(providers, "find_spec", lambda wanted: wanted == module.__name__ or None)
+    monkeypatch.setattr(providers, "is_importable", lambda wanted: wanted == module.__name__)
     monkeypatch.setattr(onnxruntime, "register_execution_provider_library", register)
     monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: state.devices)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Sessions([name]))

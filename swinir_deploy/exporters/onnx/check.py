@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from swinir_deploy.artifacts.metadata import IoLayout, Precision
 from swinir_deploy.artifacts.shapes import ShapePattern
 from swinir_deploy.comparison import Comparison, compare, psnr_limit_db, sample_picture
-from swinir_deploy.errors import BackendUnavailableError, CheckFailedError
+from swinir_deploy.errors import CheckFailedError
 from swinir_deploy.exporters.onnx.pre_post import INPUT_NAME, OUTPUT_NAME
 from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.pictures.values import nchw_values, nhwc_levels
+from swinir_deploy.system.packages import require
 from swinir_deploy.system.processors import one_thread
 
 if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = [
-    "FLOAT_LIMIT",
     "ShapeCheck",
     "check_against_network",
     "check_shapes",
@@ -30,7 +31,7 @@ __all__ = [
     "structure_check",
 ]
 
-FLOAT_LIMIT = 1e-4
+_FLOAT_LIMIT = 1e-4
 """Largest difference allowed to FP32 outputs, relative to the output's range (at least 1)."""
 
 
@@ -91,7 +92,7 @@ def check_against_network(
 
     Raises:
         CheckFailedError: an output has a wrong shape, or is further from the network than
-            :data:`FLOAT_LIMIT`; for ``image`` this holds before rounding, so a byte is further
+            :data:`_FLOAT_LIMIT`; for ``image`` this holds before rounding, so a byte is further
             than half a level from the network's output by no more. In half precision the limit
             is :func:`~swinir_deploy.comparison.psnr_limit_db`. Or the network's own output is
             not finite.
@@ -99,15 +100,12 @@ def check_against_network(
     """
     session = open_session(model, optimise=precision != "bf16")
     results = []
-    fed: NDArray[Any]
     for shape in check_shapes(network, pattern):
         picture = sample_picture(*shape)
-        levels = np.round(picture * 255).astype(np.uint8)
+        fed: NDArray[Any] = picture
         if io == "image":
-            picture = levels.astype(np.float32) / np.float32(255)
-            fed = np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
-        else:
-            fed = picture
+            fed = nhwc_levels(picture)
+            picture = nchw_values(fed)
         with torch.inference_mode(), one_thread():
             wanted = network(torch.from_numpy(picture)).numpy()
         if not np.isfinite(wanted).all():
@@ -133,7 +131,7 @@ def check_against_network(
             )
         comparison = compare(found, wanted)
         if precision == "fp32":
-            distance, limit = comparison.max_abs, FLOAT_LIMIT * peak
+            distance, limit = comparison.max_abs, _FLOAT_LIMIT * peak
             if io == "image":
                 distance, limit = float(np.abs(found - unrounded).max()), 0.5 + 255 * limit
             if not distance <= limit:
@@ -162,13 +160,9 @@ def open_session(model: bytes, optimise: bool = True) -> onnxruntime.InferenceSe
         BackendUnavailableError: onnxruntime is not installed.
         CheckFailedError: it cannot load the graph.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "The export checks itself with ONNX Runtime, which is not installed: "
-            "pip install 'swinir-deploy[export]'."
-        ) from error
+    require("export", "An export, which checks itself with ONNX Runtime,")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if not optimise:

@@ -6,10 +6,11 @@ import contextlib
 import itertools
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import ml_dtypes
 import onnx
@@ -20,7 +21,6 @@ from torch import Tensor
 from swinir_deploy._version import __version__
 from swinir_deploy.artifacts.metadata import ArtifactMetadata, IoLayout, Precision
 from swinir_deploy.artifacts.shapes import DEFAULT_SHAPE, ShapePattern
-from swinir_deploy.errors import UsageError
 from swinir_deploy.exporters.onnx.assemble import GraphAssembler, assemble_core
 from swinir_deploy.exporters.onnx.check import ShapeCheck, check_against_network, structure_check
 from swinir_deploy.exporters.onnx.passes import simplify
@@ -31,7 +31,7 @@ from swinir_deploy.exporters.onnx.pre_post import (
     opening_edge,
 )
 from swinir_deploy.exporters.onnx.prove import proved_report
-from swinir_deploy.exporters.onnx.recipes import Recipe, check_precision, chosen_opset, get_recipe
+from swinir_deploy.exporters.onnx.recipes import Recipe, check_request
 from swinir_deploy.exporters.onnx.rounding import round_every_result
 from swinir_deploy.exporters.onnx.trace import trace_network
 from swinir_deploy.models.load import LoadedModel, load_model
@@ -39,7 +39,7 @@ from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.precision.plan import PrecisionPlan, deployed_network
 from swinir_deploy.precision.prepare import prepare_precision
-from swinir_deploy.system.files import atomic_output, check_output
+from swinir_deploy.system.files import atomic_output
 
 __all__ = ["ExportReport", "build_graph", "export_onnx"]
 
@@ -105,14 +105,9 @@ def export_onnx(
         CheckFailedError: the graph does not compute what the network does; nothing is written.
     """
     started = time.perf_counter()
-    recipe = get_recipe(target)
-    check_precision(precision, calibrate)
-    opset = chosen_opset(opset, precision, recipe)
-    if io not in get_args(IoLayout):
-        raise UsageError(f"No io {io!r}; there are {', '.join(get_args(IoLayout))}.")
-    if Path(output).suffix.lower() != ".onnx":
-        raise UsageError(f"The output {os.fspath(output)!r} must end in .onnx.")
-    check_output(output)
+    recipe, opset = check_request(
+        output, io=io, target=target, precision=precision, opset=opset, calibrate=calibrate
+    )
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     pattern = ShapePattern.parse(shape, loaded.config)
 
@@ -127,35 +122,14 @@ def export_onnx(
     if prepared:
         dynamic = _with_sides(graph_model, loaded.config, io, ShapePattern())
         precision_report = proved_report(prepared, dynamic, recipe.rewrites_for(precision, opset))
-    worst = max(checks, key=lambda check: check.comparison.max_abs).comparison
-    metadata = ArtifactMetadata(
-        io=io,
-        scale=loaded.config.upscale,
-        in_chans=loaded.config.in_chans,
-        window_size=loaded.config.window_size,
-        task=loaded.task,
-        model_id=loaded.model_id,
-        source_sha256=loaded.source_sha256,
+    metadata = replace(
+        _metadata(loaded, checks, io, rounded=checked is not graph_model),
         precision=precision,
         residual_scale_log2=plan.residual_scale_log2,
         precision_report=precision_report,
         target=recipe.name,
         shape=pattern.describe(loaded.config.in_chans),
         opset=opset,
-        config=loaded.config.to_dict(),
-        tools=_tool_versions(),
-        parity={
-            "reference": "network in PyTorch, fp32",
-            "backend": "onnxruntime, cpu"
-            + (
-                ", every result computed in fp32 and rounded to bf16"
-                if checked is not graph_model
-                else ""
-            ),
-            "shapes": [list(check.shape) for check in checks],
-            "max_abs": worst.max_abs,
-            "unit": "level of 255" if io == "image" else "1.0 = white",
-        },
     )
     onnx.helper.set_model_props(graph_model, metadata.to_props())
     structure_check(graph_model)
@@ -169,6 +143,33 @@ def export_onnx(
         nodes=len(graph_model.graph.node),
         metadata=metadata,
         checks=tuple(checks),
+    )
+
+
+def _metadata(
+    loaded: LoadedModel, checks: Sequence[ShapeCheck], io: IoLayout, *, rounded: bool
+) -> ArtifactMetadata:
+    """What the model, this package and the check say; what was asked for comes on top."""
+    backend = "onnxruntime, cpu"
+    if rounded:
+        backend += ", every result computed in fp32 and rounded to bf16"
+    return ArtifactMetadata(
+        io=io,
+        scale=loaded.config.upscale,
+        in_chans=loaded.config.in_chans,
+        window_size=loaded.config.window_size,
+        task=loaded.task,
+        model_id=loaded.model_id,
+        source_sha256=loaded.source_sha256,
+        config=loaded.config.to_dict(),
+        tools=_tool_versions(),
+        parity={
+            "reference": "network in PyTorch, fp32",
+            "backend": backend,
+            "shapes": [list(check.shape) for check in checks],
+            "max_abs": max(check.comparison.max_abs for check in checks),
+            "unit": "level of 255" if io == "image" else "1.0 = white",
+        },
     )
 
 

@@ -18,13 +18,14 @@ from swinir_deploy.exporters.onnx.check import open_session
 from swinir_deploy.exporters.onnx.pre_post import INPUT_NAME
 from swinir_deploy.exporters.onnx.rounding import round_every_result
 from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.pictures.values import nhwc_levels
 from swinir_deploy.precision.calibrate import MARGIN
 from swinir_deploy.precision.plan import deployed_network
 from swinir_deploy.precision.prepare import PreparedPrecision
 from swinir_deploy.precision.samples import NamedPicture
 from swinir_deploy.system.processors import one_thread
 
-__all__ = ["ProofRow", "prove_precision", "proved_report"]
+__all__ = ["ProofRow", "proved_report"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ProofRow:
         return min(self.torch_psnr_db, self.onnx_psnr_db)
 
 
-def prove_precision(
+def _prove_precision(
     model: onnx.ModelProto,
     typed: SwinIR,
     network: SwinIR,
@@ -75,7 +76,7 @@ def prove_precision(
         with torch.inference_mode(), one_thread():
             wanted = network(torch.from_numpy(picture.values)).numpy()
             in_torch = typed(torch.from_numpy(picture.values)).numpy()
-        fed = _bytes(picture.values) if takes_bytes else picture.values
+        fed = nhwc_levels(picture.values) if takes_bytes else picture.values
         in_onnx = session.run([result_name], {INPUT_NAME: fed})[0]
         rows.append(
             ProofRow(
@@ -125,11 +126,6 @@ def _with_float_result(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
     return model, name
 
 
-def _bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    levels = np.round(values * np.float32(255)).astype(np.uint8)
-    return np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
-
-
 _INFINITE_DB = 200.0
 """Stands for equal outputs in a report, which is JSON; more than FP32 can tell apart."""
 
@@ -153,7 +149,7 @@ def proved_report(
     """
     network, precision = prepared.model.network, prepared.plan.precision
     typed = deployed_network(network, rewrites, prepared.plan)
-    rows = prove_precision(model, typed, network, precision, prepared.pictures)
+    rows = _prove_precision(model, typed, network, precision, prepared.pictures)
     worst = min(rows, key=lambda row: row.worst_db)
     report: dict[str, Any] = {
         "pictures": prepared.source,

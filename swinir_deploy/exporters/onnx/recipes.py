@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
-from swinir_deploy.artifacts.metadata import Precision
+from swinir_deploy.artifacts.metadata import IoLayout, Precision
 from swinir_deploy.errors import UsageError
+from swinir_deploy.system.choices import unknown_choice
+from swinir_deploy.system.files import check_output
 
 __all__ = [
-    "ATTENTION_OPSET",
-    "BF16_OPSET",
-    "DEFAULT_OPSET",
     "RECIPES",
     "SUPPORTED_OPSETS",
     "Recipe",
-    "check_precision",
-    "chosen_opset",
+    "check_request",
     "get_recipe",
 ]
 
@@ -41,23 +40,23 @@ class Recipe:
 
     def rewrites_for(self, precision: str, opset: int) -> tuple[str, ...]:
         """Those of a graph of this precision and operator set."""
-        if self.attention_operator and precision == "fp32" and opset >= ATTENTION_OPSET:
+        if self.attention_operator and precision == "fp32" and opset >= _ATTENTION_OPSET:
             return (*self.rewrites, "use_onnx_attention")
         return self.rewrites
 
     def default_opset(self, precision: str) -> int:
         """The operator set that a graph of this precision gets where none is asked for."""
         if precision == "bf16":
-            return BF16_OPSET
+            return _BF16_OPSET
         if self.attention_operator and precision == "fp32":
-            return ATTENTION_OPSET
-        return DEFAULT_OPSET
+            return _ATTENTION_OPSET
+        return _DEFAULT_OPSET
 
 
-DEFAULT_OPSET = 20
-BF16_OPSET = 22
+_DEFAULT_OPSET = 20
+_BF16_OPSET = 22
 """The first in which Conv takes BF16."""
-ATTENTION_OPSET = 23
+_ATTENTION_OPSET = 23
 """The first with the operator Attention."""
 
 _PLAIN = ("fold_attention_scale", "expand_position_bias")
@@ -87,45 +86,66 @@ def get_recipe(name: str) -> Recipe:
     """The recipe called ``name``; :class:`UsageError` with the near match otherwise."""
     if name in RECIPES:
         return RECIPES[name]
-    near = difflib.get_close_matches(name, RECIPES, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise UsageError(f"No export target {name!r}; there are {', '.join(RECIPES)}.{hint}")
+    raise UsageError(unknown_choice("recipe", name, RECIPES))
 
 
 SUPPORTED_OPSETS = range(17, 24)
 
 
-def chosen_opset(opset: int | None, precision: str, recipe: Recipe) -> int:
-    """The operator set of an export; None takes the default of the precision and the target.
+def check_request(
+    output: str | os.PathLike[str] | None = None,
+    *,
+    io: str = "tensor",
+    target: str = "any",
+    precision: str = "fp32",
+    opset: int | None = None,
+    calibrate: object = None,
+) -> tuple[Recipe, int]:
+    """Refuse an export that makes no sense, without torch and before a model is loaded.
+
+    Args:
+        output: the file to write; None where its name is not known yet.
+        io: as in :func:`swinir_deploy.export_onnx`, and so are the others.
+        target: likewise.
+        precision: likewise.
+        opset: likewise.
+        calibrate: likewise.
+
+    Returns:
+        The recipe, and the operator set that the graph gets.
 
     Raises:
-        UsageError: it is not supported, or lacks BF16 convolutions that are asked for.
+        UsageError: an unknown name, or values that exclude each other.
+        InputError: the output cannot be written.
     """
+    recipe = get_recipe(target)
+    if precision not in get_args(Precision):
+        raise UsageError(unknown_choice("precision", precision, get_args(Precision)))
+    if precision == "fp32" and calibrate is not None:
+        raise UsageError(
+            "Calibration pictures are for half precision; FP32 needs none. Add --precision fp16, "
+            "or leave --calibrate away."
+        )
+    if io not in get_args(IoLayout):
+        raise UsageError(unknown_choice("io", io, get_args(IoLayout)))
+    if output is not None:
+        check_output(output)
+        if Path(output).suffix.lower() != ".onnx":
+            raise UsageError(f"The output {os.fspath(output)!r} must end in .onnx.")
+    return recipe, _opset_of(opset, precision, recipe)
+
+
+def _opset_of(opset: int | None, precision: str, recipe: Recipe) -> int:
     if opset is None:
         return recipe.default_opset(precision)
     if opset not in SUPPORTED_OPSETS:
         raise UsageError(
             f"Opset {opset} is not supported; give one from {SUPPORTED_OPSETS.start} to "
-            f"{SUPPORTED_OPSETS.stop - 1} (default {DEFAULT_OPSET})."
+            f"{SUPPORTED_OPSETS.stop - 1} (default {_DEFAULT_OPSET})."
         )
-    if precision == "bf16" and opset < BF16_OPSET:
+    if precision == "bf16" and opset < _BF16_OPSET:
         raise UsageError(
-            f"Opset {opset} has no BF16 convolutions; give {BF16_OPSET} or 23, or leave --opset "
-            f"away (bf16 then takes {BF16_OPSET})."
+            f"Opset {opset} has no BF16 convolutions; give {_BF16_OPSET} or 23, or leave --opset "
+            f"away (bf16 then takes {_BF16_OPSET})."
         )
     return opset
-
-
-def check_precision(precision: str, calibrate_with: object) -> None:
-    """Refuse a precision that there is not, or pictures for one that needs none.
-
-    Raises:
-        UsageError: either of them.
-    """
-    if precision not in get_args(Precision):
-        raise UsageError(f"No precision {precision!r}; there are {', '.join(get_args(Precision))}.")
-    if precision == "fp32" and calibrate_with is not None:
-        raise UsageError(
-            "Calibration pictures are for half precision; FP32 needs none. Add --precision fp16, "
-            "or leave --calibrate away."
-        )

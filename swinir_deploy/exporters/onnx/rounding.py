@@ -12,9 +12,9 @@ import onnx_ir as ir
 
 from swinir_deploy.errors import CheckFailedError
 
-__all__ = ["ROUNDED_TYPES", "round_every_result"]
+__all__ = ["round_every_result"]
 
-ROUNDED_TYPES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+_ROUNDED_TYPES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 _OWN_TYPES = ("Cast", "CastLike")
 """Say themselves which type they give; every back end has them for every type."""
@@ -44,12 +44,12 @@ def round_every_result(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type in _OWN_TYPES:
             continue
         for index, value in enumerate(node.inputs):
-            if value is not None and value.dtype in ROUNDED_TYPES:
+            if value is not None and value.dtype in _ROUNDED_TYPES:
                 widen = _cast(value, ir.DataType.FLOAT)
                 graph.insert_before(node, widen)
                 node.replace_input_with(index, widen.outputs[0])
         for value in list(node.outputs):
-            if value.dtype in ROUNDED_TYPES:
+            if value.dtype in _ROUNDED_TYPES:
                 narrow = _cast(value, value.dtype)
                 uses = [use for use in value.uses() if use.node is not narrow]
                 graph.insert_after(node, narrow)

@@ -24,10 +24,9 @@ from swinir_deploy.nvidia.tensorrt_api import (
     OnnxParser,
 )
 from swinir_deploy.nvidia.tensorrt_library import Library, Message, Severity
+from swinir_deploy.system.memory import says_out_of_memory
 
 __all__ = ["Compilation", "compile_model"]
-
-_OUT_OF_MEMORY = ("out of memory", "insufficient memory", "bad_alloc")
 
 
 @dataclass(frozen=True)
@@ -213,7 +212,7 @@ class _Session:
 def _build_error(source: SourceModel, library: Library, heard: list[Message]) -> Exception:
     details = _errors_in(heard)
     text = f"{library} could not build {source.path}: {details}"
-    if any(sign in details.lower() for sign in _OUT_OF_MEMORY):
+    if says_out_of_memory(details):
         return DeviceMemoryError(
             f"{text}. Build for a smaller --tile or --batch, or limit --workspace."
         )

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swinir_deploy.artifacts.shapes import ShapeProfile
-from swinir_deploy.errors import CheckFailedError, InputError, UsageError
+from swinir_deploy.artifacts.shapes import ShapePattern, ShapeProfile
+from swinir_deploy.errors import CheckFailedError, UsageError
 from swinir_deploy.exporters.tensorrt.compile import Compilation, compile_model
 from swinir_deploy.exporters.tensorrt.kernel_log import (
     Kernel,
@@ -27,7 +27,7 @@ from swinir_deploy.exporters.tensorrt.options import BuildOptions
 from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest, shape_profiles
 from swinir_deploy.exporters.tensorrt.target import Target
 from swinir_deploy.nvidia.tensorrt_library import Library, load_library
-from swinir_deploy.system.records import read_object
+from swinir_deploy.system.records import read_object, record_of
 
 __all__ = ["Activation", "EngineInspection", "inspect_model", "read_inspection"]
 
@@ -111,21 +111,7 @@ class EngineInspection:
         Raises:
             InputError: it is something else.
         """
-        try:
-            known = {f.name: values[f.name] for f in fields(cls)}
-            known["profiles"] = tuple(
-                ShapeProfile(*(tuple(profile[name]) for name in ("min", "opt", "max")))
-                for profile in values["profiles"]
-            )
-            known["largest"] = tuple(
-                Activation(**{**entry, "shape": tuple(entry["shape"])})
-                for entry in values["largest"]
-            )
-            return cls(**known)
-        except KeyError as error:
-            raise InputError(f"{source} is not {_REPORT}: it has no {error}. {_ADVICE}") from error
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{source} is not {_REPORT}: {error}. {_ADVICE}") from error
+        return record_of(values, cls, f"{source} is not {_REPORT}: ", _ADVICE)
 
 
 def inspect_model(
@@ -160,7 +146,11 @@ def inspect_model(
     checked = (options or BuildOptions()).checked_for(chosen)
     source = read_source(model)
     request = shapes or ShapeRequest()
-    if not request.max_shapes and request.batch is None and not source.metadata.shape[:1].isdigit():
+    if (
+        not request.max_shapes
+        and request.batch is None
+        and ShapePattern.of_artifact(source.metadata.shape).batch is None
+    ):
         request = ShapeRequest(tile_px=request.tile_px, batch=(1, 1, 1))
     profiles = shape_profiles(request, source.metadata)
     library = load_library(chosen.flavour.name)

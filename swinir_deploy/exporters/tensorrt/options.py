@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from swinir_deploy.errors import UsageError
 from swinir_deploy.exporters.tensorrt.target import Target
+from swinir_deploy.system.choices import unknown_choice
 
-__all__ = ["BuildOptions", "Compatibility", "parse_size"]
+__all__ = ["BuildOptions", "Compatibility"]
 
 Compatibility = Literal["none", "same-cc", "ampere+"]
 
-_UNITS = {"": 2**20, "k": 2**10, "m": 2**20, "g": 2**30}
 _OPT_LEVELS = range(6)
 
 
@@ -43,12 +41,7 @@ class BuildOptions:
         """
         flavour = target.flavour
         if self.compat not in get_args(Compatibility):
-            near = difflib.get_close_matches(str(self.compat), get_args(Compatibility), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UsageError(
-                f"No compatibility {self.compat!r}; there are "
-                f"{', '.join(get_args(Compatibility))}.{hint}"
-            )
+            raise UsageError(unknown_choice("compatibility", self.compat, get_args(Compatibility)))
         if self.compat != "none" and not flavour.has_hardware_compatibility:
             raise UsageError(
                 f"{flavour.title} has no --compat: name the GPUs instead, such as --target "
@@ -68,15 +61,3 @@ class BuildOptions:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the sidecar and the cache key."""
         return asdict(self)
-
-
-def parse_size(text: str) -> int:
-    """Bytes from ``4GiB``, ``512M`` or ``512`` (MiB).
-
-    Raises:
-        UsageError: not such a size.
-    """
-    found = re.fullmatch(r"\s*(\d{1,9})\s*([kmg]?)(?:i?b)?\s*", text.lower())
-    if found is None:
-        raise UsageError(f"The size {text!r} is not understood. Give one such as 4GiB or 512MiB.")
-    return int(found[1]) * _UNITS[found[2]]

@@ -11,15 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
-from swinir_deploy.artifacts.shapes import ShapeProfile
+from swinir_deploy.artifacts.shapes import ShapePattern, ShapeProfile, min_side_px, parse_sizes
 from swinir_deploy.errors import UsageError
 
-__all__ = ["DEFAULT_BATCH", "DEFAULT_TILE_PX", "ShapeRequest", "parse_batch", "shape_profiles"]
+__all__ = ["DEFAULT_TILE_PX", "ShapeRequest", "parse_batch", "shape_profiles"]
 
 DEFAULT_TILE_PX = 256
-DEFAULT_BATCH = (1, 4, 8)
-
-_FIXED_SHAPE = re.compile(r"[xX\u00d7]")
+_DEFAULT_BATCH = (1, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -68,13 +66,14 @@ def shape_profiles(request: ShapeRequest, model: ArtifactMetadata) -> tuple[Shap
 
     Args:
         request: by default one profile: tiles of :data:`DEFAULT_TILE_PX`, as near to it as the
-            window allows, in batches of :data:`DEFAULT_BATCH`.
+            window allows, in batches of :data:`_DEFAULT_BATCH`.
         model: its layout, channels, window and fixed sides.
 
     Raises:
         UsageError: shapes that contradict each other or the model.
     """
-    fixed = _fixed_sizes(model)
+    pattern = ShapePattern.of_artifact(model.shape)
+    fixed = (pattern.batch, pattern.height, pattern.width)
     if request.min_shapes or request.opt_shapes or request.max_shapes:
         if request.tiles_px or request.batch is not None:
             raise UsageError(
@@ -83,7 +82,7 @@ def shape_profiles(request: ShapeRequest, model: ArtifactMetadata) -> tuple[Shap
             )
         ranges = _ranges(request, model)
     else:
-        batch = request.batch or DEFAULT_BATCH
+        batch = request.batch or _DEFAULT_BATCH
         if request.batch is None and fixed[0] is not None:
             batch = (fixed[0],) * 3
         default = DEFAULT_TILE_PX // model.window_size * model.window_size
@@ -107,33 +106,16 @@ def _ranges(request: ShapeRequest, model: ArtifactMetadata) -> list[list[_Sizes]
                 f"There are {count} --max-shape and {len(given)} --{name}-shape. Give one of each "
                 "for every profile, in the same order."
             )
-    largest = [_parse_shape(text, model) for text in request.max_shapes]
-    tuned = [_parse_shape(text, model) for text in request.opt_shapes] or largest
-    smallest = [_parse_shape(text, model) for text in request.min_shapes] or tuned
+    largest = [parse_sizes(text, model.in_chans) for text in request.max_shapes]
+    tuned = [parse_sizes(text, model.in_chans) for text in request.opt_shapes] or largest
+    smallest = [parse_sizes(text, model.in_chans) for text in request.min_shapes] or tuned
     return [list(sizes) for sizes in zip(smallest, tuned, largest, strict=True)]
-
-
-def _parse_shape(text: str, model: ArtifactMetadata) -> _Sizes:
-    parts = _FIXED_SHAPE.split(text.strip())
-    if len(parts) not in (2, 4) or not all(re.fullmatch(r"\d{1,6}", part) for part in parts):
-        raise UsageError(
-            f"The shape {text!r} is not understood. Give height and width such as 256x256, or "
-            f"batch, channels, height and width such as 4x{model.in_chans}x256x256."
-        )
-    numbers = [int(part) for part in parts]
-    if len(numbers) == 2:
-        return 1, numbers[0], numbers[1]
-    if numbers[1] != model.in_chans:
-        raise UsageError(
-            f"The shape {text!r} has {numbers[1]} channels; this model has {model.in_chans}."
-        )
-    return numbers[0], numbers[2], numbers[3]
 
 
 def _profile(
     sizes: Sequence[_Sizes], fixed: tuple[int | None, ...], model: ArtifactMetadata
 ) -> ShapeProfile:
-    least = model.window_size // 2 + 1  # reflection padding needs it
+    least = min_side_px(model.window_size)
     for shape in sizes:
         for name, size, only in zip(("batch", "height", "width"), shape, fixed, strict=True):
             if only is not None and size != only:
@@ -162,12 +144,3 @@ def _profile(
             f"A range must grow from --min-shape over --opt-shape to --max-shape in every size; "
             f"it is {' to '.join(texts)}."
         ) from error
-
-
-def _fixed_sizes(model: ArtifactMetadata) -> tuple[int | None, int | None, int | None]:
-    """Batch, height and width that the export fixed, from its pattern such as ``1x3xHxW``."""
-    parts = model.shape.split("x")
-    if len(parts) != 4:
-        return None, None, None
-    batch, _, height, width = (int(part) if part.isdigit() else None for part in parts)
-    return batch, height, width

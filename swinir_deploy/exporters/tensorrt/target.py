@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from swinir_deploy.errors import UsageError
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, Flavour
+from swinir_deploy.system.choices import did_you_mean
 
-__all__ = ["TARGETS_HELP", "Target"]
+__all__ = ["Target"]
 
-TARGETS_HELP = (
+_TARGETS_HELP = (
     "tensorrt or rtx (for the GPU in this machine), or rtx:sm86,sm89,... (ahead of time, "
     "no GPU needed)"
 )
@@ -38,9 +38,8 @@ class Target:
         name, colon, rest = text.strip().lower().partition(":")
         flavour = next((f for f in FLAVOURS.values() if f.name == name), None)
         if flavour is None:
-            near = difflib.get_close_matches(name, FLAVOURS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"No target {text!r}; there are {TARGETS_HELP}.{hint}")
+            hint = did_you_mean(name, FLAVOURS)
+            raise UsageError(f"Unknown target {text!r}. Choose {_TARGETS_HELP}.{hint}")
         if not colon:
             return cls(flavour)
         if not flavour.architectures:

@@ -12,14 +12,13 @@ from typing import Any
 from swinir_deploy.artifacts.engine import (
     EngineMetadata,
     mismatches,
-    read_engine_metadata,
+    read_plan,
     rebuild_command,
 )
 from swinir_deploy.artifacts.onnx_file import parse_onnx, sha256_of_onnx
 from swinir_deploy.artifacts.shapes import ShapeProfile
 from swinir_deploy.errors import (
     ArtifactError,
-    BackendUnavailableError,
     DeviceMemoryError,
     InferenceError,
     InputError,
@@ -29,14 +28,14 @@ from swinir_deploy.nvidia.gpu import Gpu
 from swinir_deploy.nvidia.tensorrt_api import IExecutionContext, IRuntimeCache, IRuntimeConfig
 from swinir_deploy.nvidia.tensorrt_library import Library, Message
 from swinir_deploy.system.files import atomic_output
+from swinir_deploy.system.memory import says_out_of_memory
 
-__all__ = ["LoadedEngine", "require_fit", "runtime_cache_path"]
+__all__ = ["LoadedEngine", "runtime_cache_path"]
 
 _DTYPES = {"tensor": "FLOAT", "image": "UINT8"}
-_OUT_OF_MEMORY = ("outofmemory", "out of memory", "cudamalloc", "memory allocation")
 
 
-def require_fit(
+def _require_fit(
     path: Path,
     metadata: EngineMetadata,
     library: Library,
@@ -78,9 +77,10 @@ class LoadedEngine:
 
     Args:
         path: of the engine.
+        metadata: of its sidecar.
         library: that opens it.
         gpu: that it runs on; None leaves out whether the engine fits it.
-        onnx: as in :func:`require_fit`.
+        onnx: as in :func:`_require_fit`.
         runtime_cache: file with the kernels that were compiled the last time (RTX), read now and
             written by :meth:`close`; None keeps none.
 
@@ -100,6 +100,7 @@ class LoadedEngine:
     def __init__(
         self,
         path: str | os.PathLike[str],
+        metadata: EngineMetadata,
         library: Library,
         gpu: Gpu,
         *,
@@ -108,12 +109,13 @@ class LoadedEngine:
     ) -> None:
         self.path = Path(path)
         self.library = library
-        self.metadata = read_engine_metadata(path, check_hash=True)
+        self.metadata = metadata
+        plan = read_plan(path, metadata)
         self._rebuild = rebuild_command(self.metadata, self.path, gpu.index)
-        require_fit(self.path, self.metadata, library, gpu, onnx)
+        _require_fit(self.path, self.metadata, library, gpu, onnx)
         with self._failing("load it"):
             self._runtime = library.api.Runtime(library.logger)
-            engine = self._runtime.deserialize_cuda_engine(self.path.read_bytes())
+            engine = self._runtime.deserialize_cuda_engine(plan)
             if engine is None:
                 raise _RefusalError
             self._engine = engine
@@ -202,7 +204,7 @@ class LoadedEngine:
     def _explain(self, what: str, messages: Sequence[Message], reason: str) -> SwinIRDeployError:
         errors = [m.text for m in messages if m.severity in ("internal error", "error")]
         said = "; ".join([*errors, *([reason] if reason else [])]) or "without a reason"
-        if any(mark in said.lower() for mark in _OUT_OF_MEMORY):
+        if says_out_of_memory(said):
             return DeviceMemoryError(
                 f"{self.path}: the GPU ran out of memory when {self.library} was to {what}. Close "
                 "other programs that use it, or build the engine for smaller shapes."
@@ -252,11 +254,6 @@ def _sha256_of_model(path: Path) -> str:
     try:
         content = path.read_bytes()
         return sha256_of_onnx(content, parse_onnx(content, path), path.parent)
-    except ImportError as error:
-        raise BackendUnavailableError(
-            "Comparing an engine with its ONNX file needs onnx, which cannot be imported "
-            f"({error}): pip install onnx"
-        ) from error
     except OSError as error:
         raise InputError(
             f"Cannot read {error.filename or path}: {error.strerror or error}. Give the ONNX file "

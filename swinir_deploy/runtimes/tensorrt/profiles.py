@@ -53,15 +53,7 @@ def widest_profile(profiles: Sequence[ShapeProfile]) -> ShapeProfile:
 
 def describe_profiles(profiles: Sequence[ShapeProfile]) -> str:
     """For messages, such as ``1..8x3x256x256 (tuned for 4x3x256x256)``."""
-
-    def text(profile: ShapeProfile) -> str:
-        ranges = (
-            f"{low}" if low == high else f"{low}..{high}"
-            for low, high in zip(profile.min, profile.max, strict=True)
-        )
-        return f"{'x'.join(ranges)} (tuned for {'x'.join(map(str, profile.opt))})"
-
-    return " or ".join(map(text, profiles))
+    return " or ".join(profile.describe() for profile in profiles)
 
 
 def fixed_sizes(profiles: Sequence[ShapeProfile]) -> tuple[int | None, ...]:

@@ -12,10 +12,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from swinir_deploy.artifacts.engine import read_engine_metadata
+from swinir_deploy.artifacts.engine import EngineMetadata, read_engine_metadata
 from swinir_deploy.artifacts.shapes import ShapeProfile
 from swinir_deploy.errors import RuntimeClosedError, UsageError
 from swinir_deploy.nvidia.cuda import CudaDevice, DeviceArray
+from swinir_deploy.nvidia.gpu import gpu_number
 from swinir_deploy.nvidia.tensorrt_library import load_library
 from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.spec import RuntimeSpec
@@ -60,16 +61,17 @@ class TensorRtRuntime(Runtime):
         cuda_graphs: int = 8,
         runtime_cache: bool | str | os.PathLike[str] = True,
         onnx: str | os.PathLike[str] | None = None,
+        sidecar: EngineMetadata | None = None,
     ) -> None:
         self._path = Path(model)
-        self._device_index = _device_index(device)
+        self._device_index = gpu_number(device)
         if contexts < 1 or cuda_graphs < 0:
             raise UsageError(
                 f"contexts is {contexts} and cuda_graphs {cuda_graphs}; they must be at least 1 "
                 "and 0."
             )
         self._most_lanes, self._graph_limit = contexts, cuda_graphs
-        self._cache_wish, self._onnx = runtime_cache, onnx
+        self._cache_wish, self._onnx, self._sidecar = runtime_cache, onnx, sidecar
         super().__init__()
 
     @property
@@ -87,7 +89,7 @@ class TensorRtRuntime(Runtime):
     # -------------------------------------------------------------------------------- hooks
 
     def _load(self) -> RuntimeSpec:
-        metadata = read_engine_metadata(self._path)
+        metadata = self._sidecar or read_engine_metadata(self._path)
         library = load_library(metadata.flavour)
         # Without a GPU some of TensorRT's factories give pointers to nowhere: look for one first.
         self._device = CudaDevice(self._device_index)
@@ -95,7 +97,7 @@ class TensorRtRuntime(Runtime):
         if not isinstance(self._cache_wish, bool):
             cache = Path(self._cache_wish)
         self._engine = LoadedEngine(
-            self._path, library, self._device.gpu, onnx=self._onnx, runtime_cache=cache
+            self._path, metadata, library, self._device.gpu, onnx=self._onnx, runtime_cache=cache
         )
         self._lanes_changed = threading.Condition()
         self._lanes: list[Lane] = []
@@ -193,10 +195,3 @@ class TensorRtRuntime(Runtime):
                 if lane is not None:
                     self._idle.append(lane)
                 self._lanes_changed.notify_all()
-
-
-def _device_index(device: str | None) -> int:
-    kind, _, index = (device or "cuda").partition(":")
-    if kind != "cuda" or (index and not index.isdigit()):
-        raise UsageError(f"No device {device!r} for an engine; give cuda or cuda:0.")
-    return int(index or 0)

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from swinir_deploy.artifacts.engine import ENGINE_SUFFIX
 from swinir_deploy.artifacts.metadata import Precision, coarsest
 from swinir_deploy.errors import ArtifactError, BackendUnavailableError, UsageError
+from swinir_deploy.nvidia.gpu import find_gpu, gpu_number
 from swinir_deploy.runtimes import BACKENDS
+from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.packages import require
 from swinir_deploy.verification.inputs import layer_input
 from swinir_deploy.verification.layers.judging import judge
@@ -30,6 +32,7 @@ from swinir_deploy.verification.layers.onnxruntime import (
     run_on_onnxruntime,
 )
 from swinir_deploy.verification.layers.reports import LAYER_LIMITS, LayersReport
+from swinir_deploy.verification.reference import require_same_source
 
 if TYPE_CHECKING:
     from swinir_deploy.models.load import LoadedModel
@@ -139,7 +142,7 @@ def _run_elsewhere(
                 "Comparing layers with PyTorch needs the network that the file came from: "
                 "network=load_model(...)."
             )
-        _require_source(candidate, network)
+        require_same_source(candidate.path, candidate.metadata.source_sha256, network)
         return run_on_torch(candidate, network, batch, device=device, precision=precision)
     from swinir_deploy.verification.layers.tensorrt import run_on_tensorrt
 
@@ -163,12 +166,11 @@ def _require_known(
             "swinir-deploy verify MODEL.onnx --layers --backend trt (or trt-rtx)"
         )
     if backend not in BACKENDS:
-        raise UsageError(f"No back end {backend!r}; there are {', '.join(BACKENDS)}.")
+        raise UsageError(unknown_choice("back end", backend, BACKENDS))
     for level in (optimization, against_optimization):
         if level is not None and level not in get_args(OptimizationLevel):
             raise UsageError(
-                f"No optimisation level {level!r}; there are "
-                f"{', '.join(get_args(OptimizationLevel))}."
+                unknown_choice("optimisation level", level, get_args(OptimizationLevel))
             )
     unheard = {
         "device": device if backend == "ort" else None,
@@ -186,9 +188,7 @@ def _require_known(
                 f"{value}). Leave it out."
             )
     if BACKENDS[backend].flavour is not None:
-        from swinir_deploy.verification.layers.tensorrt import gpu_for
-
-        gpu_for(device)  # before an export that may come first
+        find_gpu(gpu_number(device))  # before an export that may come first
 
 
 def _reference(
@@ -253,13 +253,4 @@ def _require_same_kind(candidate: MarkedModel, reference: MarkedModel) -> None:
             f"{candidate.path} and {reference.path} came from different checkpoints (SHA-256 "
             f"{candidate.metadata.source_sha256[:12]} and "
             f"{reference.metadata.source_sha256[:12]}). Compare two files of one checkpoint."
-        )
-
-
-def _require_source(candidate: MarkedModel, network: LoadedModel) -> None:
-    source = candidate.metadata.source_sha256
-    if source and network.source_sha256 != source:
-        raise UsageError(
-            f"{candidate.path} was exported from a checkpoint with SHA-256 {source[:12]}, but "
-            f"{network.model_id} has {network.source_sha256[:12]}. Name the right checkpoint."
         )

@@ -13,7 +13,7 @@ from swinir_deploy.verification.layers.reports import LayerRow
 
 __all__ = ["judge"]
 
-Array = NDArray[Any]
+_Array = NDArray[Any]
 
 
 def judge(
@@ -66,7 +66,7 @@ def _limit(dtype: np.dtype[Any], kept: float, peak: float) -> float:
 
 
 def _verdicts(
-    left: Mapping[str, Array], right: Mapping[str, Array], tolerances: Mapping[str, float]
+    left: Mapping[str, _Array], right: Mapping[str, _Array], tolerances: Mapping[str, float]
 ) -> dict[str, tuple[float, bool]]:
     """Node -> largest difference and verdict, by Polygraphy's comparator."""
     from polygraphy.comparator import (
@@ -97,12 +97,12 @@ def _verdicts(
 
 
 def _pairs(
-    graph: MarkedModel, candidate: Tensors, wanted: Mapping[str, Array]
-) -> tuple[dict[str, Array], dict[str, Array], tuple[str, ...]]:
+    graph: MarkedModel, candidate: Tensors, wanted: Mapping[str, _Array]
+) -> tuple[dict[str, _Array], dict[str, _Array], tuple[str, ...]]:
     """Tensors of both in the graph's order, and the nodes that only the candidate has."""
     found = candidate.values
-    left: dict[str, Array] = {}
-    right: dict[str, Array] = {}
+    left: dict[str, _Array] = {}
+    right: dict[str, _Array] = {}
     unpaired = []
     for node in sorted(found, key=graph.positions.__getitem__):
         values, other = found[node], wanted.get(node)
@@ -115,7 +115,7 @@ def _pairs(
     return left, right, tuple(unpaired)
 
 
-def _scale(found: Array, wanted: Array, shift: int) -> int:
+def _scale(found: _Array, wanted: _Array, shift: int) -> int:
     """0, or ``shift`` if that brings the candidate nearer: only the residual stream is rescaled."""
     if shift == 0 or not np.issubdtype(found.dtype, np.floating):
         return 0
@@ -129,18 +129,18 @@ def _scale(found: Array, wanted: Array, shift: int) -> int:
     return min((0, shift), key=distance)
 
 
-def _scaled(values: Array, log2: int) -> Array:
+def _scaled(values: _Array, log2: int) -> _Array:
     comparable = _comparable(values)
     return comparable if log2 == 0 else np.ldexp(comparable, log2)
 
 
-def _comparable(values: Array) -> Array:
+def _comparable(values: _Array) -> _Array:
     """Half precision as FP32, truth values as numbers."""
     if np.issubdtype(values.dtype, np.floating):
         return values.astype(np.float32, copy=False)
     return values.astype(np.int64, copy=False)
 
 
-def _peak(values: Array) -> float:
+def _peak(values: _Array) -> float:
     magnitudes = np.abs(values[np.isfinite(values)].astype(np.float64))
     return float(magnitudes.max(initial=0.0))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -18,12 +17,14 @@ from swinir_deploy.errors import InferenceError, UsageError
 from swinir_deploy.exporters.onnx.recipes import get_recipe
 from swinir_deploy.models.load import LoadedModel
 from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.pictures.values import nchw_values
 from swinir_deploy.precision.plan import DTYPES, PrecisionPlan, deployed_network
 from swinir_deploy.precision.prepare import prepare_precision
 from swinir_deploy.runtimes.torch_runtime import find_device
+from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.verification.layers.marked import MarkedModel, Tensors
 
-__all__ = ["module_nodes", "run_on_torch"]
+__all__ = ["run_on_torch"]
 
 
 def run_on_torch(
@@ -53,7 +54,7 @@ def run_on_torch(
     """
     wanted = precision or "fp32"
     if wanted not in DTYPES:
-        raise UsageError(f"No precision {wanted!r} for torch; there are {', '.join(DTYPES)}.")
+        raise UsageError(unknown_choice("precision", wanted, DTYPES))
     place = find_device(device or "cpu")
     plan = _plan(marked.metadata, network, wanted)
     recipe, metadata = get_recipe(marked.metadata.target), marked.metadata
@@ -70,7 +71,7 @@ def run_on_torch(
 
         return hook
 
-    for path, node in module_nodes(marked, deployed).items():
+    for path, node in _module_nodes(marked, deployed).items():
         deployed.get_submodule(path).register_forward_hook(keep(node))
     try:
         with torch.inference_mode():
@@ -88,7 +89,7 @@ def run_on_torch(
     )
 
 
-def module_nodes(marked: MarkedModel, network: SwinIR) -> dict[str, str]:
+def _module_nodes(marked: MarkedModel, network: SwinIR) -> dict[str, str]:
     """Path of a module -> name of the node that makes its output, where there is one.
 
     The last node of a module makes its output if no node of a module inside comes later: an
@@ -122,6 +123,5 @@ def _plan(metadata: ArtifactMetadata, network: LoadedModel, precision: Precision
 def _picture(batch: NDArray[Any], metadata: ArtifactMetadata) -> torch.Tensor:
     """[B, C, H, W] float32 in 0..1."""
     if metadata.io == "image":
-        values = batch.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
-        batch = np.ascontiguousarray(values)
+        batch = nchw_values(batch)
     return torch.from_numpy(batch.copy())

@@ -253,7 +253,7 @@ def test_what_is_no_onnx_file_is_refused(fp32: Path, tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(ArtifactError, match="damaged or no ONNX file"):
         compare_layers(tmp_path / "text.onnx", fp32)
-    with pytest.raises(UsageError, match="No optimisation level 'most'"):
+    with pytest.raises(UsageError, match="Unknown optimisation level 'most'"):
         compare_layers(fp32, optimization="most")  # type: ignore[arg-type]
     with pytest.raises(BackendUnavailableError, match="has no Warp"):
         compare_layers(fp32, provider="Warp")

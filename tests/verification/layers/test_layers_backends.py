@@ -106,9 +106,9 @@ def test_a_picture_in_bytes_passes_in_bf16(small_checkpoint: Path, tmp_path: Pat
 
 def test_devices_and_precisions_of_openvino(fp32: Path) -> None:
     pytest.importorskip("openvino")
-    with pytest.raises(UsageError, match="No precision 'int4' for openvino"):
+    with pytest.raises(UsageError, match="Unknown precision 'int4'"):
         compare_layers(fp32, backend="openvino", precision="int4")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="No device 'tpu'"):
+    with pytest.raises(UsageError, match="Unknown device 'tpu'"):
         compare_layers(fp32, backend="openvino", device="tpu")
 
 
@@ -223,7 +223,7 @@ def test_what_pytorch_is_not_given_is_refused(small_checkpoint: Path, fp32: Path
         compare_layers(fp32, backend="torch")
     with pytest.raises(UsageError, match="exported from a checkpoint with SHA-256"):
         compare_layers(fp32, backend="torch", network=replace(loaded, source_sha256="0" * 64))
-    with pytest.raises(UsageError, match="No precision 'int4' for torch"):
+    with pytest.raises(UsageError, match="Unknown precision 'int4'"):
         compare_layers(
             fp32,
             backend="torch",
@@ -245,7 +245,7 @@ def test_what_pytorch_is_not_given_is_refused(small_checkpoint: Path, fp32: Path
         ({"backend": "ort", "precision": "bf16"}, "'ort' has no precision to choose"),
         ({"backend": "torch", "provider": "cuda"}, "'torch' has no provider to choose"),
         ({"backend": "openvino", "optimization": "all"}, "'openvino' has no optimization"),
-        ({"backend": "onnx"}, "No back end 'onnx'"),
+        ({"backend": "onnx"}, "Unknown back end 'onnx'"),
     ],
 )
 def test_options_that_a_back_end_lacks_are_refused(
@@ -287,7 +287,7 @@ def test_an_engine_without_a_gpu_is_exit_code_3(
     with pytest.raises(BackendUnavailableError) as error:
         compare_layers(fp32, backend=backend)
     assert str(error.value) == reason
-    with pytest.raises(UsageError, match="No device 'cpu' for an engine"):
+    with pytest.raises(UsageError, match="Unknown device 'cpu' for an engine"):
         compare_layers(fp32, backend=backend, device="cpu")
 
 

@@ -337,7 +337,7 @@ def test_a_graph_that_the_checker_refuses(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"io": "planar"}, UsageError, "No io 'planar'; there are tensor, image"),
+        ({"io": "planar"}, UsageError, "Unknown io 'planar'. Choose tensor or image"),
         ({"target": "tensort"}, UsageError, "mean 'tensorrt'"),
         ({"opset": 16}, UsageError, "Opset 16 .*17 to 23"),
         ({"opset": 24}, UsageError, "Opset 24 .*17 to 23"),

@@ -280,7 +280,7 @@ def test_pictures_of_ones_own(grown: OfficialSwinIR, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"precision": "int8"}, UsageError, "No precision 'int8'; there are fp32, fp16, bf16"),
+        ({"precision": "int8"}, UsageError, "Unknown precision 'int8'. Choose fp32, fp16 or bf16"),
         ({"precision": "bf16", "opset": 20}, UsageError, "Opset 20 has no BF16 convolutions"),
         ({"calibrate": "."}, UsageError, "FP32 needs none"),
         ({"precision": "fp16", "calibrate": "missing"}, InputError, "no folder missing"),

@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import fake_gpu
@@ -16,10 +15,11 @@ import numpy as np
 import onnx
 import pytest
 from fake_gpu import FakeTensor
+from fake_machine import WIDE, engine_file, machine
+from opened_files import opened_files
 
 from swinir_deploy import open_runtime
 from swinir_deploy.artifacts.engine import EngineMetadata, sidecar_path, write_engine
-from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.artifacts.shapes import ShapeProfile
 from swinir_deploy.errors import (
     ArtifactError,
@@ -32,80 +32,17 @@ from swinir_deploy.errors import (
 )
 from swinir_deploy.nvidia import cuda as cuda_module
 from swinir_deploy.nvidia.gpu import Gpu
-from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, Library
 from swinir_deploy.restoration.restorer import Restorer
 from swinir_deploy.runtimes import backend_for
-from swinir_deploy.runtimes.tensorrt import runtime as tensorrt_module
 from swinir_deploy.runtimes.tensorrt.runtime import TensorRtRuntime
 
-GPU = Gpu(0, "NVIDIA GeForce RTX 4090", "8.9", 24 << 30)
-WIDE = ShapeProfile((1, 3, 8, 8), (1, 3, 16, 16), (4, 3, 64, 64))
 TILE = ShapeProfile((1, 3, 32, 32), (2, 3, 32, 32), (4, 3, 32, 32))
 
 
-def api_of(version: str) -> Any:
-    names = [
-        "CudaGraphStrategy",
-        "ExecutionContextAllocationStrategy",
-        "ILogger",
-        "Runtime",
-        "TensorIOMode",
-    ]
-    return SimpleNamespace(
-        __version__=version, **{name: getattr(fake_tensorrt, name) for name in names}
-    )
-
-
 @pytest.fixture(autouse=True)
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One GPU and both libraries; afterwards no memory may be left."""
-    libraries = {
-        "tensorrt": Library(FLAVOURS["tensorrt"], api_of("10.13.0.35")),
-        "rtx": Library(FLAVOURS["rtx"], api_of("1.7.1.116")),
-    }
-    monkeypatch.setattr(cuda_module, "find_gpu", lambda index: GPU)
-    monkeypatch.setattr(cuda_module, "_cuda_python", lambda: (fake_gpu.core, fake_gpu.driver))
-    monkeypatch.setattr(tensorrt_module, "load_library", libraries.__getitem__)
-    monkeypatch.setattr("swinir_deploy.runtimes.registry._importable", lambda name: True)
-    fake_gpu.Device.current.index = None
-    fake_gpu.Buffer.alive.clear()
-    fake_gpu.STREAMS.clear()
-    fake_gpu.Graph.launches = 0
-    fake_gpu.Event.alive = 0
-    fake_tensorrt.Runtime.opened.clear()
-    yield
-    assert not fake_gpu.STREAMS, "a stream was left open"
-    assert not fake_gpu.Event.alive, "an event was left open"
-
-
-def engine_file(
-    folder: Path,
-    profiles: tuple[ShapeProfile, ...] = (WIDE,),
-    flavour: Any = "tensorrt",
-    io: Any = "tensor",
-    fails: str = "",
-    **changes: Any,
-) -> Path:
-    version = {"tensorrt": "10.13.0.35", "rtx": "1.7.1.116"}[flavour]
-    model = ArtifactMetadata(io=io, scale=2, in_chans=3, window_size=8, model_id="small")
-    values: dict[str, Any] = {
-        "onnx_name": "small.onnx",
-        "onnx_sha256": "1" * 64,
-        "library_version": version,
-        "gpu_name": GPU.name,
-        "gpu_capability": GPU.capability,
-        "profiles": profiles,
-    }
-    metadata = EngineMetadata(model=model, flavour=flavour, **{**values, **changes})
-    plan = {
-        "profiles": [[p.min, p.opt, p.max] for p in profiles],
-        "io": io,
-        "scale": 2,
-        "fails": fails,
-    }
-    path = folder / "small.engine"
-    write_engine(path, json.dumps(plan).encode(), metadata)
-    return path
+def one_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with machine(monkeypatch):
+        yield
 
 
 def picture(*shape: int) -> Any:
@@ -134,6 +71,14 @@ def test_the_sidecar_chooses_the_back_end(tmp_path: Path, flavour: str) -> None:
     other = {"tensorrt": "trt-rtx", "rtx": "trt"}[flavour]
     with pytest.raises(UsageError, match=f"Use --backend {wanted[flavour]}"):
         open_runtime(path, other)
+
+
+def test_opening_reads_sidecar_and_plan_once(tmp_path: Path, flavour: str) -> None:
+    path = engine_file(tmp_path, flavour=flavour)
+    with opened_files() as opened, open_runtime(path):
+        pass
+    assert opened[str(path.resolve())] == 1
+    assert opened[str(sidecar_path(path).resolve())] == 1
 
 
 def test_the_spec_is_that_of_sidecar_and_profiles(tmp_path: Path) -> None:
@@ -299,8 +244,8 @@ def test_a_gpu_is_looked_for_before_anything_of_tensorrt_is_made(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "cpu"}, "No device 'cpu' for an engine"),
-        ({"device": "cuda:x"}, "No device"),
+        ({"device": "cpu"}, "Unknown device 'cpu' for an engine"),
+        ({"device": "cuda:x"}, "Unknown device"),
         ({"contexts": 0}, "at least 1"),
         ({"cuda_graphs": -1}, "at least 1"),
     ],

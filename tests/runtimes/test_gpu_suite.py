@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import fake_tensorrt
 import numpy as np
 import pytest
 from fake_gpu import Buffer
-from test_runtime import GPU, engine_file, machine
+from fake_machine import GPU, engine_file, machine
 
 from swinir_deploy import export_onnx, open_runtime
 from swinir_deploy.artifacts.shapes import ShapeProfile
@@ -27,10 +27,14 @@ from swinir_deploy.errors import BackendUnavailableError
 from swinir_deploy.nvidia.gpu import find_gpu
 from swinir_deploy.runtimes import Runtime, RuntimeSpec
 
-SUITE = Path(__file__).parents[2] / "gpu"
+SUITE = Path(__file__).parents[1] / "gpu"
 RANGE = ShapeProfile((1, 3, 8, 8), (1, 3, 64, 64), (3, 3, 128, 128))
 
-fake_machine = pytest.fixture(machine.__wrapped__)  # type: ignore[attr-defined]
+
+@pytest.fixture
+def fake_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with machine(monkeypatch):
+        yield
 
 
 class Nearest(Runtime):

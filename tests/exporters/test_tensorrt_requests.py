@@ -9,7 +9,7 @@ import pytest
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.errors import UsageError
-from swinir_deploy.exporters.tensorrt.options import BuildOptions, parse_size
+from swinir_deploy.exporters.tensorrt.options import BuildOptions
 from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest, parse_batch, shape_profiles
 from swinir_deploy.exporters.tensorrt.target import Target
 
@@ -45,15 +45,6 @@ def test_targets(text: str, flavour: str, architectures: tuple[str, ...]) -> Non
 def test_impossible_targets_name_the_next_step(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Target.parse(text)
-
-
-def test_sizes_are_binary_and_mebibytes_by_default() -> None:
-    assert parse_size("4GiB") == 4 * 1024**3
-    assert parse_size("512m") == parse_size("512") == 512 * 1024**2
-    assert parse_size("64 KB") == 65536
-    for text in ("", "4T", "-1", "1.5G", "x"):
-        with pytest.raises(UsageError, match="4GiB"):
-            parse_size(text)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""Where results go, and what speaks against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from swinir_deploy.errors import PictureError, UsageError
+from swinir_deploy.pictures.write import check_target
+from swinir_deploy.restoration.folder import find_pictures
+
+__all__ = ["check_places", "place_of_result"]
+
+
+def place_of_result(source: Path, target: str, suffix: str | None) -> Path:
+    """Return the file or folder to write: a file goes into a folder under its own name.
+
+    Args:
+        source: a picture or a folder of pictures.
+        target: a file or a folder.
+        suffix: of the results, such as ``.png``; None keeps each picture's.
+
+    Raises:
+        UsageError: the target's name has another suffix.
+    """
+    goal = Path(target)
+    if source.is_dir():
+        return goal
+    if goal.is_dir() or target.endswith("/"):
+        return goal / (source.with_suffix(suffix).name if suffix else source.name)
+    if suffix is not None and goal.suffix.lower() != suffix:
+        raise UsageError(
+            f"--format {suffix[1:]} and the name {goal} contradict each other. Give one of them, "
+            f"or {goal.with_suffix(suffix)}."
+        )
+    return goal
+
+
+def check_places(
+    source: Path, goal: Path, suffix: str | None, overwrite: bool, resume: bool
+) -> None:
+    """Refuse what can be seen to be wrong before a model is loaded.
+
+    Args:
+        source: a picture or a folder of pictures.
+        goal: the file or folder to write, from :func:`place_of_result`.
+        suffix: of the results; None keeps each picture's.
+        overwrite: replace results that exist.
+        resume: leave out pictures whose result exists.
+
+    Raises:
+        UsageError: options that exclude each other, or results that exist.
+        PictureError: there is no such source, or the goal cannot be written.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume keeps results and --overwrite replaces them. Give one of them.")
+    if not source.exists():
+        raise PictureError(
+            f"Cannot read {source}: there is no such file or folder. Check the path."
+        )
+    if resume and not source.is_dir():
+        raise UsageError(f"--resume is for folders, and {source} is a file. Leave it out.")
+    if not source.is_dir():
+        check_target(goal)
+        existing = [goal] if goal.exists() else []
+    else:
+        names, _ = find_pictures(source, leave_out=goal)
+        results = (goal / (name.with_suffix(suffix) if suffix else name) for name in names)
+        existing = [result for result in results if result.exists()]
+        if goal.exists() and goal.samefile(source):
+            raise UsageError(f"{goal} is the folder of the pictures itself. Give another as OUT.")
+    if existing and not overwrite and not resume:
+        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        itself = " and is IN itself" if existing[0].samefile(source) else ""
+        raise UsageError(
+            f"{existing[0]} exists{itself}{more}. Give --overwrite to replace it"
+            f"{', --resume to go on' if source.is_dir() else ''}, or another name."
+        )

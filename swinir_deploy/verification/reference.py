@@ -1,0 +1,133 @@
+"""The network that an exported model came from: what ``verify`` and ``eval`` compare it with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swinir_deploy.artifacts.info import read_metadata
+from swinir_deploy.errors import CatalogError, CheckFailedError, UsageError
+from swinir_deploy.models.catalog import load_catalog
+from swinir_deploy.models.find import find_model
+from swinir_deploy.runtimes import Runtime, RuntimeSpec
+from swinir_deploy.system.packages import require
+
+if TYPE_CHECKING:
+    from swinir_deploy.models.load import LoadedModel
+
+__all__ = [
+    "catalogue_id",
+    "load_reference",
+    "open_reference",
+    "require_same_kind",
+    "require_same_source",
+    "source_of",
+]
+
+
+def source_of(model: str | os.PathLike[str]) -> str:
+    """Return the catalogue's id of the model that a file was exported from.
+
+    Raises:
+        UsageError: its metadata name no model, or one that is not in the catalogue.
+        ArtifactError: the file is damaged.
+    """
+    metadata = read_metadata(model)
+    return catalogue_id("" if metadata is None else metadata.model_id, os.fspath(model))
+
+
+def catalogue_id(model_id: str, name: str, option: str = "--model") -> str:
+    """Return the id, if the catalogue has it.
+
+    Args:
+        model_id: as a file's metadata have it; empty where they do not say.
+        name: of that file, for the message.
+        option: that names a checkpoint instead, for the message.
+
+    Raises:
+        UsageError: it is empty or unknown.
+    """
+    if not model_id:
+        raise UsageError(
+            f"{name} does not say which model it came from. Name it: {option} ID or {option} FILE."
+        )
+    try:
+        return load_catalog().get(model_id).id
+    except CatalogError as error:
+        raise UsageError(
+            f"{name} came from {model_id!r}, which is not in the catalogue. Name the checkpoint: "
+            f"{option} FILE."
+        ) from error
+
+
+def load_reference(
+    reference: LoadedModel | str | os.PathLike[str],
+    *,
+    img_range: float | None = None,
+    key: str | None = None,
+    progress: bool = True,
+    offline: bool = False,
+) -> LoadedModel:
+    """Load the network to compare with.
+
+    Args:
+        reference: a checkpoint, an id, or a model that is loaded already.
+        img_range: as in :func:`swinir_deploy.load_model`, and so are the others.
+        key: likewise.
+        progress: likewise.
+        offline: likewise.
+
+    Raises:
+        BackendUnavailableError: PyTorch is not installed.
+        InputError: it is an exported file, or no checkpoint.
+        CatalogError: there is no such id.
+    """
+    require("export", "Comparing with PyTorch")
+    from swinir_deploy.models.load import LoadedModel, load_model
+
+    if isinstance(reference, LoadedModel):
+        return reference
+    name = find_model(reference).checkpoint
+    return load_model(name, img_range=img_range, key=key, progress=progress, offline=offline)
+
+
+def open_reference(loaded: LoadedModel) -> Runtime:
+    """Return the PyTorch back end on a loaded model, as it was trained."""
+    from swinir_deploy.runtimes.torch_runtime import TorchRuntime
+
+    return TorchRuntime(loaded, as_trained=True)
+
+
+def require_same_source(name: str | Path, source_sha256: str, loaded: LoadedModel) -> None:
+    """Refuse a network that a file was not exported from.
+
+    Args:
+        name: of the file.
+        source_sha256: of the checkpoint it came from; empty where it does not say.
+        loaded: the network.
+
+    Raises:
+        UsageError: they differ.
+    """
+    if source_sha256 and loaded.source_sha256 != source_sha256:
+        raise UsageError(
+            f"{name} was exported from a checkpoint with SHA-256 {source_sha256}, but "
+            f"{loaded.model_id} has {loaded.source_sha256}. Name the right checkpoint with "
+            "--model, or export this one."
+        )
+
+
+def require_same_kind(name: str, spec: RuntimeSpec, reference: RuntimeSpec) -> None:
+    """Refuse a network of another scale, other channels or another window.
+
+    Raises:
+        CheckFailedError: they differ.
+    """
+    actual = (spec.scale, spec.in_chans, spec.window_size)
+    expected = (reference.scale, reference.in_chans, reference.window_size)
+    if actual != expected:
+        raise CheckFailedError(
+            f"{name} has scale, channels and window {actual}; the reference has {expected}. "
+            "They are not the same model."
+        )
