@@ -1,8 +1,8 @@
 """Traces that all tests of a run share: tracing is nine tenths of an export's time.
 
 What is shared is torch.export's part only, for networks of the same structure; weights, graph,
-passes and the check are every export's own. ``tests/exporters/exported.py`` shows that a trace holds
-nothing of the weights: it traces networks with other weights than those that it then exports.
+passes and the check are every export's own. ``tests/exporters/exported.py`` shows that a trace
+holds nothing of the weights: it traces networks with other weights than those that it exports.
 """
 
 from __future__ import annotations
