@@ -25,6 +25,7 @@ demo: $(VENV)/installed-cpu
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not serial" --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest -m serial
+	$(BIN)/coverage combine --append --quiet || true # of processes that ended late, if any
 	$(BIN)/coverage report
 
 test-fast: $(VENV)/installed-dev
