@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo-output
+PARALLEL ?= --numprocesses auto --dist worksteal
 GPU_PYTHON ?= $(BIN)/python
 TRAINING ?= build/training
 
@@ -19,11 +20,16 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 demo: $(VENV)/installed-cpu
 	$(BIN)/swinir-deploy demo -o $(OUT)
 
+# Tests that measure time or the whole machine run alone, after the others, and without coverage,
+# which takes time of its own. The limit for lines and branches stands in pyproject.toml.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) -m "not serial" --cov --cov-report= --cov-fail-under=0
+	$(BIN)/python -m pytest -m serial
+	$(BIN)/coverage combine --append --quiet || true # of processes that ended late, if any
+	$(BIN)/coverage report
 
 test-fast: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not serial"
 
 # On a machine with an NVIDIA GPU, in an environment that has a torch for it and the extras to be
 # tested (cuda, trt, trt-rtx, ort-gpu or ort-rtx): make test-gpu GPU_PYTHON=/path/to/python. What is

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from shared_traces import share_between_processes, shared_traces
 
 # The tests' networks are small: more threads than one only wait for each other, and pytest-xdist
 # already gives every core a process of its own. What the tests start keeps to it, too.
@@ -31,6 +33,16 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def _is_named(config: pytest.Config) -> bool:
     named = [Path(config.invocation_params.dir, arg.partition("::")[0]) for arg in config.args]
     return any(GPU_SUITE in (path.resolve(), *path.resolve().parents) for path in named)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def traces_are_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What one process of this run has traced, no other traces again."""
+    base = tmp_path_factory.getbasetemp()
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ  # whose folder lies in the run's
+    share_between_processes((base.parent if is_worker else base) / "traces")
+    with shared_traces():
+        yield
 
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

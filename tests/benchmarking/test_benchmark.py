@@ -100,6 +100,7 @@ def test_contenders_take_turns_and_are_closed() -> None:
     assert CALLS[-2:] == ["close b", "close a"]
 
 
+@pytest.mark.serial
 def test_a_duration_bounds_the_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The measurement of the machine's peak, which takes seconds of its own, is left out."""
     monkeypatch.setattr(module, "gemm_peak_gflops", lambda *_: None)

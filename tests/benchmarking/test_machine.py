@@ -62,6 +62,7 @@ def test_versions_are_those_of_the_packages() -> None:
     assert found["python"] == sys.version.split()[0]
 
 
+@pytest.mark.serial
 def test_the_peak_is_about_what_numpy_reaches() -> None:
     """Two libraries on one machine: within a factor of five even while others use it."""
     ours = gemm_peak_gflops("fp32")

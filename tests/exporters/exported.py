@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from dataclasses import dataclass, replace
 from unittest import mock
 
@@ -13,7 +12,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from oracle import OfficialSwinIR, official_network
-from torch import nn
+from shared_traces import shared_trace
 
 from swinir_deploy.artifacts.metadata import IoLayout
 from swinir_deploy.artifacts.shapes import ShapePattern
@@ -22,7 +21,7 @@ from swinir_deploy.exporters.onnx import export as onnx_exporter
 from swinir_deploy.exporters.onnx.export import build_graph
 from swinir_deploy.exporters.onnx.pre_post import INPUT_NAME, OUTPUT_NAME
 from swinir_deploy.exporters.onnx.recipes import get_recipe
-from swinir_deploy.exporters.onnx.trace import TracedUnit, trace_network
+from swinir_deploy.exporters.onnx.trace import TracedUnit
 from swinir_deploy.models.hyperparameters import is_buffer
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.rewrites import apply_rewrites
@@ -53,39 +52,16 @@ def traced(config: SwinIRConfig, target: str, opset: int) -> dict[str, TracedUni
     """The units of a network of ``config``; equal arguments give the same objects."""
     rewritten = network_of(config, seed=9)  # other weights: only the structure may be used
     apply_rewrites(rewritten, get_recipe(target).rewrites_for("fp32", opset))
-    return trace_network(rewritten, opset)
+    return shared_trace(rewritten, opset)
 
 
-def shared_traces(target: str) -> mock._patch[mock.Mock]:
-    """While patched, exports for ``target`` trace each config and opset once in all tests."""
+def traces_of_other_weights(target: str) -> mock._patch[mock.Mock]:
+    """While patched, exports for ``target`` get traces of networks with other weights."""
 
-    def shared(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
+    def other(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
         return traced(network.config, target, opset)
 
-    return mock.patch.object(onnx_exporter, "trace_network", shared)
-
-
-def shared_typed_traces() -> mock._patch[mock.Mock]:
-    """While patched, networks that differ in their weights only are traced once in all tests."""
-    trace = trace_network
-
-    def shared(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
-        tensors = itertools.chain(network.named_parameters(), network.named_buffers())
-        key = (
-            network.config,
-            opset,
-            tuple((name, tensor.dtype, tensor.shape) for name, tensor in tensors),
-            tuple(module.eps for module in network.modules() if isinstance(module, nn.LayerNorm)),
-            network.patch_embed.scale,
-        )
-        if key not in _TYPED_TRACES:
-            _TYPED_TRACES[key] = trace(network, opset)
-        return _TYPED_TRACES[key]
-
-    return mock.patch.object(onnx_exporter, "trace_network", shared)
-
-
-_TYPED_TRACES: dict[object, dict[str, TracedUnit]] = {}
+    return mock.patch.object(onnx_exporter, "trace_network", other)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +112,7 @@ def export(
 ) -> Exported:
     """Build the graph of a random network; equal arguments give the same object."""
     pattern = ShapePattern.parse(shape, config)
-    with shared_traces(target):
+    with traces_of_other_weights(target):
         model = build_graph(network_of(config), get_recipe(target), io, pattern, opset)
     return Exported(model, open_model(model), official_network(config), io)
 

@@ -17,10 +17,20 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from exported import GRAY_3CONV, JPEG, REAL_X4, SMALL, Exported, export, network_of, shared_traces
+from exported import (
+    GRAY_3CONV,
+    JPEG,
+    REAL_X4,
+    SMALL,
+    Exported,
+    export,
+    network_of,
+    traces_of_other_weights,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
+from shared_traces import real_traces
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.errors import CatalogError, CheckFailedError, InputError, UsageError
@@ -47,7 +57,7 @@ def one_trace_for_all(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("slow"):
         yield
         return
-    with shared_traces("any"):
+    with traces_of_other_weights("any"):
         yield
 
 
@@ -57,15 +67,15 @@ def loaded(config: SwinIRConfig = SMALL, model_id: str = "small") -> LoadedModel
 
 VARIANTS = {
     "any-20": {},
+    "openvino-23-jpeg-depth-1": {"config": JPEG, "target": "openvino", "opset": 23},
+}
+SLOW_VARIANTS = {
     "tensorrt-20-gray-3conv-x3-image": {
         "config": GRAY_3CONV,
         "io": "image",
         "target": "tensorrt",
     },
     "ort-17-real-x4-window-4": {"config": REAL_X4, "target": "ort", "opset": 17},
-    "openvino-23-jpeg-depth-1": {"config": JPEG, "target": "openvino", "opset": 23},
-}
-SLOW_VARIANTS = {
     "openvino-18-pixelshuffle-x8-image": {
         "config": replace(SMALL, upscale=8, upsampler="pixelshuffle", depths=(1, 2)),
         "io": "image",
@@ -409,12 +419,14 @@ def test_a_killed_export_leaves_no_file_under_its_name(tmp_path: Path) -> None:
 def cpu_seconds_of_export(model: LoadedModel, target: Path) -> tuple[float, int]:
     """Processor time, which a busy machine stretches less than the clock, and the node count."""
     started = time.process_time()
-    report = export_onnx(model, target)
+    with real_traces():
+        report = export_onnx(model, target)
     assert report.worst.comparison.max_abs <= 1e-4
     return time.process_time() - started, report.nodes
 
 
 @slow
+@pytest.mark.serial
 def test_medium_x4_is_compact_and_quick(tmp_path: Path) -> None:
     card = load_catalog().get("medium-sr-x4")
     model = replace(loaded(card.config, card.id), card=card)
@@ -424,6 +436,7 @@ def test_medium_x4_is_compact_and_quick(tmp_path: Path) -> None:
 
 
 @slow
+@pytest.mark.serial
 def test_tiny_is_compact_and_quick(tmp_path: Path) -> None:
     seconds, nodes = cpu_seconds_of_export(load_model("tiny-sr-x4"), tmp_path / "tiny.onnx")
     assert nodes <= 400

@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from exported import GRAY_3CONV, JPEG, REAL_X4, SMALL, export, network_of, shared_typed_traces
+from exported import GRAY_3CONV, JPEG, REAL_X4, SMALL, export, network_of
 from grown import PEAK, grown_model, grown_network, largest_stream
 from numpy.typing import NDArray
 from oracle import OfficialSwinIR, official_network
@@ -41,12 +41,6 @@ FLOAT, HALF, BFLOAT = (
     onnx.TensorProto.FLOAT16,
     onnx.TensorProto.BFLOAT16,
 )
-
-
-@pytest.fixture(autouse=True)
-def one_trace_of_each_kind() -> Iterator[None]:
-    with shared_typed_traces():
-        yield
 
 
 def types_by_operator(model: onnx.ModelProto) -> dict[str, set[int]]:
@@ -77,8 +71,7 @@ def exported(
     grown: OfficialSwinIR, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, ExportReport]:
     path = tmp_path_factory.mktemp("half") / "grown.onnx"
-    with shared_typed_traces():
-        return path, export_onnx(grown_model(grown), path, precision="fp16")
+    return path, export_onnx(grown_model(grown), path, precision="fp16")
 
 
 @pytest.mark.parametrize(

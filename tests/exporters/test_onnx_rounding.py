@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from exported import SMALL, network_of, shared_typed_traces
+from exported import SMALL, network_of
 
 from swinir_deploy.artifacts.shapes import ShapePattern
 from swinir_deploy.errors import CheckFailedError
@@ -75,10 +75,7 @@ def test_the_model_stays_and_so_does_the_interface() -> None:
 )
 def test_no_arithmetic_is_left_in_half(precision: str, opset: int) -> None:
     plan = PrecisionPlan(precision)  # type: ignore[arg-type]
-    with shared_typed_traces():
-        model = build_graph(
-            network_of(SMALL), get_recipe("any"), "image", ShapePattern(), opset, plan
-        )
+    model = build_graph(network_of(SMALL), get_recipe("any"), "image", ShapePattern(), opset, plan)
     half = onnx.TensorProto.FLOAT16 if precision == "fp16" else onnx.TensorProto.BFLOAT16
     rounded = onnx.shape_inference.infer_shapes(round_every_result(model))
     graph = rounded.graph

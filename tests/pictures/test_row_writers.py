@@ -208,7 +208,7 @@ def test_what_cannot_be_streamed_is_refused_at_once(tmp_path):
         ("a.webp", 95, PictureError, r"WEBP is written whole. Write a .png"),
         ("a.bmp", 95, PictureError, "BMP is written whole"),
         ("a.png", 0, UsageError, "quality is 0"),
-        ("none/a.png", 95, PictureError, "not a folder"),
+        ("none/a.png", 95, PictureError, "there is no folder"),
     ):
         with pytest.raises(error, match=says), stream_picture(tmp_path / name, layout, quality):
             pytest.fail("a sink was given")

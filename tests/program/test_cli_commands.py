@@ -289,6 +289,7 @@ def test_bench(swinir: Program, onnx_file: Path, checkpoint: Path) -> None:
     assert json.loads(Path("bench.json").read_text()) == run.document
 
 
+@pytest.mark.slow
 def test_bench_with_a_process_for_each(swinir: Program, onnx_file: Path, checkpoint: Path) -> None:
     options = ["--against", checkpoint, "--shape", "8x8", "--runs", 3, "--isolate"]
     run = swinir("bench", "--model", onnx_file, *options, "--json")

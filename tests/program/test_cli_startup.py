@@ -14,7 +14,10 @@ from PIL import Image
 
 from swinir_deploy import open_runtime
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "wait4"), reason="asks for a child's own time")
+pytestmark = [
+    pytest.mark.serial,
+    pytest.mark.skipif(not hasattr(os, "wait4"), reason="asks for a child's own time"),
+]
 
 HELP_S = 0.3
 OVERHEAD_S = 1.0

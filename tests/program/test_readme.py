@@ -14,7 +14,11 @@ from swinir_deploy import errors, load_catalog
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = sorted(
+    path
+    for folder in ("", "docs", "docs/models", "changelog.d")
+    for path in (ROOT / folder).glob("*.md")
+)
 
 
 def tour(language: str) -> str:
