@@ -21,7 +21,7 @@ UNAVAILABLE = 3
 
 
 def run_layers(path: Path, backend: str, *options: object) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: Polygraphy serves one library in a process."""
+    """In a process of its own: Polygraphy supports one library in a process."""
     command = [sys.executable, "-m", "swinir_deploy", "verify", path, "--layers"]
     return subprocess.run(
         [*map(str, command), "--backend", backend, *map(str, options)],

@@ -100,11 +100,11 @@ def test_files_that_agree_pass(swinir: Program, onnx_file: Path, picture: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--layers", "--device", "cpu", "-m", "tiny-sr-x4"], "'ort' has no device to choose"),
+        (["--layers", "--device", "cpu", "-m", "tiny-sr-x4"], "'ort' takes no device"),
         (["--layers", "--backend", "torche"], "Unknown back end 'torche'"),
         (
             ["--layers", "--backend", "openvino", "--optimization", "all"],
-            "'openvino' has no optimization to choose",
+            "'openvino' takes no optimization",
         ),
         (["--precision", "bf16", "-m", "tiny-sr-x4"], "'ort' has no option precision"),
         (["--layers", "--min-psnr", "50"], "--min-psnr cannot be used with --layers"),

@@ -241,10 +241,10 @@ def test_what_pytorch_is_not_given_is_refused(small_checkpoint: Path, fp32: Path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "ort", "device": "cuda"}, "'ort' has no device to choose"),
-        ({"backend": "ort", "precision": "bf16"}, "'ort' has no precision to choose"),
-        ({"backend": "torch", "provider": "cuda"}, "'torch' has no provider to choose"),
-        ({"backend": "openvino", "optimization": "all"}, "'openvino' has no optimization"),
+        ({"backend": "ort", "device": "cuda"}, "'ort' takes no device"),
+        ({"backend": "ort", "precision": "bf16"}, "'ort' takes no precision"),
+        ({"backend": "torch", "provider": "cuda"}, "'torch' takes no provider"),
+        ({"backend": "openvino", "optimization": "all"}, "'openvino' takes no optimization"),
         ({"backend": "onnx"}, "Unknown back end 'onnx'"),
     ],
 )
@@ -368,7 +368,7 @@ def test_polygraphy_serves_one_library_in_a_process(chosen: str, other: str) -> 
         *(chosen, other),
     )
     assert done.stdout.strip() == str(chosen == "rtx")
-    assert "UsageError: Polygraphy serves one library in a process" in done.stderr
+    assert "UsageError: Polygraphy supports one library in a process" in done.stderr
 
 
 def test_the_cuda_runtime_is_shown_to_polygraphy(monkeypatch: pytest.MonkeyPatch) -> None:
