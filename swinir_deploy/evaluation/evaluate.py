@@ -16,8 +16,8 @@ from swinir_deploy.errors import (
     InputError,
     UsageError,
 )
-from swinir_deploy.evaluation.metrics import LEAST_SIDE_PX
-from swinir_deploy.evaluation.protocol import Protocol, Subject
+from swinir_deploy.evaluation.metrics import MIN_SIDE_PX
+from swinir_deploy.evaluation.protocol import Candidate, Protocol
 from swinir_deploy.evaluation.reports import (
     EvaluationReport,
     PictureScore,
@@ -108,12 +108,12 @@ def evaluate(
             )
         loaded, notes = _reference(spec, name, reference, offline)
         notes += _notes(protocol, card, spec, tile, self_ensemble, ignored)
-        subjects = [Subject(runtime, tile, self_ensemble)]
+        candidates = [Candidate(runtime, tile, self_ensemble)]
         if loaded is not None:
             network = stack.enter_context(open_reference(loaded))
             require_same_kind(name, spec, network.spec)
-            subjects.append(Subject(network, tile, self_ensemble))
-        scores = tuple(_scores(protocol, subjects, pictures, lr, progress))
+            candidates.append(Candidate(network, tile, self_ensemble))
+        scores = tuple(_scores(protocol, candidates, pictures, lr, progress))
     notes += _left_out(protocol, scores)
     dataset = dataset_name(data)
     return EvaluationReport(
@@ -134,7 +134,7 @@ def evaluate(
 
 def _scores(
     protocol: Protocol,
-    subjects: list[Subject],
+    candidates: list[Candidate],
     pictures: list[Path],
     lr: str | os.PathLike[str] | None,
     progress: Callable[[str], None] | None,
@@ -150,8 +150,8 @@ def _scores(
             )
             baseline = protocol.score(sample.baseline, sample.truth)
             found = [
-                protocol.score(subject.restore(sample.degraded), sample.truth)
-                for subject in subjects
+                protocol.score(candidate.restore(sample.degraded), sample.truth)
+                for candidate in candidates
             ]
         except (InputError, UsageError) as error:
             text = str(error)
@@ -256,7 +256,7 @@ def _left_out(protocol: Protocol, pictures: tuple[PictureScore, ...]) -> list[st
         small = [picture.name for picture in pictures if metric not in picture.scores]
         if small:
             name = metric.rpartition("_")[0]
-            least = LEAST_SIDE_PX[name]
+            least = MIN_SIDE_PX[name]
             named = ", ".join(small[:3]) + (" and others" if len(small) > 3 else "")
             rest = "; the mean is that of the others" if len(small) < len(pictures) else ""
             notes.append(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from swinir_deploy.errors import UsageError
 
-__all__ = ["LEAST_SIDE_PX", "crop_border", "psnr", "psnr_b", "rgb_to_y", "ssim"]
+__all__ = ["MIN_SIDE_PX", "crop_border", "psnr", "psnr_b", "rgb_to_y", "ssim"]
 
 Picture = npt.NDArray[Any]
 
@@ -19,7 +19,7 @@ _SSIM_SIDE_PX = 11
 _SSIM_SIGMA_PX = 1.5
 _BLOCK_PX = 8
 
-LEAST_SIDE_PX = {"psnr": 1, "ssim": _SSIM_SIDE_PX, "psnr_b": 2 * _BLOCK_PX}
+MIN_SIDE_PX = {"psnr": 1, "ssim": _SSIM_SIDE_PX, "psnr_b": 2 * _BLOCK_PX}
 """Measure -> smallest side, inside the border, of a picture that it can be taken of."""
 
 
@@ -95,7 +95,7 @@ def ssim(result: Picture, truth: Picture, border_px: int = 0, on_y: bool = False
         UsageError: the shapes differ, or less than 11x11 pixels are left inside the border.
     """
     first, second = _compared("ssim", result, truth, border_px, on_y)
-    _require_sides("ssim", first, LEAST_SIDE_PX["ssim"])
+    _require_sides("ssim", first, MIN_SIDE_PX["ssim"])
     return float(np.mean([_ssim_channel(a, b) for a, b in _channels(first, second)]))
 
 
@@ -118,7 +118,7 @@ def psnr_b(result: Picture, truth: Picture, border_px: int = 0, on_y: bool = Fal
         UsageError: the shapes differ, or less than 16x16 pixels are left inside the border.
     """
     first, second = _compared("psnr_b", result, truth, border_px, on_y)
-    _require_sides("psnr_b", first, LEAST_SIDE_PX["psnr_b"])
+    _require_sides("psnr_b", first, MIN_SIDE_PX["psnr_b"])
     return float(np.mean([_psnr_b_channel(a, b) for a, b in _channels(first, second)]))
 
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from swinir_deploy.errors import DeviceMemoryError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize, gaussian_noise, jpeg_compress
-from swinir_deploy.evaluation.metrics import LEAST_SIDE_PX, psnr, psnr_b, rgb_to_y, ssim
+from swinir_deploy.evaluation.metrics import MIN_SIDE_PX, psnr, psnr_b, rgb_to_y, ssim
 from swinir_deploy.models.catalog import Task
 from swinir_deploy.pictures.values import to_levels, to_values
 from swinir_deploy.restoration.adapter import MemoryRanOutError, ModelBridge
 from swinir_deploy.restoration.restorer import Restorer
 from swinir_deploy.runtimes import Runtime
 
-__all__ = ["Protocol", "Sample", "Subject", "pad_by_mirror"]
+__all__ = ["Candidate", "Protocol", "Sample", "pad_by_mirror"]
 
 Bytes = NDArray[np.uint8]
 
@@ -164,14 +164,14 @@ class Protocol:
             functions["psnr_b"] = psnr_b
         border = self.border_px
         side = min(truth.shape[:2]) - 2 * border
-        functions = {n: f for n, f in functions.items() if n == "psnr" or side >= LEAST_SIDE_PX[n]}
+        functions = {n: f for n, f in functions.items() if n == "psnr" or side >= MIN_SIDE_PX[n]}
         scores = {f"{n}_{space}": f(result, truth, border) for n, f in functions.items()}
         if not self.gray:
             scores |= {f"{n}_y": f(result, truth, border, True) for n, f in functions.items()}
         return scores
 
 
-class Subject:
+class Candidate:
     """An open runtime that restores whole pictures the way the official script does."""
 
     def __init__(
