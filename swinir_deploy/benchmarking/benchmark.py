@@ -71,7 +71,7 @@ def benchmark(
         progress: called with a line of text for each shape.
 
     Returns:
-            A report with a row for each contender at each shape.
+        A report with a row for each contender at each shape.
 
     Raises:
         UsageError: there is no contender or shape, a count is too small, or the transfers of a
@@ -79,10 +79,10 @@ def benchmark(
         SwinIRDeployError: a contender cannot be opened or run.
 
     Example:
-            >>> from swinir_deploy import Contender, benchmark
-            >>> report = benchmark([Contender("tiny-sr-x4", "torch")], shapes=[(16, 16)], runs=3)
-            >>> report.rows[0].runs
-            3
+        >>> from swinir_deploy import Contender, benchmark
+        >>> report = benchmark([Contender("tiny-sr-x4", "torch")], shapes=[(16, 16)], runs=3)
+        >>> report.rows[0].runs
+        3
     """
     if not contenders or not shapes:
         raise UsageError("Missing contender or shape: give benchmark() at least one of each.")

@@ -88,7 +88,7 @@ def evaluate(
         progress: called with a line of text before each picture.
 
     Returns:
-            A report with the scores of each picture and their means.
+        A report with the scores of each picture and their means.
 
     Raises:
         UsageError: the task, noise or quality is unknown, or does not fit the model.
@@ -97,17 +97,17 @@ def evaluate(
         BackendUnavailableError: the back end, or OpenCV for JPEG, is not installed.
 
     Example:
-            >>> import tempfile
-            >>> from pathlib import Path
-            >>> import numpy as np
-            >>> from PIL import Image
-            >>> from swinir_deploy import evaluate
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     pixels = np.full((64, 64, 3), 128, np.uint8)
-            ...     Image.fromarray(pixels).save(Path(folder) / "gray.png")
-            ...     report = evaluate("tiny-sr-x4", folder, backend="torch")
-            >>> report.metrics
-            ('psnr_y', 'ssim_y')
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from swinir_deploy import evaluate
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pixels = np.full((64, 64, 3), 128, np.uint8)
+        ...     Image.fromarray(pixels).save(Path(folder) / "gray.png")
+        ...     report = evaluate("tiny-sr-x4", folder, backend="torch")
+        >>> report.metrics
+        ('psnr_y', 'ssim_y')
     """
     started = time.perf_counter()
     name = os.fspath(model)

@@ -124,7 +124,7 @@ def layer_input(
             that the export fixed take precedence.
 
     Returns:
-            [N, C, H, W] float32 in 0..1, or [N, H, W, C] uint8, as the metadata's ``io`` says.
+        [N, C, H, W] float32 in 0..1, or [N, H, W, C] uint8, as the metadata's ``io`` says.
     """
     window = metadata.window_size
     # Small, but padded on both sides and with shifted windows in both directions.

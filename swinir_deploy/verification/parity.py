@@ -161,8 +161,8 @@ def verify(
             (:data:`LIMITS`).
 
     Returns:
-            A report with a row for each input. An input beyond its limit raises nothing: read the
-            report's ``passed``.
+        A report with a row for each input. An input beyond its limit raises nothing: read the
+        report's ``passed``.
 
     Raises:
         UsageError: no reference is known, or ``model`` was not exported from it.
@@ -170,10 +170,10 @@ def verify(
         BackendUnavailableError: PyTorch or the back end is not installed.
 
     Example:
-            >>> from swinir_deploy import verify
-            >>> report = verify("tiny-sr-x4", backend="torch", shapes=[(16, 24)])
-            >>> report.passed
-            True
+        >>> from swinir_deploy import verify
+        >>> report = verify("tiny-sr-x4", backend="torch", shapes=[(16, 24)])
+        >>> report.passed
+        True
     """
     require("export", "Verifying a model")
     with open_runtime(model, backend, device, **options) as runtime:

@@ -87,8 +87,8 @@ def compare_layers(
             differ by one level more; other integers and booleans must be equal.
 
     Returns:
-            A report with a row for each tensor. A tensor beyond its limit raises nothing: read the
-            report's ``passed``.
+        A report with a row for each tensor. A tensor beyond its limit raises nothing: read the
+        report's ``passed``.
 
     Raises:
         BackendUnavailableError: Polygraphy, onnx, the back end, its GPU or the provider is
@@ -99,15 +99,15 @@ def compare_layers(
             checkpoints, or one file would run in the same way on both sides.
 
     Example:
-            >>> import tempfile
-            >>> from pathlib import Path
-            >>> from swinir_deploy import compare_layers, export_onnx
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     path = Path(folder) / "tiny.onnx"
-            ...     report = export_onnx("tiny-sr-x4", path)
-            ...     layers = compare_layers(path, optimization="extended")
-            >>> layers.passed
-            True
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from swinir_deploy import compare_layers, export_onnx
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "tiny.onnx"
+        ...     report = export_onnx("tiny-sr-x4", path)
+        ...     layers = compare_layers(path, optimization="extended")
+        >>> layers.passed
+        True
     """
     require("layers", "Comparing layers")
     _require_known(model, backend, device, precision, provider, optimization, against_optimization)

@@ -121,7 +121,7 @@ def visible_tensors(
         floating_only: leave out integers and booleans inside the graph, which are sizes and masks.
 
     Returns:
-            The copy, and name of a tensor in the copy -> name of its node in reports.
+        The copy, and name of a tensor in the copy -> name of its node in reports.
     """
     import onnx
 
