@@ -28,7 +28,7 @@ _REPOSITORY = _HERE.parents[1]
 
 
 @dataclass(frozen=True)
-class _Target:
+class _Platform:
     """A platform: a back end of libswinir and the library that it needs.
 
     Attributes:
@@ -45,21 +45,21 @@ class _Target:
 
 
 TARGETS = {
-    "ort": _Target("ort", ".onnx", "libonnxruntime.so.1", "ONNX Runtime's `libonnxruntime.so.1`"),
-    "openvino": _Target(
+    "ort": _Platform("ort", ".onnx", "libonnxruntime.so.1", "ONNX Runtime's `libonnxruntime.so.1`"),
+    "openvino": _Platform(
         "openvino",
         ".onnx",
         "libopenvino_c.so",
         "OpenVINO's `libopenvino_c`, `libopenvino`, `libopenvino_onnx_frontend`, "
         "`libopenvino_intel_cpu_plugin` and `libtbb`",
     ),
-    "tensorrt": _Target(
+    "tensorrt": _Platform(
         "tensorrt",
         ".engine",
         "libnvinfer.so",
         "TensorRT's `libnvinfer` and `libcudart` (part of JetPack on a Jetson)",
     ),
-    "rtx": _Target(
+    "rtx": _Platform(
         "tensorrt_rtx",
         ".engine",
         "libtensorrt_rtx.so",
@@ -164,8 +164,8 @@ def _read(source: Path) -> tuple[ArtifactMetadata, str]:
         return engine.model, engine.flavour
     if source.suffix.lower() != ".onnx":
         raise UsageError(
-            f"Unknown kind of file {source}: give an .onnx or .engine file. 'swinir-deploy export' "
-            "makes one."
+            f"{source} is neither an .onnx nor an .engine file. Export the model first: "
+            "swinir-deploy export --help"
         )
     metadata = _onnx_metadata(source)
     prefers_openvino = metadata.target == "openvino" or metadata.precision == "bf16"

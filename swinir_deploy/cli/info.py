@@ -21,26 +21,28 @@ Examples:
 @click.command("info", epilog=EPILOG)
 @click.argument("model", metavar="FILE|ID", type=click.Path())
 @click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights.")
-@click.option("--img-range", type=float, metavar="R", help="Of a checkpoint that does not say.")
+@click.option(
+    "--img-range", type=float, metavar="R", help="1 or 255, if the checkpoint does not name it."
+)
 @report_option
 @common_options
 def command(
     out: Output, model: str, key: str | None, img_range: float | None, output: str | None
 ) -> None:
-    """Say what a checkpoint, an exported file, an engine or a model is.
+    """Describe a checkpoint, an exported file, an engine or a model of the catalogue.
 
     Checkpoint: hyper-parameters as read from its tensors, hash, number of parameters. ONNX file:
-    inputs, outputs, opset, nodes, metadata. Engine: library, GPUs, shapes, options, as its
-    description beside it says; neither library nor GPU is needed. Catalogue: origin, licence,
-    published figures.
+    inputs, outputs, opset, nodes, metadata. Engine: library, GPUs, shapes and options, from the
+    description beside it; neither the library nor a GPU is needed. Model of the catalogue: origin,
+    licence, published figures.
     """
     from swinir_deploy.cli.describe import describe
     from swinir_deploy.models.catalog import ModelCard
     from swinir_deploy.models.info import info
 
-    thing = info(model, key=key, img_range=img_range)
-    document = thing.to_dict()
-    if isinstance(thing, ModelCard):
-        document = {"kind": "card", **document, "purpose": thing.purpose}
-    out.answer(document, describe(thing))
+    result = info(model, key=key, img_range=img_range)
+    document = result.to_dict()
+    if isinstance(result, ModelCard):
+        document = {"kind": "card", **document, "purpose": result.purpose}
+    out.answer(document, describe(result))
     out.save(output)

@@ -45,7 +45,7 @@ def check_layers(path: Path, backend: str, folder: Path) -> None:
     onnx.save(model, folder / "damaged.onnx")
     done = run_layers(folder / "damaged.onnx", backend, "--against", path)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert f"part at {DAMAGED}/" in done.stderr
+    assert f"differ first at {DAMAGED}/" in done.stderr
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

@@ -99,7 +99,7 @@ def test_a_checkpoint_of_ones_own_is_told_its_task(
     ("arguments", "code", "words"),
     [
         ([], 2, "--data"),
-        (["--data", "{photos}"], 2, "Which model"),
+        (["--data", "{photos}"], 2, "Missing model"),
         (["--data", "none", "-m", "{model}"], 4, "missing"),
         (["--data", "{photos}", "-m", "tiny-sr-x5"], 2, "tiny-sr-x4"),
         (["--data", "{photos}", "-m", "{model}", "--lr", "{photos}"], 4, "ax2.png"),
