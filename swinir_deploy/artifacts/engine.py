@@ -221,7 +221,7 @@ def read_engine_metadata(
     """
     path, sidecar = Path(engine), sidecar_path(engine)
     if not path.is_file():
-        raise ArtifactError(f"There is no engine {path}. Build it with 'swinir-deploy build'.")
+        raise ArtifactError(f"Missing engine {path}. Build it with 'swinir-deploy build'.")
     if not sidecar.is_file():
         raise ArtifactError(
             f"{path} has no description {sidecar.name} beside it. "

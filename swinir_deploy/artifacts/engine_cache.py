@@ -182,7 +182,7 @@ class EngineCache:
         if beginning and not selected:
             raise UsageError(
                 f"No engine in {self.folder} has a key that begins with {beginning!r}. "
-                "'swinir-deploy cache ls' lists all."
+                "List all with 'swinir-deploy cache ls'."
             )
         for entry in selected:
             self._remove(entry.path)

@@ -43,7 +43,9 @@ def parse_sides(text: str) -> tuple[int, int]:
     """
     parts = _numbers(text)
     if len(parts) != 2 or 0 in parts:
-        raise UsageError(f"{text!r} is not a height and width such as 64x96.")
+        raise UsageError(
+            f"The shape {text!r} is not understood. Give height and width, such as 64x96."
+        )
     return parts[0], parts[1]
 
 
@@ -66,7 +68,10 @@ def parse_sizes(text: str, in_chans: int) -> tuple[int, int, int]:
     if len(parts) == 2:
         return 1, parts[0], parts[1]
     if parts[1] != in_chans:
-        raise UsageError(f"The shape {text!r} has {parts[1]} channels; this model has {in_chans}.")
+        raise UsageError(
+            f"The shape {text!r} has {parts[1]} channels; this model has {in_chans}. Give "
+            f"{parts[0]}x{in_chans}x{parts[2]}x{parts[3]}."
+        )
     return parts[0], parts[2], parts[3]
 
 
@@ -146,7 +151,8 @@ class ShapePattern:
             if side is not None and side < network.min_side:
                 raise UsageError(
                     f"The shape {text!r} has a side of {side} pixels; reflection padding to "
-                    f"windows of {network.window_size} needs at least {network.min_side}."
+                    f"windows of {network.window_size} needs at least {network.min_side}. Give a "
+                    "larger side."
                 )
         if network.ape:
             window, side = network.window_size, network.img_size

@@ -189,13 +189,13 @@ def require_same_way(before: BenchmarkReport, *, transfers: bool, isolated: bool
     if on_gpu and transfers != before.transfers:
         was, flag = ("with", "--transfers") if before.transfers else ("without", "--no-transfers")
         raise UsageError(
-            f"The report to compare with timed a GPU {was} transfers. Time with {flag}, too, or "
-            "compare with another report."
+            f"The older report timed a GPU {was} transfers. Time with {flag}, or compare with "
+            "another report."
         )
     if isolated != before.isolated:
         was = "processes of their own" if before.isolated else "one process together"
         raise UsageError(
-            f"The contenders of the report to compare with ran in {was}. Time "
+            f"The contenders of the older report ran in {was}. Time "
             f"{'with' if before.isolated else 'without'} --isolate, or compare with another report."
         )
 

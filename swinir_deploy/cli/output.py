@@ -194,7 +194,7 @@ def plain(value: Any) -> Any:
         return value
     if hasattr(value, "item"):  # a NumPy scalar
         return plain(value.item())
-    raise TypeError(f"{type(value).__name__} does not fit into JSON")
+    raise TypeError(f"JSON has no form for a value of type {type(value).__name__}")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

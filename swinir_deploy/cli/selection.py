@@ -40,7 +40,7 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
     if not request.filters:
         raise UsageError(
             "Missing model. Name one with --model, or choose with --task, such as "
-            f"'swinir-deploy {command}'. 'swinir-deploy models' lists all."
+            f"'swinir-deploy {command}'. List all with 'swinir-deploy models'."
         )
     from swinir_deploy.models.catalog import load_catalog
     from swinir_deploy.models.find import FoundModel

@@ -150,7 +150,10 @@ def jpeg_compress(image: Picture, quality: int) -> npt.NDArray[np.uint8]:
     stored = np.ascontiguousarray(image if is_gray else image[:, :, ::-1])
     done, encoded = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
-        raise UsageError(f"jpeg_compress: OpenCV cannot store a picture of shape {image.shape}.")
+        raise UsageError(
+            f"jpeg_compress: OpenCV cannot store a picture of shape {image.shape}. Give a smaller "
+            "one: JPEG takes at most 65500 pixels on a side."
+        )
     decoded: Picture = np.asarray(
         cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE if is_gray else cv2.IMREAD_COLOR)
     )

@@ -121,8 +121,8 @@ def evaluate(
         protocol = _protocol(spec, card, name, task, noise, quality)
         if lr is not None and protocol.task != "sr":
             raise UsageError(
-                f"lr is for super-resolution; a {protocol.task} model's input is made from the "
-                "good pictures. Leave it out."
+                f"lr cannot be used with a {protocol.task} model, whose input is made from the "
+                "original pictures. Leave it out."
             )
         loaded, notes = _reference(spec, name, reference, offline)
         notes += _notes(protocol, card, spec, tile, self_ensemble, ignored)
@@ -212,7 +212,10 @@ def _protocol(
             "--task jpeg --quality 40."
         )
     if (selected == "sr") != (spec.scale > 1):
-        raise UsageError(f"{name} has scale {spec.scale}; it cannot be measured as {selected!r}.")
+        raise UsageError(
+            f"{name} has scale {spec.scale}; it cannot be measured as {selected!r}. Give its own "
+            "task."
+        )
     for option, value, owner in (("noise", noise, "denoise"), ("quality", quality, "jpeg")):
         if value is not None and selected != owner:
             raise UsageError(

@@ -266,7 +266,7 @@ def pad_by_mirror(picture: NDArray[Any], window: int) -> NDArray[Any]:
         if padding > side:
             raise InputError(
                 f"The input has {width}x{height} pixels; the protocol's padding needs sides of at "
-                f"least {-(-window // 2)}. Leave this picture out."
+                f"least {-(-window // 2)}. Leave out this picture."
             )
         mirrored = np.concatenate([picture, np.flip(picture, axis)], axis)
         picture = mirrored.take(range(side + padding), axis)

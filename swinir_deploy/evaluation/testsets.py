@@ -33,9 +33,13 @@ def list_pictures(folder: str | os.PathLike[str]) -> tuple[list[Path], int]:
     pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
         nested = sorted(path.name for path in root.iterdir() if path.is_dir())
-        hint = f" Did you mean one of its folders ({', '.join(nested[:4])})?" if nested else ""
+        hint = (
+            f"Did you mean one of its folders ({', '.join(nested[:4])})?"
+            if nested
+            else "Give a folder of pictures."
+        )
         raise PictureError(
-            f"Cannot measure on {root}: it holds no picture ({', '.join(PICTURE_SUFFIXES)}).{hint}"
+            f"Cannot measure on {root}: it holds no picture ({', '.join(PICTURE_SUFFIXES)}). {hint}"
         )
     return pictures, len(files) - len(pictures)
 

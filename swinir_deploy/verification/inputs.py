@@ -84,8 +84,8 @@ def parity_inputs(
     ]
     if not taken:
         raise UsageError(
-            f"{spec.model_id or 'The model'} takes {spec.describe_input()}, and no input is like "
-            "that. Give others with --shape or --picture."
+            f"No input fits {spec.model_id or 'the model'}, which takes {spec.describe_input()}. "
+            "Give others with --shape or --picture."
         )
     return taken
 

@@ -50,14 +50,15 @@ def catalogue_id(model_id: str, name: str, option: str = "--model") -> str:
     """
     if not model_id:
         raise UsageError(
-            f"{name} does not say which model it came from. Name it: {option} ID or {option} FILE."
+            f"The model that {name} was exported from is unknown. Name it: {option} ID or "
+            f"{option} FILE."
         )
     try:
         return load_catalog().get(model_id).id
     except CatalogError as error:
         raise UsageError(
-            f"{name} came from {model_id!r}, which is not in the catalogue. Name the checkpoint: "
-            f"{option} FILE."
+            f"{name} was exported from {model_id!r}, which is not in the catalogue. Name the "
+            f"checkpoint: {option} FILE."
         ) from error
 
 

@@ -155,8 +155,8 @@ def _run_elsewhere(
 
         if network is None:
             raise UsageError(
-                "Comparing layers with PyTorch needs the network that the file came from: "
-                "network=load_model(...)."
+                "Missing network: comparing layers with PyTorch needs the network that the file "
+                "was exported from. Give network=load_model(...)."
             )
         require_same_source(candidate.path, candidate.metadata.source_sha256, network)
         return run_on_torch(candidate, network, batch, device=device, precision=precision)

@@ -78,7 +78,8 @@ def run_on_torch(
             deployed(_picture(batch, marked.metadata).to(place))
     except RuntimeError as error:
         raise InferenceError(
-            f"PyTorch failed on an input of {list(batch.shape)}: {str(error).splitlines()[0]}"
+            f"PyTorch failed on an input of {list(batch.shape)} ({str(error).splitlines()[0]}). "
+            "Give a smaller shape or another device."
         ) from error
     return Tensors(
         values=captured,
