@@ -26,7 +26,7 @@ _ALSO_ON = {
 
 
 def describe(thing: ModelCard | OnnxInfo | EngineInfo | CheckpointInfo) -> str:
-    """Return a title line and a line for each fact."""
+    """Return a title and one line for each property."""
     if isinstance(thing, ModelCard):
         return thing.describe()
     rows = (

@@ -55,7 +55,7 @@ _OPTIONS = [
 
 
 def engine_options(function: Function) -> Function:
-    """Give the command ``shapes`` (a ShapeRequest) and ``builder`` (values of BuildOptions)."""
+    """Add the options, and pass ``shapes`` (ShapeRequest) and ``builder`` (for BuildOptions)."""
 
     @functools.wraps(function)
     def wrapper(

@@ -257,6 +257,9 @@ def pad_by_mirror(picture: NDArray[Any], window: int) -> NDArray[Any]:
         picture: [height, width, channels], any dtype.
         window: side of an attention window in pixels.
 
+    Returns:
+        The padded picture, in the same dtype.
+
     Raises:
         InputError: a side is shorter than its padding; a mirror image can only double the side.
     """

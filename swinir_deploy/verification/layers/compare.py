@@ -26,12 +26,12 @@ from swinir_deploy.system.packages import require
 from swinir_deploy.verification.inputs import layer_input
 from swinir_deploy.verification.layers.judging import judge
 from swinir_deploy.verification.layers.marked import MarkedModel, Tensors
-from swinir_deploy.verification.layers.onnxruntime import (
+from swinir_deploy.verification.layers.reports import LAYER_LIMITS, LayersReport
+from swinir_deploy.verification.layers.run_ort import (
     OptimizationLevel,
     effective_settings,
     run_on_onnxruntime,
 )
-from swinir_deploy.verification.layers.reports import LAYER_LIMITS, LayersReport
 from swinir_deploy.verification.reference import require_same_source
 
 if TYPE_CHECKING:
@@ -147,11 +147,11 @@ def _run_elsewhere(
 ) -> Tensors:
     """Run the candidate on a back end other than ONNX Runtime, and import its packages."""
     if backend == "openvino":
-        from swinir_deploy.verification.layers.openvino import run_on_openvino
+        from swinir_deploy.verification.layers.run_openvino import run_on_openvino
 
         return run_on_openvino(candidate, batch, device=device, precision=precision)
     if backend == "torch":
-        from swinir_deploy.verification.layers.torch import run_on_torch
+        from swinir_deploy.verification.layers.run_torch import run_on_torch
 
         if network is None:
             raise UsageError(
@@ -160,7 +160,7 @@ def _run_elsewhere(
             )
         require_same_source(candidate.path, candidate.metadata.source_sha256, network)
         return run_on_torch(candidate, network, batch, device=device, precision=precision)
-    from swinir_deploy.verification.layers.tensorrt import run_on_tensorrt
+    from swinir_deploy.verification.layers.run_tensorrt import run_on_tensorrt
 
     return run_on_tensorrt(candidate, batch, backend=backend, device=device)
 
