@@ -46,7 +46,7 @@ from swinir_deploy.benchmarking.machine import (  # noqa: E402
     package_versions,
 )
 from swinir_deploy.benchmarking.timing import interleave, latency, ratio  # noqa: E402
-from swinir_deploy.benchmarking.worker import Isolated  # noqa: E402
+from swinir_deploy.benchmarking.worker import WorkerProcess  # noqa: E402
 from swinir_deploy.comparison import compare, sample_picture  # noqa: E402
 from swinir_deploy.models.catalog import load_catalog  # noqa: E402
 from swinir_deploy.models.hyperparameters import is_buffer  # noqa: E402
@@ -224,7 +224,7 @@ def measure(bench: Bench, seconds: float, peaks: dict[str, float | None]) -> lis
     with ExitStack() as stack:
         workers = []
         for index, peer in enumerate(PEERS):
-            workers.append(stack.enter_context(closing(Isolated(OpenPeer, index, *where))))
+            workers.append(stack.enter_context(closing(WorkerProcess(OpenPeer, index, *where))))
             ready_s = workers[-1].call("ready_s")
             print(f"  {peer.label}: ready in {ready_s:.1f} s", flush=True)
         reference = workers[0].call("output")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from swinir_deploy import load_catalog, open_runtime
-from swinir_deploy.evaluation.protocol import Protocol, Sample, Subject
+from swinir_deploy.evaluation.protocol import Candidate, Protocol, Sample
 from swinir_deploy.evaluation.testsets import list_pictures
 from swinir_deploy.pictures.read import read_picture
 
@@ -73,10 +73,10 @@ def main() -> None:
     card = load_catalog().get(options.model)
     protocol = Protocol(card.task, card.gray, card.scale, card.noise, card.quality, card.real)
     with open_runtime(options.file or options.model, options.backend) as runtime:
-        subject, rows = Subject(runtime), []
+        candidate, rows = Candidate(runtime), []
         for path in list_pictures(options.data)[0]:
             sample = protocol.sample(read_picture(path).pixels)
-            result = subject.restore(sample.degraded)
+            result = candidate.restore(sample.degraded)
             rows.append(row(path.stem, result, sample, protocol))
     sheet = Image.new("RGB", (rows[0].width, sum(strip.height for strip in rows)), "white")
     for number, strip in enumerate(rows):

@@ -1,1 +1,1 @@
-"""What an exported file says of itself, and engines on disk."""
+"""The metadata of exported files, and TensorRT engines on disk."""

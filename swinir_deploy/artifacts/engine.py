@@ -1,8 +1,8 @@
-"""Engines on disk: a bare plan ``NAME.engine`` and what it is in ``NAME.engine.json`` beside it.
+"""Engines on disk: the bare plan ``NAME.engine`` and its description ``NAME.engine.json``.
 
-The plan has nothing in front of it, so that trtexec and Triton read it. What a runtime must know
-stands in the sidecar: the model's own metadata, the library, the GPU, the shapes and the options
-that the engine was built with.
+The plan has no prefix of our own, so trtexec and Triton can read it. The sidecar holds what a
+runtime must know: the model's metadata, the library, the GPU, the shapes and the options that
+the engine was built with.
 """
 
 from __future__ import annotations
@@ -45,30 +45,31 @@ _COMPATIBILITY = ("none", "same-cc", "ampere+")
 
 @dataclass(frozen=True)
 class EngineMetadata:
-    """Everything about an engine that its plan does not tell.
+    """The description of an engine, which its plan does not contain.
 
     Attributes:
-        model: the metadata of the ONNX model that it was built from.
+        model: the metadata of the ONNX model that the engine was built from.
         onnx_name: file name of that model.
-        onnx_sha256: of that model, with its external data if it has any.
+        onnx_sha256: SHA-256 of that model, including its external data if it has any.
         flavour: ``tensorrt`` or ``rtx``.
-        library_version: all parts, such as ``10.13.0.35``.
-        cuda_major: of the library's wheels; 0 if unknown.
-        system: operating system it was built on, such as ``Linux``.
-        machine: processor it was built on, such as ``x86_64``.
-        gpu_name: it was built on; empty if it was built without one.
-        gpu_capability: of that GPU, such as ``8.9``; empty if it was built without one.
-        architectures: GPUs it was compiled for without having one, such as ``sm89``; sorted.
-        input_name: of the model's only input.
-        profiles: the ranges of shapes that it takes, in the order of the engine's numbers.
-        options: of the builder: ``compat`` (none, same-cc, ampere+), ``opt_level``,
+        library_version: full version of the library, such as ``10.13.0.35``.
+        cuda_major: major CUDA version of the library's wheels; 0 if unknown.
+        system: operating system that the engine was built on, such as ``Linux``.
+        machine: processor that the engine was built on, such as ``x86_64``.
+        gpu_name: name of the GPU that the engine was built on; empty if there was none.
+        gpu_capability: compute capability of that GPU, such as ``8.9``; empty if there was none.
+        architectures: GPU architectures that the engine was compiled for ahead of time, such as
+            ``sm89``; sorted. Empty if it was built on a GPU.
+        input_name: name of the model's only input.
+        profiles: the ranges of input shapes, in the order of the engine's profile numbers.
+        options: options of the builder: ``compat`` (none, same-cc, ampere+), ``opt_level``,
             ``workspace_bytes`` (0: the library's default), ``strip_weights``.
         plugins: SHA-256 of every plug-in library that was loaded; this package needs none.
-        plan_bytes: size of the plan.
-        plan_sha256: of the plan.
-        activation_bytes: of device memory for one execution context; 0 if unknown.
-        tools: name -> version of what built it.
-        schema_version: of this record.
+        plan_bytes: size of the plan in bytes.
+        plan_sha256: SHA-256 of the plan.
+        activation_bytes: device memory in bytes for one execution context; 0 if unknown.
+        tools: package name -> version of the packages that built the engine.
+        schema_version: version of this record.
     """
 
     model: ArtifactMetadata
@@ -94,19 +95,19 @@ class EngineMetadata:
 
     @property
     def compat(self) -> str:
-        """Hardware-compatibility level: ``none``, ``same-cc`` or ``ampere+``."""
+        """Return the hardware-compatibility level: ``none``, ``same-cc`` or ``ampere+``."""
         return str(self.options.get("compat", "none"))
 
     @property
     def target(self) -> str:
-        """What ``build --target`` was given: ``tensorrt``, ``rtx`` or ``rtx:sm86,sm89``."""
+        """Return the target as ``build --target`` takes it: ``tensorrt``, ``rtx``, ``rtx:sm86``."""
         return ":".join(filter(None, (self.flavour, ",".join(self.architectures))))
 
     def cache_key(self) -> str:
-        """SHA-256 over everything that decides what the plan holds and where it runs.
+        """Return the SHA-256 over everything that decides what the plan holds and where it runs.
 
-        Two builds with the same key may share one plan; what was found out by the build (sizes,
-        hashes of the plan) and names that change nothing are left out.
+        Two builds with the same key can share one plan. The key leaves out results of the build
+        (size and hash of the plan) and names that have no effect.
         """
         gpu: dict[str, Any] = {"architectures": sorted(self.architectures)}
         if not self.architectures:
@@ -126,21 +127,25 @@ class EngineMetadata:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the sidecar."""
+        """Return plain values for the JSON sidecar."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Any, source: str) -> EngineMetadata:
-        """Read what :meth:`to_dict` wrote; ``source`` is named in messages.
+        """Read what :meth:`to_dict` wrote.
+
+        Args:
+            values: the parsed JSON document.
+            source: the name of the file, for error messages.
 
         Raises:
-            ArtifactError: not such a record, a newer schema, or a value that makes no sense.
+            ArtifactError: the values are no such record, have a newer schema, or one is invalid.
         """
 
-        def require(ok: bool, name: str, wanted: str) -> None:
+        def require(ok: bool, name: str, expected: str) -> None:
             if not ok:
                 raise ArtifactError(
-                    f"{source}: {name} is {values.get(name)!r}; it must be {wanted}. "
+                    f"{source}: {name} is {values.get(name)!r}; it must be {expected}. "
                     "Build the engine again."
                 )
 
@@ -156,7 +161,7 @@ class EngineMetadata:
                 f"{ENGINE_SCHEMA_VERSION}. Update swinir-deploy or build the engine again."
             )
         require(values.get("flavour") in get_args(FlavourName), "flavour", f"one of {[*FLAVOURS]}")
-        ArtifactMetadata.from_dict(values["model"], source)  # says more than a record's check
+        ArtifactMetadata.from_dict(values["model"], source)  # its messages are more exact
         complete = {"onnx_name": "MODEL.onnx", **values}
         advice = "Build the engine again."
         record = record_of(complete, cls, f"{source}: ", advice, ArtifactError)
@@ -167,7 +172,7 @@ class EngineMetadata:
 
 
 def sidecar_path(engine: str | os.PathLike[str]) -> Path:
-    """Where the description of an engine lies: ``x4.engine`` -> ``x4.engine.json``."""
+    """Return the path of an engine's description: ``x4.engine`` -> ``x4.engine.json``."""
     path = Path(engine)
     return path.with_name(path.name + ".json")
 
@@ -175,18 +180,18 @@ def sidecar_path(engine: str | os.PathLike[str]) -> Path:
 def write_engine(
     engine: str | os.PathLike[str], plan: Any, metadata: EngineMetadata
 ) -> EngineMetadata:
-    """Write plan and sidecar, each atomically, the sidecar last.
+    """Write the plan and its sidecar. Each file appears atomically, the sidecar last.
 
     Args:
         engine: the file to write; its folder must exist.
-        plan: bytes, or any buffer.
-        metadata: sizes and hashes of the plan are filled in here.
+        plan: the serialized engine, as bytes or another buffer.
+        metadata: the description; this function fills in the plan's size and SHA-256.
 
     Returns:
         The metadata as it was written.
 
     Raises:
-        InputError: the files cannot be written.
+        InputError: a file cannot be written.
     """
     view = memoryview(plan).cast("B")
     complete = replace(
@@ -204,21 +209,22 @@ def write_engine(
 def read_engine_metadata(
     engine: str | os.PathLike[str], *, check_hash: bool = False
 ) -> EngineMetadata:
-    """What the sidecar says about an engine.
+    """Read an engine's description from its sidecar.
 
     Args:
         engine: path of the plan.
-        check_hash: read the whole plan, too, and compare its SHA-256; else its size only.
+        check_hash: True also reads the whole plan and compares its SHA-256. False compares only
+            its size.
 
     Raises:
         ArtifactError: plan or sidecar is missing or damaged, or they do not belong together.
     """
     path, sidecar = Path(engine), sidecar_path(engine)
     if not path.is_file():
-        raise ArtifactError(f"There is no engine {path}. Build it with 'swinir-deploy build'.")
+        raise ArtifactError(f"Missing engine {path}. Build it with 'swinir-deploy build'.")
     if not sidecar.is_file():
         raise ArtifactError(
-            f"{path} has no description {sidecar.name} beside it, so nothing tells what it takes. "
+            f"{path} has no description {sidecar.name} beside it. "
             "Copy that file along with the engine, or build it again with 'swinir-deploy build'."
         )
     what, advice = "the description of an engine", "Build the engine again."
@@ -232,10 +238,10 @@ def read_engine_metadata(
 
 
 def read_plan(engine: str | os.PathLike[str], metadata: EngineMetadata) -> bytes:
-    """Return an engine's plan, read once and compared with its description.
+    """Read an engine's plan and compare its SHA-256 with the description.
 
     Raises:
-        ArtifactError: it cannot be read, or is another one than the sidecar describes.
+        ArtifactError: the plan cannot be read, or it is not the one that the sidecar describes.
     """
     path = Path(engine)
     try:
@@ -264,51 +270,54 @@ def mismatches(
     *,
     onnx_sha256: str | None = None,
 ) -> list[str]:
-    """The parts in which an engine does not fit what is here, in words; empty if it fits.
+    """Return a sentence for each way in which an engine does not fit this machine.
 
     Args:
-        metadata: of the engine.
-        library: that shall open it.
-        gpu: that it shall run on; None leaves the GPU out.
-        onnx_sha256: of the model that the engine should come from; None leaves that out.
-    """
-    found: list[str] = []
+        metadata: the description of the engine.
+        library: the library that would open the engine.
+        gpu: the GPU that it would run on; None skips the checks of the GPU.
+        onnx_sha256: SHA-256 of the expected ONNX model; None skips this check.
 
-    def compare(part: str, built: Any, here: Any) -> None:
-        if built != here:
-            found.append(f"{part}: built with {built}, here is {here}")
+    Returns:
+        The differences; empty if the engine fits.
+    """
+    differences: list[str] = []
+
+    def compare(part: str, built: Any, local: Any) -> None:
+        if built != local:
+            differences.append(f"{part}: built with {built}, here is {local}")
 
     compare("library", FLAVOURS[metadata.flavour].title, library.flavour.title)
     if metadata.flavour == library.flavour.name:
         compare(f"{library.flavour.title} version", metadata.library_version, library.version)
         if metadata.cuda_major and library.cuda_major:
             compare("CUDA version of the library", metadata.cuda_major, library.cuda_major)
-    if not metadata.architectures:  # compiled ahead of time, it runs on Windows and Linux alike
+    if not metadata.architectures:  # an engine compiled ahead of time runs on Windows and Linux
         compare("operating system", metadata.system, platform.system())
         compare("processor", metadata.machine, platform.machine())
     if gpu is not None:
-        found += _gpu_mismatches(metadata, gpu)
+        differences += _gpu_mismatches(metadata, gpu)
     if onnx_sha256 is not None and onnx_sha256 != metadata.onnx_sha256:
-        found.append(
+        differences.append(
             f"model: built from one with SHA-256 {metadata.onnx_sha256[:12]}, here is "
             f"{onnx_sha256[:12]}"
         )
-    return found
+    return differences
 
 
 def _gpu_mismatches(metadata: EngineMetadata, gpu: Gpu) -> list[str]:
-    here = f"{gpu.name} ({gpu.architecture})"
+    local = f"{gpu.name} ({gpu.architecture})"
     if metadata.architectures:
         if gpu.architecture in metadata.architectures:
             return []
-        return [f"GPU: compiled for {', '.join(metadata.architectures)}, here is {here}"]
+        return [f"GPU: compiled for {', '.join(metadata.architectures)}, here is {local}"]
     if metadata.compat == "ampere+":
         if int(gpu.capability.split(".")[0]) >= 8:
             return []
-        return [f"GPU: built for Ampere (sm80) and newer, here is {here}"]
+        return [f"GPU: built for Ampere (sm80) and newer, here is {local}"]
     if gpu.capability != metadata.gpu_capability:
         built = f"{metadata.gpu_name} (sm{metadata.gpu_capability.replace('.', '')})"
-        return [f"GPU: built on {built}, here is {here}"]
+        return [f"GPU: built on {built}, here is {local}"]
     if metadata.compat == "none" and gpu.name != metadata.gpu_name:
         return [f"GPU: built on {metadata.gpu_name}, here is {gpu.name}"]
     return []
@@ -317,12 +326,12 @@ def _gpu_mismatches(metadata: EngineMetadata, gpu: Gpu) -> list[str]:
 def rebuild_command(
     metadata: EngineMetadata, engine: str | os.PathLike[str], device: int = 0
 ) -> str:
-    """The command line that builds the engine again, as it was asked for the last time.
+    """Return the command line that builds the engine again with the same options.
 
     Args:
-        metadata: of the engine.
-        engine: its path.
-        device: number of the GPU that it shall run on.
+        metadata: the description of the engine.
+        engine: the path of the engine.
+        device: number of the GPU that the engine will run on, from 0.
     """
     words = ["swinir-deploy", "build", metadata.onnx_name, "--target", metadata.target]
     for profile in metadata.profiles:

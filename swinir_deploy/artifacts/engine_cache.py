@@ -1,8 +1,9 @@
-"""Engines that were built once, kept under the key of everything that decides what they hold.
+"""The cache of built engines. The key of an entry covers everything that decides its contents.
 
-An entry is a plan and its sidecar, ``KEY.engine`` and ``KEY.engine.json``; both appear by renames.
-One lock a key lets two processes that want the same engine build it once. When the folder grows
-past its limit, the entries that were not used for the longest time go.
+An entry is a plan and its sidecar, ``KEY.engine`` and ``KEY.engine.json``. Both are written under
+another name and then renamed. There is one lock for each key, so that two processes that need the
+same engine build it once. When the folder grows past its limit, the least recently used entries
+are removed.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from swinir_deploy.system.files import atomic_output, file_lock
 __all__ = ["LIMIT_VARIABLE", "CacheEntry", "EngineCache"]
 
 LIMIT_VARIABLE = "SWINIR_DEPLOY_ENGINE_CACHE_GB"
-"""Environment variable with the largest size of the cache in gigabytes; 0 keeps nothing."""
+"""Environment variable: the maximum size of the cache in gigabytes; 0 keeps nothing."""
 
 _DEFAULT_LIMIT_GB = 10.0
 
 _STALE_S = 24 * 3600.0
-"""Age of a half-written file that no living process can still be writing."""
+"""Age in seconds of a partial file that no running process can still be writing."""
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -48,11 +49,11 @@ class CacheEntry:
     """One engine in the cache.
 
     Attributes:
-        key: SHA-256 as hex.
-        path: of the plan.
-        size_bytes: of plan and sidecar.
-        used_at: when it was last built or given out, in seconds since the epoch.
-        metadata: None if the entry is damaged.
+        key: SHA-256 as 64 hexadecimal digits (:meth:`EngineMetadata.cache_key`).
+        path: path of the plan.
+        size_bytes: size of plan and sidecar together, in bytes.
+        used_at: time of the last build or use, in seconds since the epoch.
+        metadata: the description of the engine; None if the entry is damaged.
     """
 
     key: str
@@ -63,49 +64,58 @@ class CacheEntry:
 
 
 class EngineCache:
-    """The engines in one folder."""
+    """A cache of engines in one folder.
+
+    Example:
+        >>> import tempfile
+        >>> from swinir_deploy import EngineCache
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     EngineCache(folder).entries()
+        []
+    """
 
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, limit_bytes: int | None = None
     ) -> None:
-        """Nothing is made or read yet.
+        """Remember the folder and the limit. This reads and creates nothing.
 
         Args:
-            folder: by default ``engines`` in the program's cache folder.
-            limit_bytes: by default :data:`_DEFAULT_LIMIT_GB`, or what :data:`LIMIT_VARIABLE` says.
+            folder: the folder of the cache; None is ``engines`` in the program's cache folder.
+            limit_bytes: maximum size of all entries in bytes; None takes the environment variable
+                :data:`LIMIT_VARIABLE`, or 10 GB if it is not set.
 
         Raises:
-            UsageError: the variable is not a number.
+            UsageError: the value of the environment variable is not a number.
         """
         self.folder = Path(folder) if folder is not None else cache_folder() / "engines"
         self.limit_bytes = _limit_from_environment() if limit_bytes is None else limit_bytes
 
     def get(self, key: str) -> Path | None:
-        """The plan with this key, marked as used now; None if there is none that is whole."""
+        """Return the path of the plan with this key and mark it as used; None if none is valid."""
         path = self._path(key)
         try:
             read_engine_metadata(path, check_hash=True)
-        except (SwinIRDeployError, OSError):  # OSError: another process removes it meanwhile
+        except (SwinIRDeployError, OSError):  # OSError: another process removed it
             return None
-        with contextlib.suppress(OSError):  # a cache that is read-only can still be used
+        with contextlib.suppress(OSError):  # a read-only cache can still be used
             os.utime(path)
         return path
 
     def load(self, key: str) -> tuple[bytes, EngineMetadata] | None:
-        """Plan and metadata with this key, marked as used now; None without a whole engine."""
+        """Return plan and metadata with this key and mark them as used; None if none is valid."""
         path = self.get(key)
         if path is None:
             return None
         try:
             return path.read_bytes(), read_engine_metadata(path)
-        except (ArtifactError, OSError):  # removed by another process meanwhile
+        except (ArtifactError, OSError):  # another process removed it
             return None
 
     def put(self, key: str, plan: Any, metadata: EngineMetadata) -> None:
-        """Keep an engine, and let others go where the limit asks for it.
+        """Keep an engine, and remove the least recently used ones if the limit is exceeded.
 
-        An engine larger than the limit is not kept, and a cache that cannot be written is left
-        alone: the build itself has succeeded.
+        An engine larger than the limit is not kept. If the cache cannot be written, a warning is
+        logged and no exception is raised, because the build itself has succeeded.
         """
         if memoryview(plan).nbytes > self.limit_bytes:
             return
@@ -117,12 +127,16 @@ class EngineCache:
 
     @contextlib.contextmanager
     def lock(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold the key for the time of the block, so that an engine is built once.
+        """Hold the lock of a key during the block, so that an engine is built only once.
 
-        A cache that may only be read is used without a lock: nothing can be kept in it.
+        A read-only cache is used without a lock, because nothing can be kept in it.
+
+        Args:
+            key: the key to lock.
+            on_wait: called once if another process holds the lock.
 
         Raises:
-            InputError: the folder cannot be made or used.
+            InputError: the folder cannot be created or used.
         """
         locks = self.folder / "locks"
         with contextlib.ExitStack() as held:
@@ -135,55 +149,59 @@ class EngineCache:
                         f"Cannot use the engine cache {self.folder}: {error.strerror}. Set "
                         f"{CACHE_VARIABLE} to a folder that may be written to, or give --no-cache."
                     ) from error
-                _log.info("The engine cache %s may only be read.", self.folder)
+                _log.info("The engine cache %s is read-only.", self.folder)
             yield
 
     def entries(self) -> list[CacheEntry]:
-        """All engines, the one used last first."""
-        found = []
+        """Return all engines, the most recently used one first."""
+        entries = []
         for path in self.folder.glob(f"*{ENGINE_SUFFIX}"):
             if path.name.startswith("."):
                 continue
-            with contextlib.suppress(OSError):  # removed by another process meanwhile
+            with contextlib.suppress(OSError):  # another process removed it
                 try:
                     metadata = read_engine_metadata(path)
                 except SwinIRDeployError:
                     metadata = None
                 status, sidecar = path.stat(), sidecar_path(path)
                 size = status.st_size + (sidecar.stat().st_size if sidecar.exists() else 0)
-                found.append(CacheEntry(path.stem, path, size, status.st_mtime, metadata))
-        return sorted(found, key=lambda entry: -entry.used_at)
+                entries.append(CacheEntry(path.stem, path, size, status.st_mtime, metadata))
+        return sorted(entries, key=lambda entry: -entry.used_at)
 
     def remove(self, beginning: str = "") -> list[CacheEntry]:
-        """Remove the engines whose key begins so (all, if empty); gives what was removed.
+        """Remove engines and return the removed entries.
+
+        Args:
+            beginning: first characters of the keys to remove; empty removes all engines and the
+                timing caches.
 
         Raises:
-            UsageError: no key begins so.
+            UsageError: no key begins with these characters.
         """
-        chosen = [entry for entry in self.entries() if entry.key.startswith(beginning)]
-        if beginning and not chosen:
+        selected = [entry for entry in self.entries() if entry.key.startswith(beginning)]
+        if beginning and not selected:
             raise UsageError(
                 f"No engine in {self.folder} has a key that begins with {beginning!r}. "
-                "'swinir-deploy cache ls' lists all."
+                "List all with 'swinir-deploy cache ls'."
             )
-        for entry in chosen:
+        for entry in selected:
             self._remove(entry.path)
         if not beginning:
             for path in self._timing_caches():
                 path.unlink(missing_ok=True)
-        return chosen
+        return selected
 
     # ------------------------------------------------------------------------- timing caches
 
     def timing(self, key: str) -> bytes:
-        """What earlier builds measured under this key; empty if there is nothing."""
+        """Return the timing cache that an earlier build kept; empty if there is none."""
         try:
             return self._timing_path(key).read_bytes()
         except OSError:
             return b""
 
     def put_timing(self, key: str, content: bytes) -> None:
-        """Keep what a build measured; a cache that cannot be written is left alone."""
+        """Keep a builder's timing cache. If the folder cannot be written, do nothing."""
         path = self._timing_path(key)
         with contextlib.suppress(InputError, OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +220,7 @@ class EngineCache:
         return (self.folder / "timing").glob("*.timing")
 
     def _shrink(self, keep: str) -> None:
-        """Remove the longest unused until the rest fits; and what a crash left half written."""
+        """Remove the least recently used entries until the rest fits, and old partial files."""
         total = 0
         for entry in self.entries():
             total += entry.size_bytes
@@ -228,6 +246,7 @@ def _limit_from_environment() -> int:
             raise ValueError
     except ValueError as error:
         raise UsageError(
-            f"{LIMIT_VARIABLE} is {text!r}; it must be a number of gigabytes, such as 10."
+            f"{LIMIT_VARIABLE} is {text!r}; it must be a number of gigabytes. Set it to a number "
+            "such as 10."
         ) from error
     return int(gigabytes * 1e9)

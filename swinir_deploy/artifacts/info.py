@@ -1,4 +1,4 @@
-"""What an exported file or an engine says of itself, read without running it."""
+"""Read what an exported file or an engine contains, without running it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ _DTYPES = {"float": "float32", "double": "float64"}
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of a graph."""
+    """An input or output of a graph.
+
+    Attributes:
+        name: name of the tensor.
+        dtype: element type, such as ``float32`` or ``uint8``.
+        shape: sides; the name of the axis (or ``?``) where a side is dynamic.
+    """
 
     name: str
     dtype: str
@@ -36,17 +42,17 @@ class Port:
 
 @dataclass(frozen=True)
 class OnnxInfo:
-    """What an ONNX file holds, whichever program made it.
+    """The contents of an ONNX file, whether or not this package wrote it.
 
     Attributes:
-        path: of the file.
-        size_bytes: of the file.
-        producer: name and version of what wrote it.
-        opset: operator set, if it is known.
-        nodes: in the graph; None where only onnxruntime is installed to look.
-        inputs: of the graph.
-        outputs: of the graph.
-        metadata: of this package; None for a file that something else made.
+        path: path of the file.
+        size_bytes: size of the file in bytes, without external data.
+        producer: name and version of the program that wrote it.
+        opset: version of the ONNX operator set; None if unknown.
+        nodes: number of nodes in the graph; None if the onnx package is not installed.
+        inputs: inputs of the graph.
+        outputs: outputs of the graph.
+        metadata: this package's metadata; None if another program wrote the file.
     """
 
     path: Path
@@ -65,12 +71,12 @@ class OnnxInfo:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What an engine's sidecar says.
+    """The description of an engine, read from its sidecar.
 
     Attributes:
-        path: of the plan.
-        sidecar: of its description.
-        metadata: as read from there.
+        path: path of the plan.
+        sidecar: path of the description.
+        metadata: the contents of the description.
     """
 
     path: Path
@@ -89,7 +95,7 @@ class EngineInfo:
 
 
 def read_engine(path: str | os.PathLike[str]) -> EngineInfo:
-    """Return what is known of an engine without the library or a GPU; the whole plan is read.
+    """Read an engine's description and check the SHA-256 of its plan. No GPU is needed.
 
     Raises:
         ArtifactError: plan or sidecar is missing or damaged, or they do not belong together.
@@ -98,10 +104,10 @@ def read_engine(path: str | os.PathLike[str]) -> EngineInfo:
 
 
 def read_onnx(path: str | os.PathLike[str]) -> OnnxInfo:
-    """Look into an ONNX file, with onnx or, where that is missing, with onnxruntime.
+    """Read the contents of an ONNX file with onnx, or with onnxruntime if onnx is not installed.
 
     Raises:
-        ArtifactError: it is no ONNX file, or a damaged one.
+        ArtifactError: the file is missing, damaged or no ONNX file.
         BackendUnavailableError: neither package is installed.
     """
     source = Path(path)
@@ -113,7 +119,7 @@ def read_metadata(path: str | os.PathLike[str]) -> ArtifactMetadata | None:
 
     Raises:
         ArtifactError: the file or an engine's sidecar is missing or damaged.
-        BackendUnavailableError: an ONNX file, and neither onnx nor onnxruntime is installed.
+        BackendUnavailableError: it is an ONNX file, and neither onnx nor onnxruntime is installed.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ENGINE_SUFFIX:

@@ -1,8 +1,8 @@
-"""What an exported file says about itself: the contract between exporters and runtimes.
+"""The metadata of an exported file: the contract between exporters and runtimes.
 
 An ONNX model carries these values in ``metadata_props`` under the prefix ``swinir_deploy.``; an
 engine is a bare plan with the same values in a sidecar ``NAME.engine.json``. This module imports
-neither onnx nor torch: whoever reads a file hands over its properties as text.
+neither onnx nor torch: the caller reads the file and passes its properties as text.
 """
 
 from __future__ import annotations
@@ -29,40 +29,40 @@ METADATA_PREFIX = "swinir_deploy."
 
 IoLayout = Literal["tensor", "image"]
 _TEXTS = {"io", "precision", "task", "model_id", "source_sha256", "target", "shape"}
-"""What ONNX properties hold as it is; everything else is JSON in them."""
+"""Fields that ONNX properties hold as plain text. All other fields are stored as JSON."""
 
 Precision = Literal["fp32", "fp16", "bf16"]
-"""From the finest to the coarsest."""
+"""The precisions, from the finest to the coarsest."""
 
 
 def coarsest(*precisions: Precision) -> Precision:
-    """What decides how near results can be where several precisions are at work."""
+    """Return the coarsest precision, which limits how close two results can be."""
     return max(precisions, key=get_args(Precision).index)
 
 
 @dataclass(frozen=True)
 class ArtifactMetadata:
-    """Everything a runtime must know about an artefact, and where it came from.
+    """What a runtime must know about an exported file, and where the file came from.
 
     Attributes:
         io: ``tensor`` is NCHW float32 in 0..1; ``image`` is NHWC uint8. Channels are RGB or gray.
         scale: output side divided by input side.
         in_chans: channels of input and output, 1 or 3.
-        window_size: tiles and padded sides are multiples of it.
-        precision: of the weights and activations inside the graph.
-        task: ``sr``, ``denoise`` or ``jpeg``; empty where the source did not say.
+        window_size: side of an attention window in pixels. Tiles and padded sides are multiples
+            of it.
+        precision: data type of the weights and activations inside the graph.
+        task: ``sr``, ``denoise`` or ``jpeg``; empty if unknown.
         model_id: catalogue id, or the checkpoint's file name.
-        source_sha256: of the checkpoint file.
+        source_sha256: SHA-256 of the checkpoint file.
         target: the recipe of graph rewrites (``any``, ``ort``, ``openvino``, ``tensorrt``).
         shape: the pattern given to the export, such as ``Nx3xHxW`` (digits are fixed sides).
-        residual_scale_log2: k of the residual stream's factor 2**-k (0: not rescaled).
-        precision_report: how a half precision was calibrated and proved (see
-            ``exporters.half_precision``); empty for FP32.
-        opset: ONNX operator set of the graph.
+        residual_scale_log2: k, where the residual stream is multiplied by 2**-k (0: not rescaled).
+        precision_report: how half precision was calibrated and proved; empty for FP32.
+        opset: version of the ONNX operator set of the graph.
         config: the network's hyper-parameters (``SwinIRConfig.to_dict``).
-        tools: name -> version of what wrote the file.
-        parity: figures of the export's own check (see ``exporters.onnx``).
-        schema_version: of this record.
+        tools: package name -> version of the packages that wrote the file.
+        parity: results of the export's comparison with PyTorch.
+        schema_version: version of this record.
     """
 
     io: IoLayout
@@ -84,14 +84,14 @@ class ArtifactMetadata:
     schema_version: int = SCHEMA_VERSION
 
     def to_props(self) -> dict[str, str]:
-        """Text values under prefixed keys, for ONNX ``metadata_props``; the rest is JSON."""
+        """Return text values under prefixed keys, for ONNX ``metadata_props``."""
         return {
             METADATA_PREFIX + key: value if isinstance(value, str) else json.dumps(value)
             for key, value in asdict(self).items()
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON sidecar."""
+        """Return plain values for a JSON sidecar."""
         return asdict(self)
 
     @classmethod
@@ -100,10 +100,10 @@ class ArtifactMetadata:
 
         Args:
             props: keys and values as the file holds them; foreign keys are ignored.
-            source: name of the file, for the messages.
+            source: name of the file, for error messages.
 
         Raises:
-            ArtifactError: no such metadata, a newer schema, or a value that makes no sense.
+            ArtifactError: there is no such metadata, it has a newer schema, or a value is invalid.
         """
         values: dict[str, Any] = {}
         names = {f.name for f in fields(cls)}
@@ -116,7 +116,7 @@ class ArtifactMetadata:
             else:
                 try:
                     values[name] = json.loads(text)
-                except (ValueError, RecursionError) as error:  # also: too many digits, too deep
+                except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply
                     raise ArtifactError(
                         f"{source}: metadata {key!r} holds {text[:40]!r}, which is not JSON. "
                         "Export the model again."
@@ -125,14 +125,14 @@ class ArtifactMetadata:
 
     @classmethod
     def find(cls, props: Mapping[str, str], source: str) -> ArtifactMetadata | None:
-        """:meth:`from_props`; None where no key is of this package."""
+        """Read the metadata as :meth:`from_props` does; return None if this package wrote none."""
         if not any(key.startswith(METADATA_PREFIX) for key in props):
             return None
         return cls.from_props(props, source)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> ArtifactMetadata:
-        """Read what :meth:`to_dict` wrote; errors as in :meth:`from_props`."""
+        """Read what :meth:`to_dict` wrote. The errors are those of :meth:`from_props`."""
         return cls._checked(dict(values), source)
 
     @classmethod
@@ -149,10 +149,10 @@ class ArtifactMetadata:
                 f"{SCHEMA_VERSION}. Update swinir-deploy or export again."
             )
 
-        def require(ok: bool, name: str, wanted: str) -> None:
+        def require(ok: bool, name: str, expected: str) -> None:
             if not ok:
                 raise ArtifactError(
-                    f"{source}: metadata {name} is {values.get(name)!r}; it must be {wanted}. "
+                    f"{source}: metadata {name} is {values.get(name)!r}; it must be {expected}. "
                     "Export the model again."
                 )
 

@@ -1,6 +1,6 @@
-"""ONNX files as every part of this package reads them: the graph, and what it says about itself.
+"""Read ONNX files: the graph and this package's metadata.
 
-onnx is imported when a file is read, not before: whoever can do without it never gets here.
+The onnx package is imported only when a file is read, because it is optional.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def load_onnx(path: str | os.PathLike[str], *, weights: bool = True) -> onnx.Mod
     """Read an ONNX file.
 
     Args:
-        path: of the file.
-        weights: read external data, too; without it, tensors that are kept there stay empty.
+        path: path of the file.
+        weights: True also reads external data. False leaves tensors with external data empty.
 
     Raises:
-        ArtifactError: the file or its external data cannot be read, or it is no ONNX.
+        ArtifactError: the file or its external data cannot be read, or it is no ONNX file.
         BackendUnavailableError: onnx is not installed.
     """
     with naming_the_extra():
@@ -51,16 +51,20 @@ def load_onnx(path: str | os.PathLike[str], *, weights: bool = True) -> onnx.Mod
         ) from error
     except Exception as error:  # protobuf's exceptions share no public base
         raise damaged_onnx(path, error) from error
-    if not model.graph.node:  # an empty file is a valid message
+    if not model.graph.node:  # protobuf accepts an empty file
         raise damaged_onnx(path, "it holds no graph")
     return model
 
 
 def parse_onnx(content: bytes, path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """The model in the bytes of a file, without its external data; ``path`` is for messages.
+    """Parse the bytes of an ONNX file, without its external data.
+
+    Args:
+        content: bytes of the ONNX file.
+        path: path of the file, for error messages.
 
     Raises:
-        ArtifactError: they are no ONNX.
+        ArtifactError: the bytes are no ONNX model.
         BackendUnavailableError: onnx is not installed.
     """
     with naming_the_extra():
@@ -73,25 +77,29 @@ def parse_onnx(content: bytes, path: str | os.PathLike[str]) -> onnx.ModelProto:
 
 
 def metadata_of(model: onnx.ModelProto, path: str | os.PathLike[str]) -> ArtifactMetadata:
-    """What a model of this package says about itself; ``path`` is for messages.
+    """Return the metadata of a model that this package exported.
+
+    Args:
+        model: the parsed ONNX model.
+        path: path of its file, for error messages.
 
     Raises:
-        ArtifactError: this package did not make it, or a value makes no sense.
+        ArtifactError: this package did not export the model, or a value is invalid.
     """
     return ArtifactMetadata.from_props(_props(model), os.fspath(path))
 
 
 def find_metadata(model: onnx.ModelProto, path: str | os.PathLike[str]) -> ArtifactMetadata | None:
-    """The same; None for a model that something else made.
+    """Return the metadata as :func:`metadata_of` does; None if another program wrote the model.
 
     Raises:
-        ArtifactError: a value makes no sense.
+        ArtifactError: a value is invalid.
     """
     return ArtifactMetadata.find(_props(model), os.fspath(path))
 
 
 def damaged_onnx(path: str | os.PathLike[str], reason: object) -> ArtifactError:
-    """The error for a file that is no ONNX; the reason is a library's exception, or words."""
+    """Return the error for a damaged ONNX file. The reason is an exception or a text."""
     words = " ".join(str(reason).split())[:200].rstrip(".")
     return ArtifactError(
         f"{os.fspath(path)} is damaged or no ONNX file ({words}). Export the model again, or copy "
@@ -104,17 +112,17 @@ def _props(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def sha256_of_onnx(content: bytes, model: onnx.ModelProto, folder: Path) -> str:
-    """SHA-256 over an ONNX file and the external data that it names, as lower-case hex.
+    """Return the SHA-256 of an ONNX file and its external data, as lower-case hexadecimal.
 
-    Without external data it is that of the file.
+    Without external data, it is the SHA-256 of the file.
 
     Args:
-        content: of the file.
-        model: the same, parsed without its external data.
-        folder: of the file; the external data is named from there.
+        content: bytes of the ONNX file.
+        model: the same file, parsed without its external data.
+        folder: folder of the file; names of external data are relative to it.
 
     Raises:
-        OSError: external data cannot be read; ``filename`` says which.
+        OSError: external data cannot be read; ``filename`` of the error is its path.
     """
     own = hashlib.sha256(content).hexdigest()
     locations = sorted(

@@ -1,4 +1,4 @@
-"""Shapes in words and in records: the pattern of an export, the profile of an engine."""
+"""Shapes as text and as records: the pattern of an export and the profile of an engine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def parse_sides(text: str) -> tuple[int, int]:
     """
     parts = _numbers(text)
     if len(parts) != 2 or 0 in parts:
-        raise UsageError(f"{text!r} is not a height and width such as 64x96.")
+        raise UsageError(
+            f"The shape {text!r} is not understood. Give height and width, such as 64x96."
+        )
     return parts[0], parts[1]
 
 
@@ -55,7 +57,7 @@ def parse_sizes(text: str, in_chans: int) -> tuple[int, int, int]:
         in_chans: the channels that the model takes.
 
     Raises:
-        UsageError: it is not such a text, or its channels are not the model's.
+        UsageError: the text has another form, or its channels are not the model's.
     """
     parts = _numbers(text)
     if len(parts) not in (2, 4):
@@ -66,7 +68,10 @@ def parse_sizes(text: str, in_chans: int) -> tuple[int, int, int]:
     if len(parts) == 2:
         return 1, parts[0], parts[1]
     if parts[1] != in_chans:
-        raise UsageError(f"The shape {text!r} has {parts[1]} channels; this model has {in_chans}.")
+        raise UsageError(
+            f"The shape {text!r} has {parts[1]} channels; this model has {in_chans}. Give "
+            f"{parts[0]}x{in_chans}x{parts[2]}x{parts[3]}."
+        )
     return parts[0], parts[2], parts[3]
 
 
@@ -80,32 +85,38 @@ _NUMBER = re.compile("[0-9]{1,6}")
 
 
 class NetworkLimits(Protocol):
-    """What a configuration says about the shapes that its network takes."""
+    """The part of a network's configuration that limits its input shapes."""
 
     @property
     def in_chans(self) -> int:
-        """Channels of the input."""
+        """Return the number of input channels."""
 
     @property
     def window_size(self) -> int:
-        """Side of an attention window in pixels."""
+        """Return the side of an attention window in pixels."""
 
     @property
     def img_size(self) -> int:
-        """Side of the pictures that positions are learned for, in pixels."""
+        """Return the side in pixels of the pictures that the position embedding was trained for."""
 
     @property
     def ape(self) -> bool:
-        """Whether positions are learned, so that sides are fixed."""
+        """Return whether there is an absolute position embedding, which fixes the sides."""
 
     @property
     def min_side(self) -> int:
-        """The smallest side that reflection padding can bring to a window, in pixels."""
+        """Return the smallest side in pixels that can be padded to a whole window."""
 
 
 @dataclass(frozen=True)
 class ShapePattern:
-    """Batch, height and width of an exported graph; None where dynamic."""
+    """Batch, height and width of an exported graph's input. None means dynamic.
+
+    Attributes:
+        batch: number of pictures.
+        height: height in pixels.
+        width: width in pixels.
+    """
 
     batch: int | None = None
     height: int | None = None
@@ -117,10 +128,10 @@ class ShapePattern:
 
         Args:
             text: four parts joined by ``x``; letters are dynamic, digits static.
-            network: its configuration, whose channels and smallest side the pattern must respect.
+            network: the network's configuration, which limits channels and sides.
 
         Raises:
-            UsageError: not such a pattern, wrong channels, or a side that is too small.
+            UsageError: the text is no pattern, its channels are wrong, or a side is too small.
         """
         parts = re.split("[x\u00d7,]", text.strip(), flags=re.IGNORECASE)
         if len(parts) != 4 or not all(re.fullmatch(r"[A-WYZa-wyz_]+|[0-9]{1,6}", p) for p in parts):
@@ -140,7 +151,8 @@ class ShapePattern:
             if side is not None and side < network.min_side:
                 raise UsageError(
                     f"The shape {text!r} has a side of {side} pixels; reflection padding to "
-                    f"windows of {network.window_size} needs at least {network.min_side}."
+                    f"windows of {network.window_size} needs at least {network.min_side}. Give a "
+                    "larger side."
                 )
         if network.ape:
             window, side = network.window_size, network.img_size
@@ -159,7 +171,7 @@ class ShapePattern:
         return cls(parts[0], parts[2], parts[3]) if len(parts) == 4 else cls()
 
     def describe(self, channels: int) -> str:
-        """The pattern in its canonical spelling, such as ``Nx3xHxW``."""
+        """Return the pattern in its canonical spelling, such as ``Nx3xHxW``."""
         return f"{self.batch or 'N'}x{channels}x{self.height or 'H'}x{self.width or 'W'}"
 
 
@@ -182,7 +194,7 @@ class ShapeProfile:
             raise ValueError(f"sizes must grow from min to max: {self}")
 
     def contains(self, shape: tuple[int, ...]) -> bool:
-        """Whether the engine takes this shape under this profile."""
+        """Return whether the profile contains this shape."""
         return len(shape) == 4 and all(
             low <= side <= high for low, side, high in zip(self.min, shape, self.max, strict=True)
         )

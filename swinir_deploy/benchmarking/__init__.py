@@ -1,1 +1,1 @@
-"""Is it fast? Models and back ends timed against each other."""
+"""Measure and compare the speed of models and back ends."""

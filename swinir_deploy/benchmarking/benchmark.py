@@ -1,4 +1,4 @@
-"""Timing that can be compared: back ends take turns, round by round."""
+"""Time models and back ends in turns, so that their times can be compared."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from swinir_deploy.verification.parity import target_note
 __all__ = ["BenchmarkReport", "BenchmarkRow", "Contender", "benchmark"]
 
 _SETTLE_S = 0.05
-"""Longer than OpenMP's and ONNX Runtime's threads spin. Without it, eager PyTorch took up to 1.7
-times as long after ONNX Runtime (docs/performance.md)."""
+"""Pause in seconds, longer than the worker threads of OpenMP and ONNX Runtime spin. Without it,
+eager PyTorch took up to 1.7 times as long after ONNX Runtime (docs/performance.md)."""
 
 
 def benchmark(
@@ -52,35 +52,48 @@ def benchmark(
     isolate: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> BenchmarkReport:
-    """Time contenders, interleaved.
+    """Time contenders in turns and compare them.
 
-    Every round runs each contender once, in an order that rotates, so that a machine that slows
-    down slows all of them; ratios are taken round by round.
+    Every round runs each contender once, in a rotating order, so that a machine that slows down
+    affects all of them. Ratios are computed within each round.
 
     Args:
-        contenders: at least one; the first is what ratios refer to.
-        shapes: heights and widths of the input.
-        batch: pictures in a run.
-        runs: rounds for each shape; None runs for ``duration_s``, and three rounds at least.
-        duration_s: for each shape, all contenders together.
-        threads: given to every back end that has this option, as those on GPUs have not; None
-            leaves it to them.
-        transfers: False leaves input and output of a back end on a GPU in the GPU's memory, so
-            that no copy is timed. Back ends on the CPU are timed as ever.
-        isolate: each contender in a new process, of which only one computes at a time. In a common
-            one they find memory that others have taken from the system already. A script that asks
-            for it must do so under ``if __name__ == "__main__":``.
-        progress: called with a line for each shape.
+        contenders: at least one; ratios refer to the first.
+        shapes: heights and widths of the input in pixels.
+        batch: number of pictures in a run.
+        runs: number of rounds for each shape; None runs for ``duration_s``, but at least three
+            rounds.
+        duration_s: time in seconds for each shape, for all contenders together.
+        threads: number of CPU threads, passed to every back end with such an option (those on GPUs
+            have none); None is each back end's default.
+        transfers: False keeps input and output of a back end on a GPU in the GPU's memory, so
+            that no copy is timed. It has no effect on back ends on the CPU.
+        isolate: True opens each contender in a new process; only one computes at a time. In a
+            shared process, a contender reuses memory that others took from the system. A script
+            must call this under ``if __name__ == "__main__":``.
+        progress: called with a line of text for each shape.
+
+    Returns:
+        A report with a row for each contender at each shape.
 
     Raises:
-        UsageError: nothing to time, a count that makes no sense, or a back end on a GPU whose
-            transfers cannot be left out.
+        UsageError: there is no contender or shape, a count is too small, or the transfers of a
+            back end on a GPU cannot be left out.
         SwinIRDeployError: a contender cannot be opened or run.
+
+    Example:
+        >>> from swinir_deploy import Contender, benchmark
+        >>> report = benchmark([Contender("tiny-sr-x4", "torch")], shapes=[(16, 16)], runs=3)
+        >>> report.rows[0].runs
+        3
     """
     if not contenders or not shapes:
-        raise UsageError("benchmark() needs at least one contender and one shape.")
+        raise UsageError("Missing contender or shape: give benchmark() at least one of each.")
     if batch < 1 or (runs is not None and runs < 1) or duration_s <= 0:
-        raise UsageError("batch and runs must be at least 1, and the duration above 0.")
+        raise UsageError(
+            f"batch is {batch}, runs is {runs} and the duration is {duration_s:g} s; give a batch "
+            "and runs of at least 1, and a duration above 0."
+        )
     rows: list[BenchmarkRow] = []
     opened: type[OpenContender] | type[IsolatedContender]
     opened = IsolatedContender if isolate else OpenContender
@@ -128,7 +141,7 @@ def benchmark(
 
 
 class _Runner:
-    """An open contender as :func:`interleave` calls it, and what its GPU said meanwhile."""
+    """An open contender that :func:`interleave` can call, and the times by its GPU's events."""
 
     def __init__(self, contender: OpenContender | IsolatedContender) -> None:
         self._contender = contender
@@ -145,7 +158,7 @@ class _Runner:
         return done.host_ms
 
     def device_p50_ms(self, runs: int) -> float | None:
-        """Median of the last ``runs``: those that counted; warming up came before."""
+        """Return the median in ms of the last ``runs`` runs. Warm-up runs came before them."""
         known = [ms for ms in self._device_ms[-runs:] if ms is not None]
         return float(np.median(known)) if known else None
 
@@ -222,10 +235,10 @@ def _row(
 
 
 def _peaks(specs: Sequence[RuntimeSpec], threads: int | None) -> dict[str, float]:
-    """Precision -> the CPU's measured product of matrices, for the precisions in use there."""
+    """Return precision -> the CPU's measured GEMM rate in GFLOP/s, for the precisions in use."""
     precisions = {spec.precision for spec in specs if spec.device == "cpu"}
-    found = {name: gemm_peak_gflops(name, threads) for name in sorted(precisions)}
-    return {name: value for name, value in found.items() if value is not None}
+    peaks = {name: gemm_peak_gflops(name, threads) for name in sorted(precisions)}
+    return {name: value for name, value in peaks.items() if value is not None}
 
 
 def _device_peaks(specs: Sequence[RuntimeSpec]) -> dict[tuple[str, str], DevicePeaks]:
@@ -236,7 +249,7 @@ def _device_peaks(specs: Sequence[RuntimeSpec]) -> dict[tuple[str, str], DeviceP
 
 
 def _labels(contenders: Sequence[Contender], specs: Sequence[RuntimeSpec]) -> list[str]:
-    """Back ends' names; with device or model where those differ."""
+    """Return a label for each contender: its back end, with device or model where those differ."""
     several_models = len({c.model for c in contenders if not c.label}) > 1
     backends = [spec.backend for spec in specs]
     several_devices = len({(s.backend, s.device) for s in specs}) > len(set(backends))

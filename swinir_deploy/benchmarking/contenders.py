@@ -1,4 +1,4 @@
-"""What a benchmark times: a model that is open on a back end, and one timed run of it."""
+"""The contenders of a benchmark: a model that is open on a back end, and its timed runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from swinir_deploy.benchmarking.worker import Isolated
+from swinir_deploy.benchmarking.worker import WorkerProcess
 from swinir_deploy.comparison import sample_picture
 from swinir_deploy.errors import UsageError
 from swinir_deploy.nvidia.gpu import free_memory_bytes
@@ -26,19 +26,19 @@ from swinir_deploy.system.memory import (
     resident_bytes,
 )
 
-__all__ = ["Contender", "FirstRun", "Footprint", "IsolatedContender", "OpenContender", "TimedRun"]
+__all__ = ["Contender", "FirstRun", "IsolatedContender", "MemoryUse", "OpenContender", "TimedRun"]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """What is timed: a model on a back end.
+    """A model on a back end, to be timed.
 
     Attributes:
         model: file or catalogue id, as :func:`swinir_deploy.open_runtime` takes it.
-        backend: name, or None to choose by the file.
-        device: or None for the back end's default.
-        options: of the back end.
-        label: in the report; None makes one of back end, device and model.
+        backend: name of the back end; None chooses it by the file.
+        device: device, such as ``cpu`` or ``cuda:0``; None is the back end's default.
+        options: further options of the back end.
+        label: name in the report; None makes one from back end, device and model.
     """
 
     model: str
@@ -50,14 +50,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class FirstRun:
-    """What the first run at a shape showed.
+    """Measurements of the first run at a shape.
 
     Attributes:
-        load_ms: to open the model.
-        first_run_ms: the first run of all, at whichever shape.
+        load_ms: time to open the model.
+        first_run_ms: time of the contender's very first run, at any shape.
         rss_growth_mb: see :class:`~swinir_deploy.benchmarking.reports.BenchmarkRow`.
-        device_memory_mb: likewise.
-        peak_rss_mb: the most memory that the process has held so far, in 10^6 bytes.
+        device_memory_mb: see :class:`~swinir_deploy.benchmarking.reports.BenchmarkRow`.
+        peak_rss_mb: the process's maximum memory so far, in 10^6 bytes; None if unknown.
     """
 
     load_ms: float
@@ -69,11 +69,11 @@ class FirstRun:
 
 @dataclass(frozen=True)
 class TimedRun:
-    """One run.
+    """The times of one run.
 
     Attributes:
-        host_ms: by the host's clock.
-        device_ms: by the GPU's events; None where there is no GPU that the back end can ask.
+        host_ms: time by the host's clock.
+        device_ms: time by the GPU's events; None without a GPU or if the back end has no events.
     """
 
     host_ms: float
@@ -81,20 +81,20 @@ class TimedRun:
 
 
 class OpenContender:
-    """A contender that is open; a :class:`Footprint` watches.
+    """An open contender whose memory a :class:`MemoryUse` measures.
 
     Args:
-        contender: what to open.
-        threads: given to its back end if that has such an option; None leaves it to it.
-        transfers: False leaves input and output in the GPU's memory; a CPU has no other.
+        contender: the model and back end to open.
+        threads: number of CPU threads, if the back end has such an option; None is its default.
+        transfers: False keeps input and output in the GPU's memory; no effect on a CPU.
 
     Raises:
-        SwinIRDeployError: it cannot be opened.
-        UsageError: its transfers cannot be left out.
+        SwinIRDeployError: the contender cannot be opened.
+        UsageError: the transfers of its back end cannot be left out.
     """
 
     def __init__(self, contender: Contender, threads: int | None, transfers: bool) -> None:
-        self._footprint = Footprint()
+        self._memory_use = MemoryUse()
         options = _options(contender, threads)
         self._runtime = open_runtime(
             contender.model, contender.backend, contender.device, **options
@@ -102,7 +102,7 @@ class OpenContender:
         self._stays_on_gpu = not transfers and self.spec.device != "cpu"
         self._job: Callable[[], object] | None = None
         try:
-            self._footprint.opened(self.spec)
+            self._memory_use.opened(self.spec)
             self._has_events = self._runtime.time_device()
             if self._stays_on_gpu and not self._runtime.takes_gpu_memory:
                 raise UsageError(
@@ -116,22 +116,28 @@ class OpenContender:
 
     @property
     def spec(self) -> RuntimeSpec:
-        """Of the open runtime."""
+        """Return the specification of the open runtime."""
         return self._runtime.spec
 
     def describe(self) -> RuntimeSpec:
-        """``spec``, for those who can only call."""
+        """Return ``spec``. It is a method so that another process can call it."""
         return self.spec
 
     def prepare(self, batch: int, height: int, width: int) -> FirstRun:
-        """Take an input of this shape, and run once."""
+        """Make an input of this shape and run once.
+
+        Args:
+            batch: number of pictures.
+            height: height in pixels.
+            width: width in pixels.
+        """
         picture = _input(self.spec, batch, height, width)
         if self._stays_on_gpu:
             on_gpu = self._runtime.copy_to_gpu(picture)
             self._job = functools.partial(self._runtime.run_on_gpu, on_gpu)
         else:
             self._job = functools.partial(self._runtime.run, picture)
-        rss_growth_mb, device_memory_mb = self._footprint.first_run(self._job)
+        rss_growth_mb, device_memory_mb = self._memory_use.first_run(self._job)
         stats, peak = self._runtime.stats, highest_resident_bytes()
         return FirstRun(
             load_ms=stats.load_ms,
@@ -142,8 +148,8 @@ class OpenContender:
         )
 
     def run(self) -> TimedRun:
-        """Run once on what :meth:`prepare` made ready."""
-        assert self._job is not None, "prepare() comes first"
+        """Run once on the input that :meth:`prepare` made."""
+        assert self._job is not None, "call prepare() first"
         started = time.perf_counter()
         self._job()
         host_ms = (time.perf_counter() - started) * 1e3
@@ -156,28 +162,29 @@ class OpenContender:
 
 
 class IsolatedContender:
-    """An :class:`OpenContender` in a process of its own; times are taken there.
+    """An :class:`OpenContender` in a process of its own, which also takes the times.
 
     Raises:
-        SwinIRDeployError: as there, and InferenceError if the process ended by itself.
+        SwinIRDeployError: as :class:`OpenContender` raises it.
+        InferenceError: the process ended by itself.
     """
 
     def __init__(self, contender: Contender, threads: int | None, transfers: bool) -> None:
-        self._process = Isolated(OpenContender, contender, threads, transfers)
+        self._process = WorkerProcess(OpenContender, contender, threads, transfers)
         self._spec: RuntimeSpec = self._process.call("describe")
 
     @property
     def spec(self) -> RuntimeSpec:
-        """Of the open runtime."""
+        """Return the specification of the open runtime."""
         return self._spec
 
     def prepare(self, batch: int, height: int, width: int) -> FirstRun:
-        """As :meth:`OpenContender.prepare`."""
+        """Call :meth:`OpenContender.prepare` in the other process."""
         first_run: FirstRun = self._process.call("prepare", batch, height, width)
         return first_run
 
     def run(self) -> TimedRun:
-        """As :meth:`OpenContender.run`."""
+        """Call :meth:`OpenContender.run` in the other process."""
         timed: TimedRun = self._process.call("run")
         return timed
 
@@ -187,7 +194,7 @@ class IsolatedContender:
 
 
 def _options(contender: Contender, threads: int | None) -> dict[str, Any]:
-    """The contender's own, and ``threads`` where its back end takes them."""
+    """Return the contender's options, with ``threads`` if its back end takes them."""
     if threads is None:
         return contender.options
     backend = backend_for(contender.model, contender.backend)
@@ -206,30 +213,34 @@ def _input(spec: RuntimeSpec, batch: int, height: int, width: int) -> NDArray[An
     return nhwc_levels(picture)
 
 
-class Footprint:
-    """Made before a contender is opened; nothing else may be opened or run between its calls."""
+class MemoryUse:
+    """The memory that a contender uses.
+
+    Create it before the contender is opened. Nothing else may be opened or run between its calls,
+    because it measures the whole process and the whole device.
+    """
 
     def __init__(self) -> None:
         self._counts = forget_peak()
         self._before = resident_bytes() or 0
-        # Which device it will be is known once it is open: what is free now, on each there is.
+        # The contender's device is known only after it is opened, so record every device now.
         self._free = _free_on_each()
         self._device: int | None = None
         self._opening = self._kept = 0
 
     def opened(self, spec: RuntimeSpec) -> None:
-        """The contender is open, and has not run."""
+        """Record the memory after the contender was opened, before its first run."""
         self._opening = (peak_resident_bytes() or 0) - self._before
         self._kept = (resident_bytes() or 0) - self._before
         kind, index = split_device(spec.device)
         self._device = index if kind == "cuda" else None
 
     def first_run(self, job: Callable[[], object]) -> tuple[float | None, float | None]:
-        """Run it once.
+        """Run the contender once and measure its memory.
 
         Returns:
-            10^6 bytes of the process's peak and of the device that are this contender's; None
-            where they cannot be told.
+            The contender's share of the process's peak memory and of the device's memory, in 10^6
+            bytes; None where it cannot be measured.
         """
         forget_peak()
         before = resident_bytes() or 0
@@ -244,8 +255,8 @@ class Footprint:
 
 
 def _free_on_each() -> list[int]:
-    """What is free on each CUDA device; empty where there is none."""
-    found: list[int] = []
-    while (free := free_memory_bytes(len(found))) is not None:
-        found.append(free)
-    return found
+    """Return the free memory in bytes of each CUDA device; empty if there is none."""
+    free_bytes: list[int] = []
+    while (free := free_memory_bytes(len(free_bytes))) is not None:
+        free_bytes.append(free)
+    return free_bytes

@@ -1,4 +1,4 @@
-"""Where a figure was measured, and what the machine could do at best."""
+"""Describe the machine of a measurement, and measure its peak rate."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _GEMM_SECONDS = 0.6
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, its telling flags and clocks, memory, system, limits of a container, GPUs."""
+    """Return the processor with its instruction sets and clock, the memory, system and GPUs."""
     fields = _cpu_info()
     flags = (fields.get("flags") or fields.get("Features") or "").split()
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "processor": fields.get("model name") or platform.processor() or "unknown",
         "logical_cpus": os.cpu_count(),
         "usable_cpus": _usable_cpus(),
@@ -53,47 +53,47 @@ def describe_machine() -> dict[str, Any]:
         "architecture": platform.machine(),
     }
     if "cpu MHz" in fields:
-        found["cpu_mhz"] = float(fields["cpu MHz"])
-    found |= _cpu_frequency_policy()
+        facts["cpu_mhz"] = float(fields["cpu MHz"])
+    facts |= _cpu_frequency_policy()
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-        found["memory_gb"] = round(pages * size / 1e9, 1)
+        facts["memory_gb"] = round(pages * size / 1e9, 1)
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
     if threads:
-        found["thread_settings"] = threads
+        facts["thread_settings"] = threads
     gpus = _gpus()
     if gpus:
-        found["gpus"] = gpus
-    return found
+        facts["gpus"] = gpus
+    return facts
 
 
 def package_versions() -> dict[str, str]:
-    """Of this package, Python, and everything that may have computed."""
-    found = {"swinir-deploy": __version__, "python": platform.python_version()}
+    """Return name -> version of this package, Python, and the installed packages that compute."""
+    facts = {"swinir-deploy": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            facts[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return facts
 
 
 def gemm_peak_gflops(precision: str = "fp32", threads: int | None = None) -> float | None:
-    """The best rate at which this CPU was seen to multiply matrices of 2048 x 2048.
+    """Measure the highest rate at which this CPU multiplies matrices of 2048 x 2048.
 
-    The fastest of NumPy's product and, where PyTorch is installed, of its own (MKL for FP32) and
-    oneDNN's: on CPUs of other makers than Intel, MKL reaches half of what they can do. It is what
-    a network made of nothing but large products would reach.
+    The rate is that of the fastest of three products: NumPy's and, if PyTorch is installed,
+    PyTorch's (MKL for FP32) and oneDNN's. On CPUs that are not from Intel, MKL reaches half of
+    their peak. A network of only large matrix products would reach this rate.
 
-    FP16 has no peak: ONNX Runtime computes FP16 files in FP32 on a CPU, and PyTorch's FP16
-    product takes seconds there, so that a share of either would mean nothing.
+    FP16 is not measured: on a CPU, ONNX Runtime computes FP16 files in FP32, and PyTorch's FP16
+    product takes seconds, so a share of either would have no meaning.
 
     Args:
-        precision: ``fp32``; ``bf16``, for which PyTorch is needed; ``fp16`` is not measured.
-        threads: None leaves it to the library.
+        precision: ``fp32``, or ``bf16``, which needs PyTorch; ``fp16`` gives None.
+        threads: number of threads of PyTorch; None is its default.
 
     Returns:
-        10^9 operations a second, or None where it cannot be measured.
+        The rate in GFLOP/s (10^9 operations a second), or None if it cannot be measured.
     """
     if precision == "fp16":
         return None
@@ -170,7 +170,7 @@ def _median_ms(torch: Any, work: Callable[[], object]) -> float:
 
 
 def peak_rss_mb() -> float | None:
-    """The most memory that this process ever held, in 10^6 bytes; None where nobody counts."""
+    """Return this process's maximum memory so far, in 10^6 bytes; None if it is unknown."""
     peak = highest_resident_bytes()
     return None if peak is None else peak / 1e6
 
@@ -201,7 +201,7 @@ def _torch_products(precision: str, threads: int | None) -> list[Callable[[], ob
     products: list[Callable[[], object]] = [lambda: torch.mm(matrix, matrix)]
     try:
         by_onednn()
-    except (AttributeError, RuntimeError, TypeError):  # a PyTorch without it
+    except (AttributeError, RuntimeError, TypeError):  # a PyTorch without oneDNN
         pass
     else:
         products.append(by_onednn)
@@ -209,7 +209,7 @@ def _torch_products(precision: str, threads: int | None) -> list[Callable[[], ob
 
 
 def _cpu_info() -> dict[str, str]:
-    """The first processor of ``/proc/cpuinfo``, where there is one."""
+    """Return the fields of the first processor in ``/proc/cpuinfo``; empty without that file."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return {}
@@ -219,13 +219,13 @@ def _cpu_info() -> dict[str, str]:
 
 
 def _cpu_frequency_policy() -> dict[str, Any]:
-    """Governor and highest clock of the first processor, where the system lets them be seen."""
-    found: dict[str, Any] = {}
+    """Return governor and maximum clock of the first processor, if the system shows them."""
+    facts: dict[str, Any] = {}
     with contextlib.suppress(OSError):
-        found["cpu_governor"] = (_CPU_FREQUENCY / "scaling_governor").read_text().strip()
+        facts["cpu_governor"] = (_CPU_FREQUENCY / "scaling_governor").read_text().strip()
     with contextlib.suppress(OSError, ValueError):
-        found["cpu_max_mhz"] = int((_CPU_FREQUENCY / "cpuinfo_max_freq").read_text()) / 1000
-    return found
+        facts["cpu_max_mhz"] = int((_CPU_FREQUENCY / "cpuinfo_max_freq").read_text()) / 1000
+    return facts
 
 
 def _usable_cpus() -> int | None:
@@ -235,7 +235,7 @@ def _usable_cpus() -> int | None:
 
 
 def _gpus() -> list[dict[str, str]]:
-    """Name, driver, clocks and power limit of NVIDIA's, as ``nvidia-smi`` tells them."""
+    """Return name, driver, clocks and power limit of each NVIDIA GPU, as ``nvidia-smi`` says."""
     if shutil.which("nvidia-smi") is None:
         return []
     names = ("name", "driver_version", "clocks.sm", "clocks.max.sm", "power.limit")

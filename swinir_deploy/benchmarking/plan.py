@@ -1,4 +1,4 @@
-"""From models and back ends to contenders; what a back end cannot open is exported for it."""
+"""Make contenders from models and back ends, and export models where a back end needs it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from swinir_deploy.system.packages import require
 __all__ = ["ContenderOptions", "plan_contenders"]
 
 _COMPILED = "torch-compile"
-"""A name for the back end ``torch`` with its option ``compile``."""
+"""The name of the back end ``torch`` with its option ``compile``."""
 
 _CHOOSES_PRECISION = ("torch", "openvino")
-"""Back ends that take any file and choose the arithmetic; others do what the file says."""
+"""Back ends that choose the precision of the arithmetic. The others compute as the file says."""
 
 
 @dataclass(frozen=True)
 class ContenderOptions:
-    """What every contender gets as far as its back end knows it; None where nothing is asked.
+    """Options for every contender whose back end has them. None leaves an option to the back end.
 
     Attributes:
-        device: such as ``cpu`` or ``cuda:0``.
-        provider: of ``ort``.
-        precision: of the arithmetic, or of what is exported.
-        kernels: of ``torch``, but not of ``torch-compile``, which makes its own.
+        device: device, such as ``cpu`` or ``cuda:0``.
+        provider: execution provider of ``ort``.
+        precision: precision of the arithmetic, or of an exported file.
+        kernels: kernels of ``torch``; not given to ``torch-compile``, which makes its own.
     """
 
     device: str | None = None
@@ -41,7 +41,7 @@ class ContenderOptions:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether ONNX Runtime would compute on the CPU."""
+        """Return whether ONNX Runtime computes on the CPU."""
         return self.device in (None, "cpu") and self.provider in (None, "cpu")
 
 
@@ -55,20 +55,22 @@ def plan_contenders(
     offline: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Contender]:
-    """Return every model on every back end, exporting where the two do not fit.
+    """Return a contender for every model on every back end.
+
+    A back end that cannot open a model gets an exported ONNX file of it.
 
     Args:
-        models: what to time.
-        backends: names of back ends, or ``torch-compile``; None lets the model's file decide.
-        options: for all of them.
-        scratch: a folder for what is exported.
-        progress: show bars of downloads.
-        offline: never download.
-        say: told in a line what is exported.
+        models: the models to time.
+        backends: names of back ends, or ``torch-compile``; None chooses by the model's file.
+        options: options for all contenders.
+        scratch: a folder for exported files.
+        progress: True shows progress bars of downloads.
+        offline: True never downloads.
+        say: called with a line of text for each export.
 
     Raises:
         BackendUnavailableError: a package or a kernel is missing.
-        UsageError: a back end that does not exist or does not open a model.
+        UsageError: a back end is unknown or cannot open a model.
     """
     contenders = []
     for model in models:
@@ -80,23 +82,23 @@ def plan_contenders(
                 path = _exported(model, backend, options, scratch, progress, offline, say)
             else:
                 path = os.fspath(model.local(progress=progress, offline=offline).path)
-            chosen = backend_for(path, plain)
+            selected = backend_for(path, plain)
             own: dict[str, Any] = {}
-            if chosen.name == "ort" and options.provider is not None:
+            if selected.name == "ort" and options.provider is not None:
                 own["provider"] = options.provider
-            if chosen.name in _CHOOSES_PRECISION and options.precision is not None:
+            if selected.name in _CHOOSES_PRECISION and options.precision is not None:
                 own["precision"] = options.precision
             if name == _COMPILED:
                 own["compile"] = True
-            elif chosen.name == "torch" and options.kernels is not None:
+            elif selected.name == "torch" and options.kernels is not None:
                 own["kernels"] = options.kernels
             label = _COMPILED if name == _COMPILED else None
-            contenders.append(Contender(path, chosen.name, options.device, own, label))
+            contenders.append(Contender(path, selected.name, options.device, own, label))
     return contenders
 
 
 def _require_kernels(backend: Backend, options: ContenderOptions) -> None:
-    """Refuse what would be exported for nothing."""
+    """Check that the back end can run the model, before an export."""
     if (backend.name, options.precision) == ("ort", "bf16") and options.on_cpu:
         raise BackendUnavailableError(
             "ONNX Runtime has no BF16 kernels on a CPU. Time BF16 with --backend openvino or "
@@ -120,7 +122,7 @@ def _exported(
 
     say(f"Exporting {model.name} for {backend.name} ...")
     loaded = load_model(model.name, progress=progress, offline=offline)
-    # The recipe "ort" is for its CPU provider.
+    # The recipe "ort" is for ONNX Runtime's CPU provider only.
     has_recipe = backend.name in RECIPES and (options.on_cpu or backend.name != "ort")
     target = backend.name if has_recipe else "any"
     path = scratch / f"{Path(loaded.model_id).name}.{backend.name}.onnx"

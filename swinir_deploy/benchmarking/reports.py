@@ -1,4 +1,4 @@
-"""What a benchmark found: rows, where they were measured, and whether it got slower."""
+"""The report of a benchmark, and its comparison with an older one."""
 
 from __future__ import annotations
 
@@ -23,50 +23,51 @@ __all__ = [
 
 @dataclass(frozen=True)
 class BenchmarkRow:
-    """One contender at one shape.
+    """The measurements of one contender at one shape.
 
     Attributes:
-        label: of the contender.
-        backend: of the opened runtime.
-        device: of the opened runtime.
-        precision: of the opened runtime.
-        model_id: of the opened runtime.
-        target: recipe that its graph was exported for; ``any`` for a checkpoint.
-        source_sha256: of the checkpoint that it came from; empty if unknown.
-        height: of the input, in pixels.
-        width: of the input, in pixels.
-        batch: pictures in a run.
-        runs: that were counted.
-        p50_ms: median time of a run by the host's clock, from array to array.
-        p90_ms: 90th percentile; None for fewer than 10 runs.
-        p99_ms: 99th percentile; None for fewer than 100 runs.
-        mean_ms: mean.
-        mpix_per_s: output megapixels in a second, at the median.
+        label: label of the contender.
+        backend: back end of the open runtime.
+        device: device of the open runtime.
+        precision: precision of the open runtime.
+        model_id: catalogue id or file name of the model.
+        target: recipe that the graph was exported for; ``any`` for a checkpoint.
+        source_sha256: SHA-256 of the checkpoint of the model; empty if unknown.
+        height: height of the input in pixels.
+        width: width of the input in pixels.
+        batch: number of pictures in a run.
+        runs: number of timed runs, without warm-up.
+        p50_ms: median time of a run by the host's clock, from input array to output array.
+        p90_ms: 90th percentile of the times; None for fewer than 10 runs.
+        p99_ms: 99th percentile of the times; None for fewer than 100 runs.
+        mean_ms: mean of the times.
+        mpix_per_s: output megapixels per second, at the median.
         ratio: median, over rounds, of the first contender's time divided by this one's.
-        ratio_low: lower end of its 95 % bootstrap interval.
-        ratio_high: upper end.
-        gflops: 10^9 operations a second at the median, counted from the network's configuration
+        ratio_low: lower end of the 95 % bootstrap interval of ``ratio``.
+        ratio_high: upper end of this interval.
+        gflops: 10^9 operations per second at the median, counted from the network's configuration
             (:func:`swinir_deploy.network.flops.count_flops`); None if that is unknown.
-        peak_share: ``gflops`` divided by the machine's measured product of matrices in the same
-            precision; None where there is none, as on a GPU.
-        load_ms: to open the model.
-        first_run_ms: the first run of this process at any shape.
-        device_p50_ms: median time of the same runs by the GPU's own events, from its first piece of
-            work to its last: copies and gaps included, what the host does before and after is
-            not. None where there is no GPU, or the back end has no events.
-        rss_growth_mb: 10^6 bytes by which opening this contender and its first run at this shape
-            raised the peak of the process, beyond what it held before. Each is opened and first
-            run alone, but in one process: what an earlier one loaded or keeps, such as a shared
-            library, is not counted again. None where the peak cannot be set back (Linux can).
-        peak_rss_mb: 10^6 bytes that the contender's own process held at most until its first run at
-            this shape was done, the interpreter and all libraries among them; None where it had no
-            process of its own.
-        device_memory_mb: 10^6 bytes that became less on its CUDA device from before it was opened
-            until it had run at this shape; allocators keep what they once took. None elsewhere.
-        model_sha256: of the file that was opened; empty for a model of the catalogue.
-        note: what a reader should know, such as that the file was made for another target.
-        kernels: of the back end torch: ``fused`` or ``plain``; empty for other back ends.
-        kernels_reason: why, in a sentence.
+        peak_share: ``gflops`` divided by the machine's measured GEMM rate in the same precision;
+            None if that was not measured, as on a GPU.
+        load_ms: time to open the model.
+        first_run_ms: time of the contender's very first run, at any shape.
+        device_p50_ms: median time of the same runs by the GPU's events, from the first GPU
+            operation to the last. It includes copies and gaps, but no work of the host before and
+            after. None without a GPU, or if the back end has no events.
+        rss_growth_mb: growth of the process's peak memory by opening this contender and its first
+            run at this shape, in 10^6 bytes. All contenders share one process, so what an earlier
+            one loaded or keeps, such as a shared library, is not counted again. None where the
+            peak cannot be reset (Linux can reset it).
+        peak_rss_mb: peak memory of the contender's own process until its first run at this shape
+            was done, in 10^6 bytes, including the interpreter and all libraries; None if it had
+            no process of its own.
+        device_memory_mb: decrease of the free memory of its CUDA device, from before the contender
+            was opened until it had run at this shape, in 10^6 bytes; allocators keep what they
+            took. None on other devices.
+        model_sha256: SHA-256 of the opened file; empty for a model of the catalogue.
+        note: a remark, such as that the file was exported for another back end; may be empty.
+        kernels: kernels of the back end torch: ``fused`` or ``plain``; empty for other back ends.
+        kernels_reason: why these kernels run, in a sentence.
         bound_ms: the least time for this shape on this GPU: the larger of what its measured rates
             of products and of copies allow (:mod:`swinir_deploy.kernels.roofline`); None
             elsewhere.
@@ -110,26 +111,26 @@ class BenchmarkRow:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What makes two rows of two reports the same measurement."""
+        """Return the values that are equal for the same measurement in two reports."""
         what = (self.label, self.device, self.precision, self.model_id)
         return (*what, self.batch, self.height, self.width)
 
 
 @dataclass(frozen=True)
 class BenchmarkReport:
-    """All rows and where they were measured.
+    """All rows of a benchmark, and the machine that measured them.
 
     Attributes:
-        rows: contenders within shapes, in the order given.
+        rows: one row for each contender within each shape, in the given order.
         machine: processor, flags, clock, memory, system, GPUs.
-        versions: of the packages that computed.
-        threads: asked for; None is each back end's default.
-        transfers: device memory is copied to and from within the time of a run; False: input and
-            output stay in the GPU's memory. On a CPU it makes no difference.
-        gemm_peak_gflops: precision -> measured product of matrices on this CPU.
-        peak_rss_mb: the most memory that the process held, all contenders together; None where each
-            had a process of its own.
-        isolated: each had.
+        versions: package name -> version of the packages that computed.
+        threads: requested number of CPU threads; None is each back end's default.
+        transfers: True if the times on a GPU include the copies to and from its memory; False if
+            input and output stay there. No effect on a CPU.
+        gemm_peak_gflops: precision -> measured GEMM rate of this CPU in GFLOP/s.
+        peak_rss_mb: peak memory of the process with all contenders, in 10^6 bytes; None if each had
+            a process of its own.
+        isolated: True if each contender had a process of its own.
     """
 
     rows: tuple[BenchmarkRow, ...]
@@ -142,11 +143,11 @@ class BenchmarkReport:
     isolated: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
     def to_csv(self) -> str:
-        """The rows, a line each under the names of :class:`BenchmarkRow`, and ``transfers``."""
+        """Return the rows as CSV: the attributes of :class:`BenchmarkRow`, and ``transfers``."""
         text = io.StringIO()
         names = [*(f.name for f in fields(BenchmarkRow)), "transfers"]
         writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -157,15 +158,15 @@ class BenchmarkReport:
 
 @dataclass(frozen=True)
 class Change:
-    """One measurement that two reports share.
+    """The change of one measurement between two reports.
 
     Attributes:
-        row: of the newer report.
-        before_ms: median of the older one.
-        slowdown: this median divided by that one; above 1 is slower.
-        noise: how far apart two equal measurements may lie: the wider of both spreads between
-            median and 90th percentile, relative to the median, and 5 % at least; 25 % at least
-            where one had fewer than 10 runs.
+        row: row of the newer report.
+        before_ms: median time in the older report.
+        slowdown: newer median divided by the older one; above 1 is slower.
+        noise: how much two measurements of equal speed may differ, as a share of the median: the
+            larger of both spreads between median and 90th percentile, but at least 0.05, and at
+            least 0.25 if one had fewer than 10 runs.
     """
 
     row: BenchmarkRow
@@ -175,46 +176,46 @@ class Change:
 
     @property
     def is_regression(self) -> bool:
-        """Slower by more than the noise."""
+        """Return whether the newer report is slower by more than the noise."""
         return self.slowdown > 1 + self.noise
 
 
-_LEAST_NOISE = 0.05
+_MIN_NOISE = 0.05
 _NOISE_OF_FEW_RUNS = 0.25
-"""Where there are too few runs to see a spread. A choice, not a measurement."""
+"""The noise where there are too few runs to see a spread. This is a choice, not a measurement."""
 
 _REPORT = "a report of this version of 'swinir-deploy bench'"
 _ADVICE = "Write one with 'swinir-deploy bench -o FILE'."
 
 
 def require_same_way(before: BenchmarkReport, *, transfers: bool, isolated: bool) -> None:
-    """Refuse an older report whose times were taken in another way than those of a new one.
+    """Check that an older report was measured in the same way as a new one.
 
-    Transfers matter only where the older one timed a GPU.
+    Transfers are compared only if the older report timed a GPU.
 
     Raises:
-        UsageError: the two cannot be compared; what to give instead.
+        UsageError: the two reports cannot be compared.
     """
     on_gpu = any(row.device != "cpu" for row in before.rows)
     if on_gpu and transfers != before.transfers:
         was, flag = ("with", "--transfers") if before.transfers else ("without", "--no-transfers")
         raise UsageError(
-            f"The report to compare with timed a GPU {was} transfers. Time with {flag}, too, or "
-            "compare with another report."
+            f"The older report timed a GPU {was} transfers. Time with {flag}, or compare with "
+            "another report."
         )
     if isolated != before.isolated:
         was = "processes of their own" if before.isolated else "one process together"
         raise UsageError(
-            f"The contenders of the report to compare with ran in {was}. Time "
+            f"The contenders of the older report ran in {was}. Time "
             f"{'with' if before.isolated else 'without'} --isolate, or compare with another report."
         )
 
 
 def compare_reports(report: BenchmarkReport, before: BenchmarkReport) -> tuple[Change, ...]:
-    """What became faster or slower; measurements that only one report has are left out.
+    """Return the changes of all measurements that both reports have.
 
     Raises:
-        UsageError: as :func:`require_same_way` does.
+        UsageError: the two reports were measured in different ways (:func:`require_same_way`).
     """
     require_same_way(before, transfers=report.transfers, isolated=report.isolated)
     old_rows = {row.key: row for row in before.rows}
@@ -227,15 +228,15 @@ def compare_reports(report: BenchmarkReport, before: BenchmarkReport) -> tuple[C
                 for r in (row, old)
             ]
             slowdown = row.p50_ms / old.p50_ms
-            changes.append(Change(row, old.p50_ms, slowdown, max(_LEAST_NOISE, *spreads)))
+            changes.append(Change(row, old.p50_ms, slowdown, max(_MIN_NOISE, *spreads)))
     return tuple(changes)
 
 
 def read_report(path: str | os.PathLike[str]) -> BenchmarkReport:
-    """Read what ``bench -o`` wrote.
+    """Read a report that ``bench -o`` wrote.
 
     Raises:
-        InputError: no such file, or something else is in it.
+        InputError: the file is missing, or it is no such report.
     """
     document = read_object(path, _REPORT, _ADVICE)
     return record_of(document, BenchmarkReport, f"{os.fspath(path)} is not {_REPORT}: ", _ADVICE)

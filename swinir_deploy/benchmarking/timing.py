@@ -1,4 +1,4 @@
-"""Timing that holds on a noisy machine: contenders take turns, ratios are taken round by round."""
+"""Timing for noisy machines: contenders take turns, and ratios are computed in each round."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Latency", "Ratio", "interleave", "latency", "ratio"]
 _MIN_ROUNDS = 3
 _MAX_WARMUP_ROUNDS = 10
 _STEADY = 0.1
-"""Warm-up ends when a run is within this part of the one before."""
+"""Warm-up ends when a run differs from the one before by at most this share."""
 
 _BOOTSTRAP_SAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one contender, in milliseconds.
+    """The times of one contender, in milliseconds.
 
     Attributes:
-        runs: that were counted.
+        runs: number of timed runs.
         p50_ms: median.
-        p90_ms: 90th percentile; None for fewer than 10 runs, of which none lies beyond it.
-        p99_ms: 99th percentile; None for fewer than 100 runs, likewise.
+        p90_ms: 90th percentile; None for fewer than 10 runs, because none would lie beyond it.
+        p99_ms: 99th percentile; None for fewer than 100 runs, for the same reason.
         mean_ms: mean.
     """
 
@@ -40,12 +40,12 @@ class Latency:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The first contender's time divided by another one's, median over rounds.
+    """The first contender's time divided by another one's.
 
     Attributes:
-        value: above 1 where the other one is faster.
-        low: lower end of its 95 % bootstrap interval.
-        high: upper end.
+        value: median over the rounds; above 1 if the other contender is faster.
+        low: lower end of the 95 % bootstrap interval.
+        high: upper end of this interval.
     """
 
     value: float
@@ -59,20 +59,20 @@ def interleave(
     duration_s: float = 3.0,
     settle_s: float = 0.0,
 ) -> NDArray[np.float64]:
-    """Call every contender once a round, in an order that rotates.
+    """Call every contender once in each round, in a rotating order.
 
-    A machine that slows down then slows all of them. Each is warmed up first, until a call takes
+    A machine that slows down thus affects all of them. Each is warmed up first, until a call takes
     about as long as the one before.
 
     Args:
-        contenders: what is timed; each runs once and returns how long that took, in milliseconds.
-        runs: rounds; None goes on for ``duration_s``, and for three rounds at least.
-        duration_s: of all rounds together, pauses not counted.
-        settle_s: pause before each call of another contender. Worker threads of one back end spin
-            for some time after its run, and on a CPU would take the cores from the next one.
+        contenders: functions that run once and return the time of the run in milliseconds.
+        runs: number of rounds; None continues for ``duration_s``, but for at least three rounds.
+        duration_s: time in seconds of all rounds together, without pauses.
+        settle_s: pause in seconds before each call of another contender. Worker threads of one back
+            end spin for some time after its run, and would take CPU cores from the next one.
 
     Returns:
-        [contender, round] in milliseconds.
+        The times in milliseconds, [contender, round] float64.
     """
     for contender in contenders:
         previous = contender()
@@ -104,10 +104,10 @@ def interleave(
 
 
 def latency(times_ms: NDArray[np.float64]) -> Latency:
-    """Percentiles of one contender's times, [round]."""
+    """Return the percentiles of one contender's times, [round] float64 in milliseconds."""
 
-    def percentile(q: int, least_runs: int) -> float | None:
-        return float(np.percentile(times_ms, q)) if times_ms.size >= least_runs else None
+    def percentile(q: int, min_runs: int) -> float | None:
+        return float(np.percentile(times_ms, q)) if times_ms.size >= min_runs else None
 
     return Latency(
         runs=times_ms.size,
@@ -119,7 +119,12 @@ def latency(times_ms: NDArray[np.float64]) -> Latency:
 
 
 def ratio(first_ms: NDArray[np.float64], times_ms: NDArray[np.float64]) -> Ratio:
-    """How much faster than the first; both [round], of the same rounds."""
+    """Return the ratio of the first contender's times to another one's.
+
+    Args:
+        first_ms: times of the first contender, [round] in milliseconds.
+        times_ms: times of the other contender in the same rounds, [round] in milliseconds.
+    """
     ratios = first_ms / times_ms
     picks = np.random.default_rng(0).integers(0, ratios.size, (_BOOTSTRAP_SAMPLES, ratios.size))
     low, high = np.percentile(np.median(ratios[picks], axis=1), [2.5, 97.5])

@@ -1,7 +1,7 @@
-"""An object in a process of its own: made there, called from here, one call at a time.
+"""An object in a process of its own, created there and called from here.
 
-Contenders of a benchmark that share a process share its allocator, too, and what one has taken
-from the system the next one finds. Here each has a new process, as a user's program would be.
+Contenders of a benchmark that share a process also share its allocator, so one contender reuses
+memory that another one took from the system. Here each has a new process, as a user's program has.
 """
 
 from __future__ import annotations
@@ -19,35 +19,36 @@ from typing import Any
 
 from swinir_deploy.errors import InferenceError, SwinIRDeployWarning
 
-__all__ = ["Isolated"]
+__all__ = ["WorkerProcess"]
 
 _END_S = 10.0
-"""How long a process may take to close what it holds."""
+"""Time in seconds that a process may take to close its object."""
 
 
-class Isolated:
-    """What a picklable function makes, in a new interpreter.
+class WorkerProcess:
+    """An object that a picklable function creates in a new Python process.
 
-    Threads of this process, what it has imported and what it holds are not there; a script that
-    makes one must do so under ``if __name__ == "__main__":``, because it is imported there. Ctrl-C
-    reaches this process alone, which then ends the other one. Warnings of this package that
-    ``make`` gives there are given here, others are dropped.
+    The new process shares no threads, imports or memory with this one. It imports the main
+    script, so a script must create such an object under ``if __name__ == "__main__":``. Ctrl-C
+    reaches only this process, which then ends the other one. This package's warnings from
+    ``make`` are shown here; other warnings are dropped.
 
     Args:
-        make: importable by its name, as pickle asks; what it gives may have ``close``.
-        args: for it; picklable.
+        make: function that creates the object; pickle must be able to import it by its name. If
+            the object has a method ``close``, that is called at the end.
+        args: arguments of ``make``, which can be pickled.
 
     Raises:
-        InferenceError: the process ended by itself, as one does that the system killed because
+        InferenceError: the process ended by itself, for example because the system killed it when
             memory ran out.
-        Exception: what ``make`` raised there, as it was.
+        Exception: the exception that ``make`` raised in the other process.
     """
 
     def __init__(self, make: Callable[..., object], *args: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, make, args), daemon=True)
-        self._waits = True  # for an answer
+        self._waits = True  # for the other process's answer
         try:
             with _interrupts_held():
                 self._process.start()
@@ -59,19 +60,19 @@ class Isolated:
             raise
 
     def call(self, method: str, *args: Any) -> Any:
-        """Call a method of the object there; arguments and result are pickled.
+        """Call a method of the object and return its result; arguments and result are pickled.
 
         Raises:
-            InferenceError: as above.
-            Exception: what the method raised there, as it was.
+            InferenceError: the process ended by itself.
+            Exception: the exception that the method raised in the other process.
         """
         self._waits = True
-        with contextlib.suppress(BrokenPipeError):  # _receive() finds out how it ended
+        with contextlib.suppress(BrokenPipeError):  # _receive() raises the reason
             self._pipe.send((method, args))
         return self._receive()
 
     def close(self) -> None:
-        """Close the object and end the process; a call that was interrupted is not waited for."""
+        """Close the object and end the process, without waiting for an interrupted call."""
         if not self._pipe.closed and not self._waits:
             with contextlib.suppress(OSError):
                 self._pipe.send(None)
@@ -102,14 +103,14 @@ class Isolated:
 
 
 class _RemoteError(Exception):
-    """Where in the other process an exception came from, for those who want a traceback."""
+    """The traceback of an exception in the other process, as the cause of the same one here."""
 
     def __init__(self, lines: str) -> None:
         super().__init__("in the contender's process:\n" + lines)
 
 
 def _serve(pipe: Connection, make: Callable[..., object], args: tuple[Any, ...]) -> None:
-    """The other process: make, then do what is asked until the pipe ends."""
+    """Run in the other process: create the object, then call its methods until the pipe ends."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", SwinIRDeployWarning)
@@ -129,7 +130,7 @@ def _serve(pipe: Connection, make: Callable[..., object], args: tuple[Any, ...])
             else:
                 pipe.send((result, None))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # whoever asked is gone
+        pass  # the calling process has ended
     finally:
         close = getattr(made, "close", None)
         if close is not None:
@@ -137,7 +138,7 @@ def _serve(pipe: Connection, make: Callable[..., object], args: tuple[Any, ...])
 
 
 def _fail(pipe: Connection, error: Exception) -> None:
-    """Send an exception whole, or what it says where it cannot be pickled."""
+    """Send an exception, or an InferenceError with its text if it cannot be pickled."""
     lines = traceback.format_exc()
     try:
         pickle.loads(pickle.dumps(error))
@@ -148,11 +149,11 @@ def _fail(pipe: Connection, error: Exception) -> None:
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """A process that is started inside never sees Ctrl-C; this one sees it afterwards."""
+    """Block Ctrl-C for a process that is started inside; this process gets it afterwards."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    # It is started with the first process otherwise, and lets the signal through again.
+    # Otherwise it would start with the first process and unblock the signal.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,4 +1,4 @@
-"""Writes the folder: artefact, sidecar, headers, an example, licences and checksums."""
+"""Write the folder: model, sidecar, headers, an example, licences and checksums."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _REPOSITORY = _HERE.parents[1]
 
 
 @dataclass(frozen=True)
-class _Target:
-    """A back end of libswinir.
+class _Platform:
+    """A platform: a back end of libswinir and the library that it needs.
 
     Attributes:
-        backend: its plug-in is ``libswinir_<backend>.so``.
-        suffix: of the files that it opens.
-        library: that the plug-in looks for.
-        runtime_files: what to ship for it, in words.
+        backend: name of the back end, whose plug-in is ``libswinir_<backend>.so``.
+        suffix: suffix of the model files that it opens.
+        library: file name of the library that the plug-in loads.
+        runtime_files: the libraries to ship, as text for the README.
     """
 
     backend: str
@@ -45,40 +45,40 @@ class _Target:
 
 
 TARGETS = {
-    "ort": _Target("ort", ".onnx", "libonnxruntime.so.1", "ONNX Runtime's `libonnxruntime.so.1`"),
-    "openvino": _Target(
+    "ort": _Platform("ort", ".onnx", "libonnxruntime.so.1", "ONNX Runtime's `libonnxruntime.so.1`"),
+    "openvino": _Platform(
         "openvino",
         ".onnx",
         "libopenvino_c.so",
         "OpenVINO's `libopenvino_c`, `libopenvino`, `libopenvino_onnx_frontend`, "
         "`libopenvino_intel_cpu_plugin` and `libtbb`",
     ),
-    "tensorrt": _Target(
+    "tensorrt": _Platform(
         "tensorrt",
         ".engine",
         "libnvinfer.so",
         "TensorRT's `libnvinfer` and `libcudart` (part of JetPack on a Jetson)",
     ),
-    "rtx": _Target(
+    "rtx": _Platform(
         "tensorrt_rtx",
         ".engine",
         "libtensorrt_rtx.so",
         "TensorRT for RTX's `libtensorrt_rtx` and `libcudart`",
     ),
 }
-"""What ``--target`` takes -> the back end of libswinir that it means."""
+"""Value of ``--target`` -> the platform that it names."""
 
 
 @dataclass(frozen=True)
 class BundleReport:
-    """What was written.
+    """The result of :func:`make_bundle`.
 
     Attributes:
-        folder: that holds it all.
-        target: a name from :data:`TARGETS`.
-        files: relative to the folder, sorted; without the checksums' own.
-        total_bytes: of those files.
-        notes: what is left to do, as sentences.
+        folder: the folder that was written.
+        target: name of the platform, from :data:`TARGETS`.
+        files: paths of the files relative to the folder, sorted, without ``SHA256SUMS``.
+        total_bytes: size of these files in bytes.
+        notes: what remains to be done, as sentences.
     """
 
     folder: Path
@@ -91,59 +91,80 @@ class BundleReport:
 def make_bundle(
     model: str | os.PathLike[str], folder: str | os.PathLike[str], target: str | None = None
 ) -> BundleReport:
-    """Write a folder to ship; it is whole or not there.
+    """Write a folder to ship with a C or C++ program. It appears only when it is complete.
 
     Args:
         model: an exported ``.onnx`` file, or an ``.engine`` with its sidecar beside it.
-        folder: to make; it must not exist, or be empty.
-        target: a name from :data:`TARGETS`; None is ``ort`` for ONNX (``openvino`` for BF16 and
-            for a graph exported for it), and for an engine the library that built it.
+        folder: the folder to write; it must not exist, or it must be empty.
+        target: name of the platform, from :data:`TARGETS`. None is ``ort`` for ONNX (``openvino``
+            for BF16 and for a graph that was exported for it); for an engine, it is the library
+            that built it.
+
+    Returns:
+        The files that were written, and what remains to be done.
 
     Raises:
-        UsageError: no such target, or it does not open such a file.
-        InputError: a model that is missing, damaged or not by this package; a folder that holds
-            something or cannot be written.
-        BackendUnavailableError: onnxruntime, which opens the ONNX file once, is not installed.
+        UsageError: the target is unknown, or it cannot open this file.
+        InputError: the model is missing or damaged, or this package did not export it; the folder
+            is not empty or cannot be written.
+        BackendUnavailableError: onnxruntime, which checks the ONNX file, is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from swinir_deploy import export_onnx, make_bundle
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     exported = export_onnx("tiny-sr-x4", Path(folder) / "tiny.onnx")
+        ...     bundle = make_bundle(exported.path, Path(folder) / "bundle")
+        >>> bundle.target, "include/swinir.h" in bundle.files
+        ('ort', True)
     """
-    source, goal = Path(model), Path(folder)
+    source, destination = Path(model), Path(folder)
     if target is not None and target not in TARGETS:
         raise UsageError(unknown_choice("target", target, TARGETS))
     metadata, built_for = _read(source)
-    chosen = target or built_for
-    fits = chosen == built_for or {chosen, built_for} <= {"ort", "openvino"}
+    selected = target or built_for
+    fits = selected == built_for or {selected, built_for} <= {"ort", "openvino"}
     if not fits:
         raise UsageError(
-            f"{source} is for {built_for}, not for {chosen}, which opens {TARGETS[chosen].suffix} "
-            "files of its own. Export or build the model for that target first."
+            f"{source} is for {built_for}, not for {selected}. Export or build the model for "
+            f"{selected} first; it opens {TARGETS[selected].suffix} files of its own."
         )
-    if chosen == "ort" and metadata.precision == "bf16":
+    if selected == "ort" and metadata.precision == "bf16":
         raise UsageError(
-            f"{source} computes in BF16, for which ONNX Runtime has no kernels on a CPU. Take "
-            "--target openvino, or export it with --precision fp32 or fp16."
+            f"{source} computes in BF16, for which ONNX Runtime has no kernels on a CPU. Give "
+            "--target openvino, or export the model with --precision fp32 or fp16."
         )
-    if goal.exists() and (not goal.is_dir() or any(goal.iterdir())):
-        raise InputError(f"Cannot write {goal}: it is there and not empty. Give a new name.")
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise InputError(
+            f"Cannot write {destination}: it exists and is not empty. Give another name."
+        )
     try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{goal.name}-", dir=goal.parent) as name:
-            whole = Path(name) / goal.name
-            notes = _fill(whole, source, metadata, chosen)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{destination.name}-", dir=destination.parent
+        ) as name:
+            whole = Path(name) / destination.name
+            notes = _fill(whole, source, metadata, selected)
             files = _write_checksums(whole)
-            whole.replace(goal)
+            whole.replace(destination)
     except OSError as error:
-        raise InputError(f"Cannot write {goal}: {error.strerror or error}.") from error
-    total = sum((goal / file).stat().st_size for file in files)
-    return BundleReport(goal, chosen, files, total, notes)
+        raise InputError(
+            f"Cannot write {destination}: {error.strerror or error}. Give a folder that can be "
+            "written."
+        ) from error
+    total = sum((destination / file).stat().st_size for file in files)
+    return BundleReport(destination, selected, files, total, notes)
 
 
 def _read(source: Path) -> tuple[ArtifactMetadata, str]:
-    """What the file says about itself, and the target that it is for."""
+    """Return the metadata of a model, and the name of its default platform."""
     if source.suffix.lower() == ".engine":
         engine = read_engine_metadata(source, check_hash=True)
         return engine.model, engine.flavour
     if source.suffix.lower() != ".onnx":
         raise UsageError(
-            f"{source} is no .onnx and no .engine file. Export the model first: "
+            f"{source} is neither an .onnx nor an .engine file. Export the model first: "
             "swinir-deploy export --help"
         )
     metadata = _onnx_metadata(source)
@@ -152,7 +173,10 @@ def _read(source: Path) -> tuple[ArtifactMetadata, str]:
 
 
 def _onnx_metadata(source: Path) -> ArtifactMetadata:
-    """Opens the file once, if ONNX Runtime can: what is shipped should be whole."""
+    """Return the metadata of an ONNX file, and open it once to check that it is complete.
+
+    A BF16 file is not opened, because ONNX Runtime has no kernels for it on a CPU.
+    """
     metadata = None
     if source.is_file() and is_importable("onnx"):
         metadata = metadata_of(load_onnx(source, weights=False), source)
@@ -173,10 +197,10 @@ def _onnx_metadata(source: Path) -> ArtifactMetadata:
 
 
 def _fill(whole: Path, source: Path, metadata: ArtifactMetadata, target: str) -> tuple[str, ...]:
-    """Everything but the checksums.
+    """Write every file except the checksums.
 
     Returns:
-        What is left to do, as sentences.
+        What remains to be done, as sentences.
     """
     (whole / "include").mkdir(parents=True)
     (whole / "LICENSES").mkdir()
@@ -205,41 +229,41 @@ def _fill(whole: Path, source: Path, metadata: ArtifactMetadata, target: str) ->
         (whole / template.name).write_text(text, encoding="utf-8")
     if source.suffix.lower() == ".onnx" and metadata.target == "tensorrt":
         notes += (
-            f"{source.name} was exported for TensorRT and is slower elsewhere: export it with "
-            f"--for {target}, or build an engine of it and bundle that.",
+            f"{source.name} was exported for TensorRT and is slower on other back ends. Export it "
+            f"with --for {target}, or build an engine from it and bundle that.",
         )
     return notes
 
 
 def _shipped(name: str, in_repository: str) -> Path:
-    """What a wheel holds beside this module, and a checkout elsewhere."""
+    """Return the path of a file that is beside this module in a wheel, but not in a checkout."""
     installed = _HERE / name
     return installed if installed.exists() else _REPOSITORY / in_repository
 
 
 def _weights_licence(metadata: ArtifactMetadata) -> tuple[str, tuple[str, ...]]:
-    """A sentence for the weights, and what is left to do about it."""
+    """Return a sentence with the licence of the weights, and what remains to be done."""
     catalog = load_catalog()
     card = catalog.by_sha256(metadata.source_sha256)
     if card is None:
         with suppress(CatalogError):
-            named = catalog.get(metadata.model_id)
-            card = named if named.sha256 is None else None
+            same_id = catalog.get(metadata.model_id)
+            card = same_id if same_id.sha256 is None else None
     if card is not None:
         return f"The weights of {card.id} ({card.file}): {card.licence}.", ()
     source = f"{metadata.model_id or 'unknown'} (SHA-256 {metadata.source_sha256 or 'unknown'})"
     return (
         f"The weights come from {source}, whose licence swinir-deploy does not know. "
         "Put it here before you ship them.",
-        ("The licence of the weights is not known: put it into LICENSES/weights.txt.",),
+        ("The licence of the weights is unknown. Put it into LICENSES/weights.txt.",),
     )
 
 
 def _write_checksums(whole: Path) -> tuple[str, ...]:
-    """SHA256SUMS in the format of sha256sum.
+    """Write ``SHA256SUMS`` in the format of sha256sum.
 
     Returns:
-        The files in it.
+        The paths of the files in it, sorted.
     """
     files = tuple(
         sorted(path.relative_to(whole).as_posix() for path in whole.rglob("*") if path.is_file())

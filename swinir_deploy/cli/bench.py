@@ -38,27 +38,27 @@ Examples:
   swinir-deploy bench --model a.onnx --against b.onnx --threads 2 -o result.json
   swinir-deploy bench --model a.onnx --compare result.json
 
-Back ends take turns, round by round; RATIO is the first one's time divided by this one's. A
-back end that needs an ONNX file gets one exported for the occasion. OF PEAK compares the network's
-own operations with the best product of matrices measured on this machine. P90 takes 10 runs and
-P99 100; with fewer, there is nothing beyond them. MEM MB is by how much opening a contender and its
-first run raised the peak memory of the process; others may have loaded before what it shares.
-With --isolate each contender has a process of its own, and MEM MB is the most that it held.
-GPU ms is the median by the GPU's own events, without what the host does before and after; torch on
-CUDA, trt and trt-rtx have it. All other times are the host's. With --no-transfers no copy to or
-from the GPU is in either. On the CPU there is none, and the flag changes nothing.
+Back ends take turns, round by round. RATIO is the first one's time divided by this one's. If a
+back end needs an ONNX file, one is exported. OF PEAK is the network's rate of operations divided
+by the highest rate of a matrix product on this machine. P90 needs 10 runs and P99 needs 100.
+MEM MB is the growth of the process's peak memory by opening a contender and by its first run;
+libraries that an earlier contender loaded are not counted again. With --isolate, each contender
+has a process of its own, and MEM MB is the peak memory of that process. GPU ms is the median by
+the GPU's events, without the host's work before and after; torch on CUDA, trt and trt-rtx have
+it. All other times are by the host's clock. With --no-transfers, no time includes copies to or
+from the GPU. On the CPU there are no copies, and the flag has no effect.
 """
 
 
 @click.command("bench", epilog=EPILOG)
 @model_options
 @click.option(
-    "--against", multiple=True, metavar="MODEL", help="Another model to time; can be given again."
+    "--against", multiple=True, metavar="MODEL", help="Another model to time. Can be repeated."
 )
 @click.option(
     "--backend",
     metavar="A,B,..",
-    help="ort, openvino, torch, torch-compile, trt, ...; by default the model decides.",
+    help="ort, openvino, torch, torch-compile, trt, ...  [default: by the model's file]",
 )
 @click.option("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, ...")
 @click.option("--provider", metavar="NAME", help="Execution provider of ort, such as cuda.")
@@ -68,42 +68,48 @@ from the GPU is in either. On the CPU there is none, and the flag changes nothin
     type=ShapeType(),
     multiple=True,
     metavar="HxW",
-    help="Of the input; can be given again.  [default: 64x64]",
+    help="Height and width of the input. Can be repeated.  [default: 64x64]",
 )
 @click.option(
     "--batch", type=click.IntRange(1), metavar="N", help="Pictures in one run.  [default: 1]"
 )
-@click.option("--runs", type=click.IntRange(1), metavar="N", help="Rounds for each shape.")
+@click.option(
+    "--runs", type=click.IntRange(1), metavar="N", help="Number of rounds for each shape."
+)
 @click.option(
     "--duration",
     type=click.FloatRange(0, min_open=True),
     metavar="S",
-    help="Seconds for each shape, where --runs is not given.  [default: 3]",
+    help="Seconds for each shape, if --runs is not given.  [default: 3]",
 )
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Of one operator on the CPU.")
+@click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="CPU threads for one operator."
+)
 @click.option(
     "--precision",
     type=NearChoice(PRECISIONS),
-    help="Of torch, openvino and of what is exported for the occasion.  [default: fp32]",
+    help="Precision of torch, openvino and of models exported here.  [default: fp32]",
 )
 @kernels_option
 @click.option(
     "--transfers/--no-transfers",
     default=True,
-    help="Count copies to and from the GPU (default), or leave input and output in its memory.",
+    help="Count copies to and from the GPU (default), or keep input and output in its memory.",
 )
 @click.option(
     "--isolate",
     is_flag=True,
-    help="Each contender in a process of its own, undisturbed by the others' memory and threads.",
+    help="Time each contender in a process of its own, so that others do not disturb it.",
 )
-@click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the rows, too.")
+@click.option(
+    "--csv", "csv_file", type=click.Path(), metavar="FILE", help="Also write the rows as CSV."
+)
 @click.option(
     "--compare",
     "before",
     type=click.Path(),
     metavar="FILE",
-    help="An older report; exit code 1 if something became slower by more than the noise.",
+    help="Compare with an older report. Exit code 1 if a row is slower by more than the noise.",
 )
 @report_option
 @common_options
@@ -129,15 +135,15 @@ def command(
 ) -> None:
     """Time models and back ends against each other."""
     if runs is not None and duration is not None:
-        raise UsageError(f"--runs {runs} and --duration {duration:g} are two ways. Give one.")
+        raise UsageError(f"--runs {runs} and --duration {duration:g} exclude each other. Give one.")
     from swinir_deploy.benchmarking.benchmark import benchmark
     from swinir_deploy.benchmarking.plan import ContenderOptions, plan_contenders
     from swinir_deploy.benchmarking.reports import compare_reports, read_report, require_same_way
     from swinir_deploy.models.find import find_model
 
-    for target in (output, csv_file):
-        if target is not None:
-            check_output(target)
+    for destination in (output, csv_file):
+        if destination is not None:
+            check_output(destination)
     older = read_report(before) if before is not None else None
     if older is not None:
         require_same_way(older, transfers=transfers, isolated=isolate)
@@ -181,7 +187,10 @@ def _backends(text: str | None) -> list[str | None]:
         return [None]
     names = [name.strip() for name in text.split(",")]
     if "" in names or len(set(names)) < len(names):
-        raise UsageError(f"--backend {text!r} must be different names with commas: ort,torch.")
+        raise UsageError(
+            f"--backend {text!r} has an empty or repeated name. Give different names with commas, "
+            "such as ort,torch."
+        )
     return list(names)
 
 
@@ -190,12 +199,12 @@ def _judge(changes: Sequence[Change], before: str | None) -> None:
         return
     if not changes:
         raise UsageError(
-            f"{before} has no measurement in common with this one: label, device, precision, "
-            "model, batch and shape must be the same. Time what it timed."
+            f"{before} has no measurement in common with this one. Time the same label, device, "
+            "precision, model, batch and shape."
         )
     slower = [c.row.label for c in changes if c.is_regression]
     if slower:
         raise CheckFailedError(
             f"Slower than in {before} by more than the noise: {', '.join(dict.fromkeys(slower))}. "
-            "Measure again on a quiet machine before you believe it."
+            "Measure again on an idle machine to confirm it."
         )

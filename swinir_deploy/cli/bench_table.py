@@ -1,4 +1,4 @@
-"""What ``swinir-deploy bench`` prints of a report."""
+"""The text of a report that ``swinir-deploy bench`` prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["changes_text", "footer", "report_text"]
 
 
 def report_text(report: BenchmarkReport) -> str:
-    """The table, under a line that says what its times are."""
+    """Return the table of a report under a line that explains its times."""
     return f"{_heading(report)}\n{_table(report)}"
 
 
@@ -79,7 +79,7 @@ def _megabytes(value: float | None) -> str:
 
 
 def changes_text(changes: Sequence[Change]) -> str:
-    """A table of what became faster or slower."""
+    """Return a table of the changes since an older report."""
     rows = [
         [
             c.row.label,
@@ -96,7 +96,7 @@ def changes_text(changes: Sequence[Change]) -> str:
 
 
 def footer(report: BenchmarkReport, watch: Stopwatch) -> str:
-    """The machine, and what holds for all rows."""
+    """Return a line with the machine and the values that apply to all rows."""
     peaks = [f"{name} {value:.0f}" for name, value in report.gemm_peak_gflops.items()]
     parts = [
         f"{report.machine.get('processor', 'unknown processor')}",

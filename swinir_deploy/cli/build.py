@@ -32,19 +32,27 @@ Targets:
 
 @click.command("build", epilog=EPILOG)
 @click.argument("model", metavar="MODEL.onnx", type=click.Path())
-@click.option("--target", required=True, metavar="TARGET", help="Library and GPUs; see below.")
+@click.option(
+    "--target", required=True, metavar="TARGET", help="Library and GPUs, as listed below."
+)
 @click.option("-o", "--output", type=click.Path(), metavar="FILE", help="[default: ./MODEL.engine]")
 @engine_options
 @click.option(
     "--compat",
     type=NearChoice(("none", "same-cc", "ampere+")),
-    help="Other GPUs that may run it: none (default), those of the same compute capability, "
+    help="Other GPUs that can run it: none (default), those of the same compute capability, "
     "or all from Ampere on.",
 )
 @click.option("--strip-weights", is_flag=True, help="Leave the weights out of the engine.")
-@click.option("--any-graph", is_flag=True, help="Build a graph that was exported for others, too.")
+@click.option(
+    "--any-graph", is_flag=True, help="Also build a graph that was exported for another back end."
+)
 @click.option("--device", type=click.IntRange(0), default=0, help="Number of the GPU to build for.")
-@click.option("--no-cache", is_flag=True, help="Build in any case, and keep no copy.")
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Build even if the cache has the engine, and do not keep it there.",
+)
 @common_options
 def command(
     out: Output,
@@ -61,9 +69,9 @@ def command(
 ) -> None:
     """Build a TensorRT engine from an exported model.
 
-    By default it takes tiles of 256 x 256 pixels in batches of 1 to 8. The engine is a bare plan;
-    NAME.engine.json beside it says what it is. Engines are kept in a cache, so that the same one
-    is never built twice ('swinir-deploy cache ls').
+    By default, the engine takes tiles of 256 x 256 pixels in batches of 1 to 8. The engine is a
+    bare plan; NAME.engine.json beside it describes it. Engines are kept in a cache, so that the
+    same one is never built twice ('swinir-deploy cache ls').
     """
     from swinir_deploy.artifacts.engine_cache import EngineCache
     from swinir_deploy.exporters.tensorrt.build import build_engine
@@ -79,7 +87,7 @@ def command(
         cache=None if no_cache else EngineCache(),
         device=device,
         progress=out.progress,
-        on_wait=lambda: out.say("Another process builds this engine; waiting for it."),
+        on_wait=lambda: out.say("Another process is building this engine; waiting for it."),
     )
     for note in report.notes:
         out.note(note)

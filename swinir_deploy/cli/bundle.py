@@ -22,17 +22,17 @@ Examples:
 @click.option(
     "--target",
     type=NearChoice(("ort", "openvino", "tensorrt", "rtx")),
-    help="What will run it  [default: ort for .onnx; what built an .engine]",
+    help="Library that will run the model.  [default: ort for .onnx, the builder of an .engine]",
 )
 @click.option(
-    "-o", "--output", required=True, type=click.Path(), metavar="DIR", help="The folder to make."
+    "-o", "--output", required=True, type=click.Path(), metavar="DIR", help="The folder to write."
 )
 @common_options
 def command(out: Output, model: str, target: str | None, output: str) -> None:
     """Write a folder to ship with a C or C++ program.
 
-    The model, the headers of libswinir, a small program with its CMakeLists.txt, licences and
-    checksums. docs/embedding.md says which libraries go with it.
+    It holds the model, the headers of libswinir, an example program with its CMakeLists.txt,
+    licences and checksums. docs/embedding.md lists the libraries to ship with it.
     """
     from swinir_deploy.bundling import make_bundle
 

@@ -26,7 +26,7 @@ Examples:
 \b
 Environment:
   SWINIR_DEPLOY_CACHE            another cache folder
-  SWINIR_DEPLOY_ENGINE_CACHE_GB  the largest size of all engines  [default: 10]
+  SWINIR_DEPLOY_ENGINE_CACHE_GB  the maximum size of all engines  [default: 10]
 """
 
 _KEY_LETTERS = 12
@@ -34,13 +34,13 @@ _KEY_LETTERS = 12
 
 @click.group("cache", epilog=EPILOG)
 def command() -> None:
-    """List or remove the engines that 'build' has kept."""
+    """List or remove the engines that 'build' keeps."""
 
 
 @command.command("ls")
 @common_options
 def list_engines(out: Output) -> None:
-    """List the engines, the one used last first."""
+    """List the engines, the most recently used one first."""
     from swinir_deploy.artifacts.engine_cache import EngineCache
 
     cache = EngineCache()
@@ -60,14 +60,17 @@ def list_engines(out: Output) -> None:
 
 @command.command("rm")
 @click.argument("key", required=False)
-@click.option("--all", "everything", is_flag=True, help="All engines, and the timing caches.")
+@click.option("--all", "everything", is_flag=True, help="Remove all engines and the timing caches.")
 @common_options
 def remove_engines(out: Output, key: str | None, everything: bool) -> None:
-    """Remove the engines whose KEY begins so, or --all."""
+    """Remove the engines whose key begins with KEY, or --all."""
     from swinir_deploy.artifacts.engine_cache import EngineCache
 
     if bool(key) == everything:
-        raise UsageError("Give the beginning of a KEY from 'swinir-deploy cache ls', or --all.")
+        wrong = f"{key} and --all exclude each other" if key else "Missing KEY"
+        raise UsageError(
+            f"{wrong}. Give the beginning of a KEY from 'swinir-deploy cache ls', or --all."
+        )
     removed = EngineCache().remove(key or "")
     total = sum(entry.size_bytes for entry in removed)
     count = f"{len(removed)} engine{'' if len(removed) == 1 else 's'}"

@@ -25,13 +25,13 @@ Examples:
     default="swinir-deploy-demo",
     show_default=True,
     metavar="FOLDER",
-    help="Where the files go.",
+    help="Folder for the files.",
 )
 @common_options
 def command(out: Output, output: str) -> None:
     """Export a built-in model, restore a picture with it, compare and time it.
 
-    Needs no network.
+    It needs no network.
     """
     require("export", "The demo")
     from swinir_deploy.demo import run_demo

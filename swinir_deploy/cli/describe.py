@@ -1,4 +1,4 @@
-"""What :func:`swinir_deploy.info` finds out, as text."""
+"""The results of :func:`swinir_deploy.info` as text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def describe(
     thing: ModelCard | OnnxInfo | EngineInfo | CheckpointInfo,
     more: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Return a title, and a line for each fact and for the names and texts of ``more``."""
+    """Return a title, one line for each property, and one for each pair in ``more``."""
     if isinstance(thing, ModelCard):
         return "\n".join([thing.describe(), *(f"  {name:<10}  {text}" for name, text in more)])
     rows = (
@@ -95,7 +95,7 @@ def _checkpoint_rows(checkpoint: CheckpointInfo) -> list[tuple[str, str]]:
 
 
 def _model_rows(meta: ArtifactMetadata) -> list[tuple[str, str]]:
-    """What an exported file carries about its model."""
+    """Return the rows of an exported file's metadata."""
     channels = "gray" if meta.in_chans == 1 else "RGB"
     return [
         ("model", meta.model_id or "unknown"),
@@ -111,7 +111,7 @@ def _model_rows(meta: ArtifactMetadata) -> list[tuple[str, str]]:
 
 
 def precision_text(meta: ArtifactMetadata) -> str:
-    """Such as ``fp16, stream times 2**-7, 13 pictures at least 68.8 dB from fp32``."""
+    """Return the precision as text, such as ``fp16, stream times 2**-7, proved on 13 pictures``."""
     parts: list[str] = [meta.precision]
     if meta.residual_scale_log2:
         parts.append(f"stream times 2**-{meta.residual_scale_log2}")

@@ -1,4 +1,4 @@
-"""Options that ``build`` and ``inspect`` share: target, shapes, builder."""
+"""Options that ``build`` and ``inspect`` share: shapes and builder."""
 
 from __future__ import annotations
 
@@ -21,31 +21,41 @@ _OPTIONS = [
         type=click.IntRange(1),
         multiple=True,
         metavar="PX",
-        help="Side of a tile engine's tiles; several make several profiles.  [default: 256]",
+        help="Side of the tiles. Several values make several profiles.  [default: 256]",
     ),
     click.option(
-        "--batch", metavar="N,N,N", help="Of tiles: smallest, tuned for, largest, such as 1,4,8."
+        "--batch",
+        metavar="N,N,N",
+        help="Number of tiles: minimum, optimum, maximum, such as 1,4,8.",
     ),
     click.option(
         "--min-shape",
         "min_shapes",
         multiple=True,
         metavar="SHAPE",
-        help="HxW or NxCxHxW; for a range of sides. Several make several profiles.",
+        help="Minimum shape, HxW or NxCxHxW. Several values make several profiles.",
     ),
     click.option(
-        "--opt-shape", "opt_shapes", multiple=True, metavar="SHAPE", help="That it is tuned for."
+        "--opt-shape",
+        "opt_shapes",
+        multiple=True,
+        metavar="SHAPE",
+        help="Shape that the kernels are chosen for.",
     ),
     click.option(
-        "--max-shape", "max_shapes", multiple=True, metavar="SHAPE", help="The largest it takes."
+        "--max-shape", "max_shapes", multiple=True, metavar="SHAPE", help="Maximum shape."
     ),
-    click.option("--opt-level", type=click.IntRange(0, 5), help="How long the builder searches."),
-    click.option("--workspace", metavar="SIZE", help="Memory for one kernel, such as 4GiB."),
+    click.option(
+        "--opt-level", type=click.IntRange(0, 5), help="How long the builder searches: 0 to 5."
+    ),
+    click.option(
+        "--workspace", metavar="SIZE", help="Maximum memory for one kernel, such as 4GiB."
+    ),
 ]
 
 
 def engine_options(function: Function) -> Function:
-    """Give the command ``shapes`` (a ShapeRequest) and ``builder`` (values of BuildOptions)."""
+    """Add the options, and pass ``shapes`` (ShapeRequest) and ``builder`` (for BuildOptions)."""
 
     @functools.wraps(function)
     def wrapper(

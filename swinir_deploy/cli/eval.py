@@ -31,19 +31,19 @@ Examples:
   swinir-deploy eval --model medium-denoise-gray-25.onnx --data Set12 --json -o set12.json
   swinir-deploy eval --model finetuned.pth --task jpeg --quality 40 --data LIVE1 --self-ensemble
 
-Whole pictures, padded, rounded and measured as the official script does it; --tile and
---self-ensemble are not what the paper's main figures are made with. JPEG needs OpenCV:
+Whole pictures are padded, rounded and measured as in the official script. The paper's main
+figures were made without --tile and --self-ensemble. JPEG needs OpenCV:
 pip install 'swinir-deploy[eval]'
 """
 
 
 @click.command("eval", epilog=EPILOG)
 @model_options
-@click.option("--data", required=True, metavar="DIR", help="Folder of good pictures.")
+@click.option("--data", required=True, metavar="DIR", help="Folder of original pictures.")
 @click.option(
     "--lr",
     metavar="DIR",
-    help="Folder of the reduced ones, NAMExSCALE.png.  [default: made by MATLAB's bicubic]",
+    help="Folder of reduced pictures, NAMExSCALE.png.  [default: made by MATLAB's bicubic]",
 )
 @runtime_options
 @click.option(
@@ -52,13 +52,13 @@ pip install 'swinir-deploy[eval]'
     metavar="PX",
     help="Side of a tile.  [default: whole pictures, as in the paper]",
 )
-@click.option("--self-ensemble", is_flag=True, help="Mean over eight flips and turns (the '+').")
+@click.option("--self-ensemble", is_flag=True, help="Average eight flips and rotations (the '+').")
 @click.option(
     "--reference",
     metavar="MODEL",
-    help="Checkpoint or id to compare with, in PyTorch and FP32.  [default: as the model says]",
+    help="Checkpoint or id to compare with, in PyTorch and FP32.  [default: by the model's id]",
 )
-@click.option("--no-reference", is_flag=True, help="Do not compare with PyTorch: half the time.")
+@click.option("--no-reference", is_flag=True, help="Do not compare with PyTorch, in half the time.")
 @report_option
 @common_options
 def command(
@@ -81,15 +81,17 @@ def command(
 ) -> None:
     """Measure a model by the paper's protocol.
 
-    PSNR, SSIM and PSNR-B on every picture of a folder and their means, beside the input's own, the
-    figures that are stated for the model, and those of PyTorch in FP32. With --model, the options
-    --task, --noise and --quality say how a checkpoint of your own is to be tested.
+    Prints PSNR, SSIM and PSNR-B of every picture of a folder and their means, beside those of the
+    degraded pictures, the published figures of the model, and those of PyTorch in FP32. With
+    --model, the options --task, --noise and --quality choose the test of your own checkpoint.
     """
     if reference is not None and no_reference:
-        raise UsageError(f"--reference {reference} and --no-reference exclude each other.")
+        raise UsageError(
+            f"--reference {reference} and --no-reference exclude each other. Give one."
+        )
     if output is not None:
         check_output(output)
-    asked, request = _test_options(request)
+    requested, request = _test_options(request)
     selection = select_model(request, out, "eval --task sr --scale 4 --data Set5/HR")
     from swinir_deploy.models.find import find_model
 
@@ -107,7 +109,7 @@ def command(
         reference=compared,
         offline=out.offline,
         progress=lambda line: out.say(f"Measuring {line}"),
-        **given(task=asked.task, noise=asked.noise, quality=asked.quality),
+        **given(task=requested.task, noise=requested.noise, quality=requested.quality),
         **given(provider=provider, provider_options=provider_options, threads=threads),
         **given(precision=precision, kernels=kernels),
     )
@@ -120,11 +122,14 @@ def command(
 
 
 def _test_options(request: ModelRequest) -> tuple[ModelRequest, ModelRequest]:
-    """What says how to test, and what says which model: with a name, --task & co. are the test."""
+    """Return the options of the test, and the options that select the model.
+
+    With --model, the options --task, --noise and --quality belong to the test.
+    """
     if request.model is None:
         return ModelRequest(), request
-    asked = ModelRequest(task=request.task, noise=request.noise, quality=request.quality)
-    return asked, replace(request, task=None, noise=None, quality=None)
+    requested = ModelRequest(task=request.task, noise=request.noise, quality=request.quality)
+    return requested, replace(request, task=None, noise=None, quality=None)
 
 
 def _table(report: EvaluationReport) -> str:
@@ -145,7 +150,7 @@ def _table(report: EvaluationReport) -> str:
 
 
 def _stated(report: EvaluationReport) -> str:
-    """The catalogue's figures beside the measured ones."""
+    """Return a table of the catalogue's figures beside the measured ones; empty without any."""
     if not report.stated:
         return ""
     rows = [
@@ -183,7 +188,7 @@ def _line(report: EvaluationReport) -> str:
 
 
 def _label(metric: str) -> str:
-    """``psnr_b_gray`` -> ``PSNR-B gray``."""
+    """Return the label of a metric: ``psnr_b_gray`` -> ``PSNR-B gray``."""
     name, _, space = metric.rpartition("_")
     shown = {"y": "Y", "rgb": "RGB"}.get(space, space)
     return f"{name.upper().replace('_', '-')} {shown}"
@@ -203,4 +208,4 @@ def _cells(scores: Scores, metrics: tuple[str, ...]) -> list[str]:
 
 def _signed(first: float, second: float, digits: int) -> str:
     difference = 0.0 if first == second else round(first - second, digits)
-    return f"{difference + 0.0:+.{digits}f}"  # + 0.0: no minus before a zero
+    return f"{difference + 0.0:+.{digits}f}"  # + 0.0 turns -0.0 into 0.0

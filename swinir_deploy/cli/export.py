@@ -52,24 +52,24 @@ Examples:
     "--for",
     "target",
     type=NearChoice(("any", "ort", "openvino", "tensorrt")),
-    help="What will run it; 'any' (default) is correct everywhere.",
+    help="Back end that will run it. 'any' (default) runs on every back end.",
 )
 @click.option(
     "--shape",
     metavar="NxCxHxW",
-    help="Digits are fixed, letters dynamic, such as 1x3xHxW.  [default: all dynamic]",
+    help="Numbers are fixed sides, letters dynamic ones: 1x3xHxW.  [default: all dynamic]",
 )
 @click.option(
     "--precision",
     type=NearChoice(("fp32", "fp16", "bf16")),
-    help="Of weights and activations; FP16 never overflows: it is measured and proved.  "
-    "[default: fp32]",
+    help="Precision of weights and activations. Half precision is measured and proved, so that "
+    "FP16 never overflows.  [default: fp32]",
 )
 @click.option(
     "--calibrate",
     type=click.Path(),
     metavar="DIR",
-    help="Pictures to measure the network with, for half precision.  [default: built-in ones]",
+    help="Pictures to calibrate half precision with.  [default: built-in ones]",
 )
 @click.option(
     "--opset",
@@ -81,7 +81,7 @@ Examples:
     "--img-range",
     type=float,
     metavar="R",
-    help="Of a checkpoint that does not say: 1 or 255.",
+    help="Range of the network's values, 1 or 255, if the checkpoint does not name it.",
 )
 @click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights.")
 @common_options
@@ -100,13 +100,13 @@ def command(
 ) -> None:
     """Export a model to an ONNX file.
 
-    The file is compared with the PyTorch network at several shapes before it gets its name; a
-    difference beyond the limit fails the command, and nothing is written. In half precision it
-    must also prove itself on photographs and on hostile pictures (docs/precision.md).
+    The file is compared with the PyTorch network at several shapes. If a difference is beyond the
+    limit, the command fails and writes nothing. A file in half precision is also tested on
+    photographs and on adversarial pictures (docs/precision.md).
     """
     name = select_model(request, out, "export --task sr --scale 4").checkpoint
-    chosen = given(io=io, target=target, opset=opset, precision=precision, calibrate=calibrate)
-    check_request(output, **chosen)
+    requested = given(io=io, target=target, opset=opset, precision=precision, calibrate=calibrate)
+    check_request(output, **requested)
     require("export", "Exporting a model")
     from swinir_deploy.exporters.onnx.export import export_onnx
     from swinir_deploy.models.load import load_model
@@ -120,7 +120,7 @@ def command(
     )
     path = Path(output) if output is not None else Path(f"{Path(model.model_id).name}.onnx")
     out.say(f"Exporting {model.model_id} and checking it against PyTorch ...")
-    report = export_onnx(model, path, **given(shape=shape), **chosen)
+    report = export_onnx(model, path, **given(shape=shape), **requested)
     out.done(_document(report), _line(report))
 
 

@@ -41,12 +41,13 @@ Examples:
     default="rtx:sm89",
     show_default=True,
     metavar="TARGET",
-    help="One GPU of TensorRT for RTX, or GPUs for the fused kernels of torch: cuda:sm80,sm90.",
+    help="One GPU architecture of TensorRT for RTX, or several for the fused kernels of torch: "
+    "cuda:sm80,sm90.",
 )
 @click.option(
     "--precision",
     type=NearChoice(PRECISIONS[1:]),
-    help="Of fused kernels; an ONNX file has its own.  [default: fp16]",
+    help="Precision of the fused kernels; an ONNX file has its own.  [default: fp16]",
 )
 @engine_options
 @click.option(
@@ -54,7 +55,7 @@ Examples:
     nargs=2,
     type=click.Path(),
     metavar="A B",
-    help="Two models, or reports of an earlier 'inspect --json', side by side.",
+    help="Compare two models, or two reports of 'inspect --json'.",
 )
 @report_option
 @common_options
@@ -68,14 +69,14 @@ def command(
     compare: tuple[str, str] | None,
     output: str | None,
 ) -> None:
-    """Compile a model without a GPU and say what came out.
+    """Compile a model without a GPU and describe the engine.
 
-    MODEL.onnx for TensorRT for RTX: kernels by kind, fused attentions against blocks, device
-    memory, the kernels of each block and the largest activations. By default a single tile of
-    256 x 256 pixels.
+    For MODEL.onnx, prints the kernels by kind, the number of fused attentions and of blocks, the
+    device memory, the kernels of each block and the largest activations. By default, the shape is
+    one tile of 256 x 256 pixels.
 
-    A checkpoint or an id for a target cuda:...: the fused kernels of torch, with the registers,
-    spilled bytes and shared memory of each. It needs Triton: pip install 'swinir-deploy[cuda]'
+    For a checkpoint or an id with a target cuda:..., prints the registers, spilled bytes and shared
+    memory of each fused kernel of torch. It needs Triton: pip install 'swinir-deploy[cuda]'
     """
     if target.strip().lower().partition(":")[0] == "cuda":
         others = [compare, *vars(shapes).values(), *builder.values()]
@@ -96,17 +97,18 @@ def command(
     from swinir_deploy.exporters.tensorrt.options import BuildOptions
 
     if (model is None) == (compare is None):
-        raise UsageError("Give one MODEL.onnx, or two with --compare.")
-    asked: dict[str, Any] = {
+        wrong = "Missing model" if model is None else f"{model} and --compare exclude each other"
+        raise UsageError(f"{wrong}. Give one MODEL.onnx, or two with --compare.")
+    options: dict[str, Any] = {
         "shapes": shapes,
         "options": BuildOptions(**builder),
         "progress": out.progress,
     }
     if model is not None:
-        found = inspect_model(model, target, **asked)
-        out.answer(found.to_dict(), describe(found))
+        inspection = inspect_model(model, target, **options)
+        out.answer(inspection.to_dict(), describe(inspection))
     elif compare is not None:
-        both = [read_inspection(path, target, **asked) for path in compare]
+        both = [read_inspection(path, target, **options) for path in compare]
         document = {"a": both[0].to_dict(), "b": both[1].to_dict()}
         out.answer(document, table(["", "A", "B"], list(_side_by_side(*both))))
     out.save(output)
@@ -130,7 +132,7 @@ def _inspect_kernels(out: Output, model: str, target: str, precision: str | None
 
 
 def describe_kernels(found: KernelInspection) -> str:
-    """For people: a table with a row for each kernel of each architecture."""
+    """Return a table with one row for each kernel of each architecture."""
     rows = [
         [
             architecture,
@@ -153,46 +155,49 @@ def describe_kernels(found: KernelInspection) -> str:
     return f"{title}\n{table(head, rows)}"
 
 
-def describe(found: EngineInspection) -> str:
-    """For people."""
+def describe(inspection: EngineInspection) -> str:
+    """Return an inspection as text."""
     shapes = "; ".join(
         f"{shape_text(profile.min)} to {shape_text(profile.max)}"
         if profile.min != profile.max
         else shape_text(profile.max)
-        for profile in found.profiles
+        for profile in inspection.profiles
     )
-    rows = [*_facts(found).items()]
-    lines = [f"{found.model} for {found.target} ({found.library}), {found.precision}, {shapes}"]
+    rows = [*_facts(inspection).items()]
+    lines = [
+        f"{inspection.model} for {inspection.target} ({inspection.library}), "
+        f"{inspection.precision}, {shapes}"
+    ]
     lines += [f"  {name:<22}  {value}" for name, value in rows]
     lines += ["", "Kernels of a block:"]
     groups: dict[tuple[str, ...], list[str]] = {}
-    for block, names in found.kernels_per_block.items():
+    for block, names in inspection.kernels_per_block.items():
         groups.setdefault(tuple(_without_number(name) for name in names), []).append(block)
     for kernels, blocks in groups.items():
         others = f" and {len(blocks) - 1} more" if len(blocks) > 1 else ""
         lines.append(f"  {blocks[0]}{others}: {len(kernels)}")
         lines += [f"    {name}" for name in kernels]
     lines += ["", "Largest activations:"]
-    for entry in found.largest:
+    for entry in inspection.largest:
         others = f" and {entry.count - 1} more" if entry.count > 1 else ""
         text = f"{shape_text(entry.shape)} {entry.dtype}, by {entry.kernel}{others}"
         lines.append(f"  {size_text(entry.size_bytes):>9}  {text}")
     return "\n".join(lines)
 
 
-def _facts(found: EngineInspection) -> dict[str, str]:
-    counts = [len(names) for names in found.kernels_per_block.values()]
+def _facts(inspection: EngineInspection) -> dict[str, str]:
+    counts = [len(names) for names in inspection.kernels_per_block.values()]
     per_block = f"{min(counts)} to {max(counts)}" if counts else "-"
     return {
-        "kernels": str(found.kernels),
-        **{f"  {kind}": str(count) for kind, count in found.kinds.items()},
-        "fused attentions": f"{found.fused_attentions} in {found.blocks} blocks",
+        "kernels": str(inspection.kernels),
+        **{f"  {kind}": str(count) for kind, count in inspection.kinds.items()},
+        "fused attentions": f"{inspection.fused_attentions} in {inspection.blocks} blocks",
         "kernels of a block": per_block,
-        "casts": str(found.casts),
-        "activations": size_text(found.activation_bytes),
-        "weights": size_text(found.weight_bytes),
-        "engine": size_text(found.plan_bytes),
-        "compiled in": f"{found.seconds:.1f} s",
+        "casts": str(inspection.casts),
+        "activations": size_text(inspection.activation_bytes),
+        "weights": size_text(inspection.weight_bytes),
+        "engine": size_text(inspection.plan_bytes),
+        "compiled in": f"{inspection.seconds:.1f} s",
     }
 
 
@@ -204,5 +209,5 @@ def _side_by_side(a: EngineInspection, b: EngineInspection) -> list[list[str]]:
 
 
 def _without_number(name: str) -> str:
-    """Kernels of the same make differ in the number at the end: ``.._myl0_17``."""
+    """Return a kernel's name without the number at its end: ``.._myl0_17`` -> ``..``."""
     return name.rpartition("_myl")[0] or name

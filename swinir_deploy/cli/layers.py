@@ -1,4 +1,4 @@
-"""What ``verify --layers`` prints."""
+"""The text that ``verify --layers`` prints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ __all__ = ["finish_layers"]
 
 
 def finish_layers(out: Output, report: LayersReport, watch: Stopwatch, output: str | None) -> int:
-    """Show the worst ten tensors and the first past its limit; gives the exit code."""
+    """Print the worst ten tensors and the first beyond its limit, and return the exit code.
+
+    Args:
+        out: where to print.
+        report: the result of the comparison.
+        watch: started before the comparison.
+        output: file for the JSON document, or None.
+
+    Returns:
+        0 if every tensor is within its limit, else 1.
+    """
     out.say(_table(report.worst()))
     document = {**report.to_dict(), "seconds": watch.seconds}
     worst = report.worst(1)
@@ -29,8 +39,8 @@ def finish_layers(out: Output, report: LayersReport, watch: Stopwatch, output: s
     else:
         out.answer(document, "")
         click.echo(
-            f"Error: {what} part at {first.node} (node {first.position}, {first.op_type}): the "
-            f"difference is {first.relative:.1e} of the range, the limit {first.limit:.1e} "
+            f"Error: {what} differ first at {first.node} (node {first.position}, {first.op_type}): "
+            f"the difference is {first.relative:.1e} of the range, the limit {first.limit:.1e} "
             f"({counted}). Every node before it is within its limit.",
             err=True,
         )

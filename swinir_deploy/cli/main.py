@@ -1,4 +1,4 @@
-"""Entry point of ``swinir-deploy``: finds a command by name, runs it, gives the exit code."""
+"""Entry point of ``swinir-deploy``: find a command by its name, run it, return the exit code."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NAME = "swinir-deploy"
 
 COMMANDS = {
     "models": "List the models of the catalogue.",
-    "info": "Say what a checkpoint, an exported file, an engine or a model is.",
+    "info": "Describe a checkpoint, an exported file, an engine or a model.",
     "export": "Export a model to an ONNX file that has been checked.",
     "build": "Build a TensorRT engine from an exported model.",
     "bundle": "Write a folder to ship with a C or C++ program.",
-    "inspect": "Compile a model without a GPU and say what came out.",
+    "inspect": "Compile a model without a GPU and describe the engine.",
     "restore": "Restore a picture, or a folder of pictures.",
     "verify": "Compare an exported model with the network it came from.",
     "eval": "Measure a model by the paper's protocol.",
@@ -32,7 +32,7 @@ COMMANDS = {
     "cache": "List or remove the engines that were built.",
     "demo": "Export, restore, compare and time a built-in model.",
 }
-"""Name -> summary, so that ``--help`` need not import any command."""
+"""Name of a command -> its summary, so that ``--help`` does not import the commands."""
 
 _OTHER_NAMES = {
     "bench": ("benchmark", "time", "perf"),
@@ -57,10 +57,10 @@ Examples:
 Exit codes:
   0  done
   1  a check failed, or a picture of a folder could not be restored
-  2  usage: an option, a name or a combination that does not exist
+  2  wrong usage: an option, a name or a combination that does not exist
   3  a back end, a package or hardware is missing
   4  bad input: a file that is missing, broken or of the wrong kind
-  5  network: a download failed, or would be needed with --offline
+  5  network: a download failed, or is needed but --offline was given
   130  interrupted (Ctrl-C)
 
 'swinir-deploy COMMAND --help' describes a command. Every command takes --json (one JSON document
@@ -69,26 +69,30 @@ on stdout), --quiet, --offline and --debug.
 
 
 class Program(click.Group):
-    """The group of all commands, each imported when it is first used."""
+    """The group of all commands. A command is imported when it is first used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of use."""
+        """Return the names of the commands in the order of a typical use."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; None for an unknown name."""
+        """Import and return a command; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"swinir_deploy.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in ``--help``, from the summaries here."""
+        """Write the list of commands in ``--help`` from the summaries of this module."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Without a command: the help, as a usage error."""
+        """Parse the arguments. Without any, print the help and raise a usage error.
+
+        Raises:
+            click.UsageError: there is no command, or an option before it is unknown.
+        """
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             raise click.UsageError("Missing command.", ctx)
@@ -97,25 +101,26 @@ class Program(click.Group):
         except click.NoSuchOption as error:
             given = args[0].partition("=")[0]
             ctx.fail(
-                f"No such option: {error.option_name}. Options stand behind the command: "
+                f"No such option: {error.option_name}. Give options behind the command: "
                 f"{NAME} COMMAND {given}"
             )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with near matches."""
+        """Find the command as click does; the error for an unknown one names a near match."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             near = _near_command(name)
             hint = f" Did you mean '{near}'?" if near else ""
-            ctx.fail(f"No such command: '{name}'.{hint} There are {', '.join(COMMANDS)}.")
+            *others, last = COMMANDS
+            ctx.fail(f"Unknown command {name!r}.{hint} Choose {', '.join(others)} or {last}.")
         return super().resolve_command(ctx, args)
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
-        """Run, print the JSON document or the error, and leave with the exit code."""
+        """Run a command, print its JSON document or the error, and exit with the exit code."""
         arguments = list(sys.argv[1:] if args is None else args)
         options = arguments[: arguments.index("--")] if "--" in arguments else arguments
         out = Output("--json" in options and "--help" not in options, "--debug" in options)
@@ -147,13 +152,13 @@ class Program(click.Group):
 
 
 def _near_command(name: str) -> str | None:
-    """The command that was probably meant, or None."""
+    """Return the command that was probably meant, or None."""
     alias = (command for command, names in _OTHER_NAMES.items() if name in names)
     return near_match(name, COMMANDS, cutoff=0.55) or next(alias, None)
 
 
 def _is_descriptor_1(stream: Any) -> bool:
-    """Whether a stream is the process's own stdout, not a test's."""
+    """Return whether a stream is the process's stdout and not a test's replacement."""
     try:
         return bool(stream.fileno() == 1)
     except (OSError, ValueError, AttributeError):
@@ -178,7 +183,7 @@ def program() -> None:
 
 
 def main() -> NoReturn:
-    """Console script ``swinir-deploy``."""
+    """Run the console script ``swinir-deploy``."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -24,7 +24,7 @@ Examples:
 
 @click.command("models", epilog=EPILOG)
 @filter_options
-@click.option("--local", is_flag=True, help="Only those that need no download.")
+@click.option("--local", is_flag=True, help="List only models that need no download.")
 @report_option
 @common_options
 def command(out: Output, request: ModelRequest, local: bool, output: str | None) -> None:
@@ -33,10 +33,10 @@ def command(out: Output, request: ModelRequest, local: bool, output: str | None)
     from swinir_deploy.system.cache_folder import cache_folder
 
     catalog = load_catalog()
-    wishes = request.wishes.items()
-    cards = [c for c in catalog.all() if all(getattr(c, name) == value for name, value in wishes)]
+    filters = request.filters.items()
+    cards = [c for c in catalog.all() if all(getattr(c, name) == value for name, value in filters)]
     if not cards:
-        catalog.select(**request.wishes)  # raises, and lists what is possible
+        catalog.select(**request.filters)  # raises an error that lists the possible values
     entries = [_entry(card) for card in cards]
     if local:
         entries = [entry for entry in entries if entry["state"] != "remote"]

@@ -1,4 +1,4 @@
-"""Options that several commands share, in groups."""
+"""Groups of options that several commands share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     _Choice = click.Choice[str]
     _Shape = click.ParamType[tuple[int, int]]
     _Pair = click.ParamType[tuple[str, str]]
-else:  # before click 8.2 they take no type argument
+else:  # before click 8.2, these classes take no type argument
     _Choice, _Shape, _Pair = click.Choice, click.ParamType, click.ParamType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -45,16 +45,16 @@ _KERNELS = ("auto", "fused", "plain")
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """Which model the command line asks for; None where it does not say.
+    """The model that the command line asks for. None means that an option was not given.
 
     Attributes:
         model: an id, an alias or a file.
         task: ``sr``, ``denoise`` or ``jpeg``.
         scale: output side divided by input side.
-        noise: sigma on 0..255.
-        quality: JPEG quality.
-        gray: one channel (True) or three (False).
-        real: for real-world degradations.
+        noise: standard deviation of the noise on 0..255.
+        quality: JPEG quality, 1 to 100.
+        gray: True for one channel, False for three.
+        real: True for a model for real-world degradations.
         size: ``tiny``, ``light``, ``medium`` or ``large``.
     """
 
@@ -68,26 +68,26 @@ class ModelRequest:
     size: str | None = None
 
     @property
-    def wishes(self) -> dict[str, Any]:
-        """Everything but the name that is not None, under the names of ``Catalog.select``."""
+    def filters(self) -> dict[str, Any]:
+        """Return the given options except ``model``, under the names of ``Catalog.select``."""
         names = ("task", "scale", "noise", "quality", "gray", "real", "size")
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
     def options(self) -> str:
-        """The wishes as they are written on the command line."""
+        """Return the filters as they are written on the command line."""
         flags = {"gray": {True: "--gray", False: "--color"}, "real": {True: "--real"}}
         return " ".join(
             flags[name][value] if name in flags else f"--{name} {value}"
-            for name, value in self.wishes.items()
+            for name, value in self.filters.items()
         )
 
 
 class NearChoice(_Choice):
-    """A choice whose error names the value that was probably meant."""
+    """A choice. Its error names the value that was probably meant."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The value, if it is one of the choices."""
+        """Return the value if it is one of the choices."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
@@ -98,14 +98,14 @@ class NearChoice(_Choice):
 
 
 class ShapeType(_Shape):
-    """``HxW`` in pixels: gives (height, width)."""
+    """``HxW`` in pixels, converted to (height, width)."""
 
     name = "HxW"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        """Height and width, both at least 1."""
+        """Return height and width, both at least 1."""
         if isinstance(value, tuple):
             return value
         try:
@@ -115,28 +115,28 @@ class ShapeType(_Shape):
 
 
 class KeyValueType(_Pair):
-    """``KEY=VALUE``: gives both as text."""
+    """``KEY=VALUE``, converted to two texts."""
 
     name = "KEY=VALUE"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
-        """The text before and after the first ``=``."""
+        """Return the text before and after the first ``=``."""
         if isinstance(value, tuple):
             return value
         key, sign, rest = value.partition("=")
         if not sign or not key.strip():
-            self.fail(f"{value!r} is not KEY=VALUE.", param, ctx)
+            self.fail(f"{value!r} is not KEY=VALUE. Give a name, '=' and a value.", param, ctx)
         return key.strip(), rest.strip()
 
 
 def _together(options: Iterable[Callable[[Function], Function]]) -> Callable[[Function], Function]:
-    """One decorator from several, in the order of the help text."""
-    found = list(options)
+    """Return one decorator for several options, in the order of the help text."""
+    ordered = list(options)
 
     def decorate(function: Function) -> Function:
-        for option in reversed(found):
+        for option in reversed(ordered):
             function = option(function)
         return function
 
@@ -144,7 +144,7 @@ def _together(options: Iterable[Callable[[Function], Function]]) -> Callable[[Fu
 
 
 def common_options(function: Function) -> Function:
-    """``--json --quiet --offline --debug``; the command gets an :class:`Output` first."""
+    """Add ``--json --quiet --offline --debug``, and pass an :class:`Output` as first argument."""
 
     @functools.wraps(function)
     def wrapper(as_json: bool, quiet: bool, offline: bool, debug: bool, **values: Any) -> Any:
@@ -154,8 +154,10 @@ def common_options(function: Function) -> Function:
 
     group = _together(
         [
-            click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
-            click.option("-q", "--quiet", is_flag=True, help="Nothing but results and errors."),
+            click.option(
+                "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
+            ),
+            click.option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
             click.option("--offline", is_flag=True, help="Never use the network."),
             click.option("--debug", is_flag=True, help="Show tracebacks and warnings."),
         ]
@@ -164,13 +166,17 @@ def common_options(function: Function) -> Function:
 
 
 _FILTERS = [
-    click.option("--task", type=NearChoice(TASKS), help="What it is for."),
-    click.option("--scale", type=int, metavar="N", help="Of super-resolution: 2, 3, 4 or 8."),
-    click.option("--noise", type=int, metavar="SIGMA", help="Of denoising: 15, 25 or 50."),
-    click.option("--quality", type=int, metavar="Q", help="Of JPEG pictures: 10, 20, 30 or 40."),
+    click.option("--task", type=NearChoice(TASKS), help="Task of the model."),
+    click.option("--scale", type=int, metavar="N", help="Scale of super-resolution: 2, 3, 4 or 8."),
+    click.option(
+        "--noise", type=int, metavar="SIGMA", help="Noise level of denoising: 15, 25 or 50."
+    ),
+    click.option(
+        "--quality", type=int, metavar="Q", help="JPEG quality of the input: 10, 20, 30 or 40."
+    ),
     click.option("--gray/--color", default=None, help="One channel or three."),
-    click.option("--real", is_flag=True, default=None, help="For real-world pictures."),
-    click.option("--size", type=NearChoice(SIZES), help="How large the network is."),
+    click.option("--real", is_flag=True, default=None, help="A model for real-world pictures."),
+    click.option("--size", type=NearChoice(SIZES), help="Size of the network."),
 ]
 
 _MODEL = click.option(
@@ -194,24 +200,24 @@ def _with_request(
 
 
 def filter_options(function: Function) -> Function:
-    """``--task`` and so on, as a :class:`ModelRequest` named ``request``."""
+    """Add ``--task`` and so on, passed as a :class:`ModelRequest` named ``request``."""
     return _with_request(_FILTERS, has_model=False)(function)
 
 
 def model_options(function: Function) -> Function:
-    """``--model``, or ``--task`` and so on, as a :class:`ModelRequest` named ``request``."""
+    """Add ``--model``, ``--task`` and so on, passed as a :class:`ModelRequest`, ``request``."""
     return _with_request([_MODEL, *_FILTERS], has_model=True)(function)
 
 
 def runtime_options(function: Function) -> Function:
-    """``--backend --device --provider --provider-option --precision --kernels --threads``."""
+    """Add ``--backend --device --provider --provider-option --precision --kernels --threads``."""
     return _together(
         [
             click.option(
                 "--backend",
                 metavar="NAME",
                 help="ort or openvino (ONNX files), trt or trt-rtx (engines), torch "
-                "(checkpoints); the model decides.",
+                "(checkpoints).  [default: by the model's file]",
             ),
             click.option("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, gpu, ..."),
             click.option(
@@ -226,44 +232,47 @@ def runtime_options(function: Function) -> Function:
                 multiple=True,
                 metavar="KEY=VALUE",
                 callback=lambda _context, _option, pairs: dict(pairs) or None,
-                help="Passed on to it, such as trt_engine_cache_enable=1; can be given again.",
+                help="Option of the provider, such as trt_engine_cache_enable=1; can be repeated.",
             ),
             click.option(
                 "--precision",
                 type=NearChoice(PRECISIONS),
-                help="Of the arithmetic of torch and openvino.  [default: fp32]",
+                help="Precision of torch and openvino.  [default: fp32]",
             ),
             kernels_option,
             click.option(
-                "--threads", type=click.IntRange(1), metavar="N", help="Of one operator on the CPU."
+                "--threads",
+                type=click.IntRange(1),
+                metavar="N",
+                help="CPU threads for one operator.",
             ),
         ]
     )(function)
 
 
 def kernels_option(function: Function) -> Function:
-    """``--kernels``, of the back end ``torch``."""
+    """Add ``--kernels``, an option of the back end ``torch``."""
     option: Callable[[Function], Function] = click.option(
         "--kernels",
         type=NearChoice(_KERNELS),
-        help="Of torch on an NVIDIA GPU in fp16 or bf16: fused, one or two a block; or plain.  "
+        help="Kernels of torch on an NVIDIA GPU in fp16 or bf16: fused (one or two a block), plain.  "
         "[default: auto, fused where they can be had]",
     )
     return option(function)
 
 
 def report_option(function: Function) -> Function:
-    """``-o``: the JSON document as a file, too."""
+    """Add ``-o``, which also writes the JSON document to a file."""
     option: Callable[[Function], Function] = click.option(
         "-o",
         "--output",
         type=click.Path(),
         metavar="FILE",
-        help="Write the JSON document to a file, too.",
+        help="Also write the JSON document to a file.",
     )
     return option(function)
 
 
 def given(**values: Any) -> dict[str, Any]:
-    """Only what is not None: defaults stay where they belong, in the functions called."""
+    """Return the values that are not None, so that the called function keeps its defaults."""
     return {name: value for name, value in values.items() if value is not None}

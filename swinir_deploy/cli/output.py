@@ -1,4 +1,4 @@
-"""What a command prints: one JSON document or text for people; and how errors end it."""
+"""The output of a command: one JSON document or text, and the errors that end it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from swinir_deploy.errors import SwinIRDeployError, SwinIRDeployWarning
 __all__ = ["Output", "Stopwatch", "plain", "size_text", "table"]
 
 _INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+"""Exit code after Ctrl-C: 128 + SIGINT, as in shells."""
 
 
 class Output:
-    """Where one run of the program prints, and how much.
+    """The output of one run of the program.
 
     Attributes:
-        as_json: one JSON document goes to stdout, everything else to stderr.
-        quiet: only what was asked for, and errors.
-        debug: show tracebacks and the libraries' warnings.
-        offline: never use the network.
-        document: what ``--json`` prints in the end.
+        as_json: True prints one JSON document to stdout and everything else to stderr.
+        quiet: True prints only results and errors.
+        debug: True shows tracebacks and the libraries' warnings.
+        offline: True never uses the network.
+        document: the document that ``--json`` prints at the end.
     """
 
     def __init__(self, as_json: bool = False, debug: bool = False) -> None:
@@ -45,33 +45,37 @@ class Output:
 
     @property
     def progress(self) -> bool | None:
-        """For progress bars: None shows one where stderr is a terminal."""
+        """Return the setting of progress bars: None shows one if stderr is a terminal."""
         return False if self.quiet else None
 
     def note(self, text: str) -> None:
-        """Say something on the side: to stderr, and into the JSON document's ``notes``."""
+        """Print a remark to stderr, and add it to the JSON document's ``notes``."""
         self._notes.append(text)
         self.say(text)
 
     def say(self, text: str) -> None:
-        """Say what is being done, to stderr."""
+        """Print a line about the progress to stderr, unless ``--quiet`` was given."""
         if not self.quiet:
             click.echo(text, err=True)
 
     def answer(self, document: Mapping[str, Any], text: str) -> None:
-        """Give what was asked for. Printed with ``--quiet``, too."""
+        """Keep the document and print the text of a result, also with ``--quiet``."""
         self._keep(document)
         if not self.as_json:
             click.echo(text)
 
     def done(self, document: Mapping[str, Any], line: str) -> None:
-        """Say in one line what was done."""
+        """Keep the document and print a line about the work done, unless ``--quiet`` was given."""
         self._keep(document)
         if not (self.as_json or self.quiet):
             click.echo(line)
 
     def save(self, path: str | os.PathLike[str] | None) -> None:
-        """Write the document to a file, too, if one was asked for."""
+        """Write the document to a file, unless ``path`` is None.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
         if path is not None:
             from swinir_deploy.system.files import atomic_output
 
@@ -80,7 +84,14 @@ class Output:
             self.say(f"Wrote {path}")
 
     def fail(self, kind: str, message: str, exit_code: int, hint: str = "") -> int:
-        """Say what went wrong, and give the exit code back."""
+        """Print an error, make it the document, and return the exit code.
+
+        Args:
+            kind: name of the error's class.
+            message: the error, with the next step.
+            exit_code: the exit code of the program.
+            hint: a further line for stderr; may be empty.
+        """
         click.echo(f"Error: {message}", err=True)
         if hint:
             click.echo(hint, err=True)
@@ -88,7 +99,7 @@ class Output:
         return exit_code
 
     def flush(self, stdout: TextIO) -> None:
-        """Print the document, if JSON was asked for and there is one."""
+        """Print the document if ``--json`` was given and there is one."""
         if self.as_json and self.document is not None:
             stdout.write(self._text())
         stdout.flush()
@@ -105,7 +116,7 @@ class Output:
 
     @contextmanager
     def surroundings(self) -> Iterator[None]:
-        """Keep stdout for the document, and the libraries' warnings to those who debug."""
+        """Keep stdout for the document, and hide the libraries' warnings without ``--debug``."""
         with warnings.catch_warnings():
             if not self.debug:
                 warnings.simplefilter("ignore")
@@ -121,7 +132,7 @@ class Output:
         self.note(f"Warning: {message}")
 
     def explain(self, error: Exception) -> int:
-        """Show an exception as a message, and give the exit code for it."""
+        """Print an exception as a message, and return its exit code."""
         from swinir_deploy.system.packages import explain_import_error
 
         if self.debug:
@@ -145,20 +156,18 @@ class Output:
         reason = " ".join(str(error).split())[:300]
         what = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
         again = "See the traceback above." if self.debug else "Run it again with --debug for more."
-        return self.fail(
-            type(error).__name__, f"Something unexpected happened ({what}). {again}", 1
-        )
+        return self.fail(type(error).__name__, f"Unexpected error ({what}). {again}", 1)
 
 
 class Stopwatch:
-    """Seconds since it was made."""
+    """The time since its creation. As text, it is such as ``1.5 s``."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """Elapsed so far."""
+        """Return the elapsed time in seconds."""
         return time.perf_counter() - self._started
 
     def __str__(self) -> str:
@@ -166,7 +175,11 @@ class Stopwatch:
 
 
 def plain(value: Any) -> Any:
-    """Values as strict JSON has them: paths as text, numbers that are not finite as null."""
+    """Return a value for strict JSON: paths become text, and non-finite numbers become null.
+
+    Raises:
+        TypeError: JSON has no form for the value.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -181,11 +194,11 @@ def plain(value: Any) -> Any:
         return value
     if hasattr(value, "item"):  # a NumPy scalar
         return plain(value.item())
-    raise TypeError(f"{type(value).__name__} does not fit into JSON")
+    raise TypeError(f"JSON has no form for a value of type {type(value).__name__}")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text; those that hold numbers only are set to the right."""
+    """Return a table as text. Columns that contain only numbers are right-aligned."""
     columns = list(zip(head, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     right = [bool(rows) and all(_is_number(cell) for cell in column[1:]) for column in columns]
@@ -200,16 +213,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def size_text(size_bytes: int) -> str:
-    """Such as ``0.8 MB`` or ``12 KB`` (decimal units)."""
+    """Return a size as text in decimal units, such as ``0.8 MB`` or ``12 KB``."""
     if size_bytes < 100_000:
         return f"{math.ceil(size_bytes / 1000)} KB"
     return f"{size_bytes / 1e6:.1f} MB" if size_bytes < 1e9 else f"{size_bytes / 1e9:.1f} GB"
 
 
 def take_stdout() -> TextIO:
-    """A private stream to stdout; the descriptor itself leads to stderr from now on.
+    """Return a private stream to stdout, and redirect the descriptor of stdout to stderr.
 
-    Libraries in C print to the descriptor, and some do so when the process ends.
+    C libraries print to the descriptor, some of them when the process ends.
     """
     private = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -217,7 +230,7 @@ def take_stdout() -> TextIO:
 
 
 def silence_stdout() -> None:
-    """After the reader has gone: nothing may complain when the process ends."""
+    """Redirect stdout to nowhere after its reader has gone, to avoid errors at the end."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 

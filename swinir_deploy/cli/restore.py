@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from swinir_deploy.runtimes import RuntimeSpec
 
     _Size = click.ParamType[int]
-else:  # before click 8.2 it takes no type argument
+else:  # before click 8.2, this class takes no type argument
     _Size = click.ParamType
 
 __all__ = ["command"]
@@ -46,12 +46,12 @@ _SHOWN_FAILURES = 20
 
 
 class _MemorySize(_Size):
-    """Bytes, from a size such as 500MB or 2GB."""
+    """A size such as 500MB or 2GB, converted to bytes."""
 
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number of bytes."""
+        """Return the number of bytes."""
         try:
             return parse_bytes(str(value))
         except UsageError as error:
@@ -59,19 +59,23 @@ class _MemorySize(_Size):
 
 
 class _TileSize(_Size):
-    """Pixels, or ``auto``."""
+    """A number of pixels, or ``auto``."""
 
     name = "PX"
 
     def convert(  # type: ignore[override]
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | str:
-        """The number, or the word."""
+        """Return the number of pixels as int, or ``auto``."""
         text = str(value).strip().lower()
         if text == "auto":
             return text
         if not text.isdecimal():
-            self.fail(f"{value!r} is neither a number of pixels nor 'auto'.", param, ctx)
+            self.fail(
+                f"{value!r} is neither a number of pixels nor 'auto'. Give one of them.",
+                param,
+                ctx,
+            )
         return int(text)
 
 
@@ -79,56 +83,59 @@ class _TileSize(_Size):
 @click.argument("source", metavar="IN", type=click.Path())
 @click.argument("target", metavar="[OUT]", required=False, type=click.Path())
 @model_options
-@click.option("-o", "--output", type=click.Path(), metavar="OUT", help="OUT by another name.")
+@click.option("-o", "--output", type=click.Path(), metavar="OUT", help="OUT, given as an option.")
 @runtime_options
 @click.option(
     "--tile",
     type=_TileSize(),
     metavar="PX",
-    help="Side of a tile; 0 for the whole picture; auto to try which is fastest and fits in "
+    help="Side of a tile. 0 is the whole picture; auto tries which tile is fastest and fits in "
     "memory.  [default: by size]",
 )
 @click.option(
-    "--overlap", type=click.IntRange(0), metavar="PX", help="Of neighbouring tiles.  [default: 32]"
+    "--overlap",
+    type=click.IntRange(0),
+    metavar="PX",
+    help="Overlap of neighbouring tiles.  [default: 32]",
 )
 @click.option(
     "--batch",
     type=click.IntRange(1),
     metavar="N",
-    help="Tiles in one run.  [default: 1, or by trying with --tile auto]",
+    help="Number of tiles in one run.  [default: 1; --tile auto tries several]",
 )
 @click.option(
     "--format",
     "picture_format",
     type=NearChoice(("png", "jpg", "webp", "tif", "bmp")),
-    help="Of the results; by default each keeps its own.",
+    help="Format of the results.  [default: that of each picture]",
 )
 @click.option(
     "--output-quality",
     type=click.IntRange(1, 100),
     metavar="Q",
-    help="Of JPEG and WebP results.  [default: 95]",
+    help="Quality of JPEG and WebP results.  [default: 95]",
 )
 @click.option(
     "--max-pixels",
     type=click.IntRange(0),
     metavar="N",
-    help="Refuse larger pictures; 0 for no limit.",
+    help="Refuse larger pictures. 0 is no limit.",
 )
 @click.option(
     "--max-memory",
     "max_memory_bytes",
     type=_MemorySize(),
     metavar="SIZE",
-    help="For pictures on their way, such as 2GB: PNG, TIFF and JPEG results that would not fit "
-    "go to disk in strips. The model comes on top, but its tiles with --tile auto; IN is decoded "
-    "whole.",
+    help="Maximum memory for pictures, such as 2GB. Larger PNG, TIFF and JPEG results are written "
+    "in strips. The model needs further memory; --tile auto counts that of its tiles. IN is "
+    "decoded whole.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Leave out pictures of a folder whose result exists and is not older.",
+    help="Skip pictures of a folder whose result exists and is not older.",
 )
 @common_options
 def command(
@@ -156,18 +163,18 @@ def command(
 ) -> int:
     """Restore a picture, or every picture of a folder.
 
-    PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are files
-    or folders; in a folder a picture that fails is reported at the end and the others go on.
-    Results are whole or not there, whatever stops the program; --resume goes on where it stopped.
+    Takes PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are
+    files or folders. If a picture of a folder fails, the others are restored, and the failure is
+    reported at the end. A result appears only when it is complete; --resume continues after a stop.
     """
     from swinir_deploy.restoration.places import check_places, place_of_result
     from swinir_deploy.restoration.restorer import Restorer
     from swinir_deploy.runtimes import open_runtime
 
     start, suffix = Path(source), f".{picture_format}" if picture_format else None
-    goal = place_of_result(start, _one_target(target, output), suffix)
-    selection = select_model(request, out, f"restore {source} {goal} --task sr --scale 4")
-    check_places(start, goal, suffix, overwrite, resume)
+    destination = place_of_result(start, _one_target(target, output), suffix)
+    selection = select_model(request, out, f"restore {source} {destination} --task sr --scale 4")
+    check_places(start, destination, suffix, overwrite, resume)
     limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
@@ -184,10 +191,10 @@ def command(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
         )
         if start.is_dir():
-            report = restorer.restore_folder(start, goal, suffix, resume=resume, **limits)
+            report = restorer.restore_folder(start, destination, suffix, resume=resume, **limits)
             _tell_choice(out, restorer.tile_choice)
-            return _finish_folder(out, report, start, goal, runtime.spec, watch)
-        restored = restorer.restore_file(start, goal, overwrite_input=overwrite, **limits)
+            return _finish_folder(out, report, start, destination, runtime.spec, watch)
+        restored = restorer.restore_file(start, destination, overwrite_input=overwrite, **limits)
         _tell_choice(out, restorer.tile_choice)
         _finish_file(out, restored, runtime.spec, watch)
         return 0
@@ -198,14 +205,14 @@ def _one_target(target: str | None, output: str | None) -> str:
         raise UsageError(f"OUT is given twice: {target} and --output {output}. Give one.")
     if target is None and output is None:
         raise UsageError(
-            "Where to? Give a file or folder as OUT, such as "
+            "Missing output. Give a file or folder as OUT, such as "
             "'swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx'."
         )
     return target or output or ""
 
 
 def _tell_choice(out: Output, choice: TileChoice | None) -> None:
-    """What --tile auto came to."""
+    """Print the tile that ``--tile auto`` selected."""
     if choice is None:
         return
     chosen = choice.chosen
@@ -250,7 +257,7 @@ def _finish_folder(
     out: Output,
     report: FolderReport,
     source: Path,
-    goal: Path,
+    destination: Path,
     spec: RuntimeSpec,
     watch: Stopwatch,
 ) -> int:
@@ -270,7 +277,7 @@ def _finish_folder(
             "ignored": report.ignored,
             "seconds": watch.seconds,
         },
-        f"Restored {done} of {done + failed + skipped} pictures in {source} -> {goal}"
+        f"Restored {done} of {done + failed + skipped} pictures in {source} -> {destination}"
         f"{f', {skipped} were done already' if skipped else ''} "
         f"({size_text(sum(entry['size_bytes'] for entry in entries))}, "
         f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",

@@ -1,4 +1,4 @@
-"""From what the command line asks for to one model."""
+"""Find the model that the command line asks for."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["local_path", "select_model"]
 
 
 def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel:
-    """The model that ``--model``, or ``--task`` and so on, name.
+    """Return the model that ``--model``, or ``--task`` and so on, select.
 
     Args:
-        request: from the options.
-        out: told when the tiny model was chosen without being named.
-        command: for the example in the message: ``export --task sr --scale 4``.
+        request: the model options of the command line.
+        out: gets a note if the tiny model was selected without being named.
+        command: the example in the error message, such as ``export --task sr --scale 4``.
 
     Raises:
-        UsageError: both, neither, or nothing of the catalogue.
-        InputError: a file that is not there.
+        UsageError: both or neither were given, or the catalogue has no such model.
+        InputError: the file is missing.
     """
-    if request.model is not None and request.wishes:
+    if request.model is not None and request.filters:
         raise UsageError(
             f"--model {request.model} names the model; {request.options()} choose one from the "
             "catalogue. Give one or the other."
@@ -37,27 +37,31 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
         from swinir_deploy.models.find import find_model
 
         return find_model(request.model)
-    if not request.wishes:
+    if not request.filters:
         raise UsageError(
-            "Which model? Name one with --model, or choose with --task, such as "
-            f"'swinir-deploy {command}'. 'swinir-deploy models' lists all."
+            "Missing model. Name one with --model, or choose with --task, such as "
+            f"'swinir-deploy {command}'. List all with 'swinir-deploy models'."
         )
     from swinir_deploy.models.catalog import load_catalog
     from swinir_deploy.models.find import FoundModel
 
-    card = load_catalog().select(**request.wishes)
+    card = load_catalog().select(**request.filters)
     if card.size == "tiny" and request.size is None:
         out.note(_tiny_note(card))
     return FoundModel(card.id, card)
 
 
 def local_path(model: FoundModel, out: Output) -> str:
-    """Return the path of a model's file, downloaded if it must be (and may be)."""
+    """Return the path of a model's file, and download it first if needed.
+
+    Raises:
+        DownloadError: the download failed, or is needed but ``--offline`` was given.
+    """
     return os.fspath(model.local(progress=not out.quiet, offline=out.offline).path)
 
 
 def _tiny_note(card: ModelCard) -> str:
-    """That the default is the tiny model, and what the others are called."""
+    """Return a note that the tiny model is used, with the ids of the larger ones."""
     from swinir_deploy.models.catalog import load_catalog
 
     others = [

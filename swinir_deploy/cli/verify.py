@@ -46,10 +46,12 @@ Examples:
     "-m",
     "--model",
     metavar="MODEL",
-    help="The checkpoint or id it came from.  [default: as its metadata say]",
+    help="The checkpoint or id that it was exported from.  [default: by its metadata]",
 )
 @click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights.")
-@click.option("--img-range", type=float, metavar="R", help="Of a checkpoint that does not say.")
+@click.option(
+    "--img-range", type=float, metavar="R", help="1 or 255, if the checkpoint does not name it."
+)
 @runtime_options
 @click.option(
     "--shape",
@@ -57,7 +59,7 @@ Examples:
     type=ShapeType(),
     multiple=True,
     metavar="HxW",
-    help="Of a synthetic input; can be given again.  [default: seven odd ones]",
+    help="Shape of a synthetic input. Can be repeated.  [default: seven odd ones]",
 )
 @click.option(
     "--picture",
@@ -65,16 +67,18 @@ Examples:
     type=click.Path(),
     multiple=True,
     metavar="FILE",
-    help="A real picture; can be given again.  [default: a crop that ships with this program]",
+    help="A real picture. Can be repeated.  [default: a crop that ships with this program]",
 )
 @click.option(
     "--limit",
     type=click.FloatRange(0, min_open=True),
     metavar="D",
-    help="Largest difference, relative to the range.  [default: by precision]",
+    help="Maximum difference, relative to the range.  [default: by precision]",
 )
-@click.option("--min-psnr", type=float, metavar="DB", help="Lowest PSNR.")
-@click.option("--layers", is_flag=True, help="Compare every tensor inside; name where they part.")
+@click.option("--min-psnr", type=float, metavar="DB", help="Minimum PSNR.")
+@click.option(
+    "--layers", is_flag=True, help="Compare every tensor inside, and name the first that differs."
+)
 @click.option(
     "--against",
     type=click.Path(),
@@ -111,10 +115,11 @@ def command(
     optimization: str | None,
     output: str | None,
 ) -> int:
-    """Compare an exported model with the PyTorch network it came from.
+    """Compare an exported model with the PyTorch network that it was exported from.
 
-    On odd shapes and a real picture, in FP32. Exit code 1 if any difference is beyond the limit.
-    With --layers, on one small picture, tensor by tensor, against ONNX Runtime on the CPU.
+    Compares on odd shapes and a real picture, with the network in FP32. The exit code is 1 if a
+    difference is beyond the limit. With --layers, it compares tensor by tensor on one small
+    picture, against ONNX Runtime on the CPU.
     """
     from swinir_deploy.models.find import find_model
 
@@ -125,7 +130,7 @@ def command(
         _refuse("with --layers", provider_option=provider_options, kernels=kernels)
         if against is not None and backend != "torch":
             _refuse("with --against", model=model, key=key, img_range=img_range)
-        wishes = given(
+        options = given(
             backend=backend,
             device=device,
             precision=precision,
@@ -141,16 +146,16 @@ def command(
         other: str | LoadedModel | None = against
         source = (model, key, img_range)
         if backend == "torch":
-            wishes["network"] = _load_reference(out, selection.name, *source)
+            options["network"] = _load_reference(out, selection.name, *source)
         elif against is None and (backend in (None, "ort") or source != (None, None, None)):
             other = _load_reference(out, selection.name, *source)
-        return finish_layers(out, compare_layers(selection.name, other, **wishes), watch, output)
+        return finish_layers(out, compare_layers(selection.name, other, **options), watch, output)
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
     from swinir_deploy.verification.parity import Limit, target_note, verify
 
     reference = _load_reference(out, selection.name, model, key, img_range)
-    asked = None if limit is None and min_psnr is None else Limit(limit, min_psnr)
+    requested = None if limit is None and min_psnr is None else Limit(limit, min_psnr)
     report = verify(
         local_path(selection, out),
         reference=reference,
@@ -158,7 +163,7 @@ def command(
         device=device,
         shapes=shapes or None,
         pictures=pictures or None,
-        limit=asked,
+        limit=requested,
         **given(provider=provider, provider_options=provider_options, threads=threads),
         **given(precision=precision, kernels=kernels),
     )
@@ -203,21 +208,25 @@ def _load_reference(
 
 
 def _refuse(where: str, **values: Any) -> None:
-    """Options that would be left unheard."""
-    found = [name for name, value in values.items() if value is not None]
-    if found:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in found)
+    """Check that options without effect were not given.
+
+    Raises:
+        UsageError: one of them was given.
+    """
+    given_names = [name for name, value in values.items() if value is not None]
+    if given_names:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given_names)
         raise UsageError(f"{names} cannot be used {where}. Leave it out.")
 
 
 def _only(option: str, values: tuple[Value, ...]) -> Value | None:
     if len(values) > 1:
-        raise UsageError(f"{option} was given {len(values)} times; --layers takes one.")
+        raise UsageError(f"{option} was given {len(values)} times; --layers takes one. Give one.")
     return values[0] if values else None
 
 
 def _where(spec: RuntimeSpec) -> str:
-    """Such as ``torch cuda:0, fp16 with the stream times 2**-7, fused kernels``."""
+    """Return such as ``torch cuda:0, fp16 with the stream times 2**-7, fused kernels``."""
     scale = spec.residual_scale_log2
     rescaled = f" with the stream times 2**-{scale}" if scale else ""
     kernels = f", {spec.kernels} kernels" if spec.kernels and spec.device != "cpu" else ""

@@ -1,4 +1,4 @@
-"""The whole job once, on a real picture that ships with the package, without a network."""
+"""Export, restore, compare and time the built-in model on a picture in the package, offline."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ _SHEET_CROP = (slice(48, 240), slice(96, 336))
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo made and measured.
+    """The files and measurements of the demo.
 
     Attributes:
-        export: of the ONNX file: its path, time and checks.
+        export: report of the export: path, time and checks of the ONNX file.
         low_resolution: path of the reduced picture.
         restored: path of the picture that ONNX Runtime restored.
-        sheet: path of bicubic, restored and original side by side.
-        parity_levels: largest difference of the pictures from ONNX Runtime and PyTorch, of 255.
-        bicubic_psnr_y_db: of bicubic enlargement against the original, Y channel.
-        restored_psnr_y_db: of the restored picture, likewise.
+        sheet: path of a picture with bicubic, restored and original side by side.
+        parity_levels: largest difference between the pictures of ONNX Runtime and PyTorch, 0 to
+            255.
+        bicubic_psnr_y_db: PSNR in dB of the bicubic enlargement against the original, Y channel.
+        restored_psnr_y_db: PSNR in dB of the restored picture against the original, Y channel.
         ort_ms: median time of ONNX Runtime for the picture.
         torch_ms: median time of PyTorch for the picture.
     """
@@ -60,7 +61,7 @@ class DemoReport:
     torch_ms: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         figures = {key: value for key, value in vars(self).items() if key != "export"}
         return {
             "model": os.fspath(self.export.path),
@@ -71,17 +72,20 @@ class DemoReport:
 
 
 def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = print) -> DemoReport:
-    """Export the built-in x4 model, restore a picture with it, and show that both are right.
+    """Export the built-in x4 model, restore a picture with it, and check both.
 
     Args:
-        output_dir: folder for the files; made if it is not there.
-        log: takes a line for each step.
+        output_dir: folder for the files; it is created if it does not exist.
+        log: called with each line of the demo's text.
+
+    Returns:
+        The paths of the files, and the measurements.
 
     Raises:
-        CheckFailedError: the export's check fails, the back ends differ by more than a level, or
+        CheckFailedError: the export's check fails, the back ends differ by more than one level, or
             the restored picture is not better than bicubic.
         BackendUnavailableError: the extra ``[cpu]`` is not installed.
-        InputError: the folder cannot be made or written.
+        InputError: the folder cannot be created or written.
     """
     folder = Path(output_dir)
     try:
@@ -121,8 +125,8 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
     levels = int(np.abs(restored.astype(np.int16) - reference.astype(np.int16)).max())
     if levels > 1:
         raise CheckFailedError(
-            f"ONNX Runtime's picture differs from PyTorch's by {levels} levels of 255; at most 1 "
-            "is rounding."
+            f"ONNX Runtime's picture differs from PyTorch's by {levels} levels of 255; it must be "
+            "at most 1. Find the difference with 'swinir-deploy verify --layers'."
         )
     log(f"   with PyTorch: largest difference {levels} of 255 levels")
     enlarged = bicubic_resize(reduced, _SCALE)
@@ -133,7 +137,10 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
         f"{restored_db:.2f} dB ({restored_db - bicubic_db:+.2f})"
     )
     if restored_db <= bicubic_db:
-        raise CheckFailedError("The restored picture is no better than bicubic interpolation.")
+        raise CheckFailedError(
+            f"The restored picture ({restored_db:.2f} dB) is not better than bicubic interpolation "
+            f"({bicubic_db:.2f} dB). Install the package again; its model may be damaged."
+        )
     sheet = _write(
         folder / "chelsea-comparison.png",
         np.concatenate([p[_SHEET_CROP] for p in (enlarged, restored, original.pixels)], axis=1),

@@ -1,1 +1,1 @@
-"""Proof: metrics, degradations, parity between back ends, and honest timing."""
+"""Measure models on test pictures by the paper's protocol: degradations, metrics, reports."""

@@ -1,4 +1,4 @@
-"""The degradations that the paper measures on: in NumPy, and JPEG by OpenCV."""
+"""The degradations of the paper's test pictures, in NumPy; JPEG uses OpenCV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Picture = npt.NDArray[Any]
 
 
 def _cubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Keys' cubic convolution kernel with a = -0.5, zero beyond a distance of 2."""
+    """Return Keys' cubic convolution kernel with a = -0.5, which is 0 beyond a distance of 2."""
     x = np.abs(distance)
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
@@ -27,12 +27,13 @@ def _cubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _taps(
     length: int, scale: float, out_length: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """For each output sample the input samples that it reads, and their weights.
+    """Return the input samples that each output sample reads, and their weights.
 
     Returns:
-        Two arrays of shape ``[out_length, taps]``; every row of weights adds up to 1.
+        Two arrays of shape ``[out_length, taps]``: indices, and weights of which every row adds
+        up to 1.
     """
-    stretch = max(1.0 / scale, 1.0)  # antialiasing: a reduction widens the kernel
+    stretch = max(1.0 / scale, 1.0)  # antialiasing: the kernel is wider for a reduction
     support = 4.0 * stretch
     centre = (np.arange(out_length) + 0.5) / scale - 0.5
     first = np.floor(centre - support / 2)
@@ -45,12 +46,12 @@ def _taps(
 
 
 def _resize_rows(picture: Picture, scale: float, out_rows: int) -> Picture:
-    """Resize the first axis and keep the dtype."""
+    """Resize the first axis and keep the dtype. uint8 is rounded half up and clamped."""
     index, weights = _taps(picture.shape[0], scale, out_rows)
     source = picture.astype(np.float64)
     result = np.zeros((out_rows, *picture.shape[1:]))
     shape = (-1,) + (1,) * (picture.ndim - 1)
-    for tap in range(index.shape[1]):  # one pass a tap: no [rows, taps, columns] array
+    for tap in range(index.shape[1]):  # one pass for each tap needs less memory
         result += source[index[:, tap]] * weights[:, tap].reshape(shape)
     if picture.dtype == np.uint8:
         result = np.clip(np.floor(result + 0.5), 0, 255)
@@ -60,22 +61,22 @@ def _resize_rows(picture: Picture, scale: float, out_rows: int) -> Picture:
 def bicubic_resize(image: Picture, scale: float) -> Picture:
     """Resize as MATLAB's ``imresize(image, scale)`` does: bicubic, antialiased.
 
-    This is the reduction that the super-resolution test sets are made with: cubic
-    kernel with a = -0.5, widened by ``1 / scale`` when reducing, symmetric edges.
-    (Pillow's ``BICUBIC`` renormalises at the edges; OpenCV's does not antialias.)
+    The super-resolution test sets are reduced in this way: a cubic kernel with a = -0.5, widened
+    by ``1 / scale`` for a reduction, and symmetric edges. (Pillow's ``BICUBIC`` normalizes the
+    weights again at the edges; OpenCV's has no antialiasing.)
 
     Args:
         image: ``[H, W]`` or ``[H, W, C]``, uint8 in 0..255 or floating point in any range.
         scale: side of the result divided by side of the input, for example 0.25.
 
     Returns:
-        ``[ceil(H * scale), ceil(W * scale)]`` (and C), in the input's dtype. uint8 is
-        rounded half up and clamped after each of the two passes, as MATLAB does: Set5's
-        published reductions by 2, 3 and 4 come out to the last bit. Floating point is
-        neither rounded nor clamped.
+        ``[ceil(H * scale), ceil(W * scale)]`` (and C), in the input's dtype. uint8 is rounded
+        half up and clamped after each of the two passes, as in MATLAB: Set5's published
+        reductions by 2, 3 and 4 are reproduced exactly. Floating point is neither rounded nor
+        clamped.
 
     Raises:
-        UsageError: ``scale`` is not positive, or the array is not a picture.
+        UsageError: ``scale`` is not positive, or shape or dtype is not that of a picture.
     """
     if not scale > 0:
         raise UsageError(f"bicubic_resize: scale is {scale!r}; it must be positive.")
@@ -87,30 +88,30 @@ def bicubic_resize(image: Picture, scale: float) -> Picture:
         raise UsageError(
             f"bicubic_resize: the dtype is {image.dtype}; it must be uint8 or floating point."
         )
-    # 1e-9: sizes such as 300 * (1 / 3) must not be pushed up by the last bit of the product.
+    # 1e-9: a rounding error in a product such as 300 * (1 / 3) must not add a pixel.
     rows, columns = (max(1, math.ceil(side * scale - 1e-9)) for side in image.shape[:2])
-    # MATLAB resizes rows before columns and keeps the class in between: uint8 is rounded twice.
+    # MATLAB resizes rows first and keeps the dtype in between, so uint8 is rounded twice.
     narrowed = _resize_rows(image, scale, rows)
     result: Picture = _resize_rows(narrowed.swapaxes(0, 1), scale, columns).swapaxes(0, 1)
     return result
 
 
 def gaussian_noise(image: Picture, sigma: float, seed: int = 0) -> npt.NDArray[np.float64]:
-    """White Gaussian noise as main_test_swinir.py adds it, the same for every picture of a size.
+    """Add white Gaussian noise as main_test_swinir.py does.
 
-    Drawn by NumPy's legacy generator after ``seed``, on the channels in the order blue, green,
-    red (as OpenCV has them); a generator of its own, so that global state stays as it is.
+    The noise is the same for all pictures of one size. It comes from NumPy's legacy generator, with
+    the channels in OpenCV's order (blue, green, red). NumPy's global generator is not used.
 
     Args:
         image: ``[H, W]``, ``[H, W, 1]`` or ``[H, W, 3]`` RGB, uint8.
-        sigma: standard deviation on 0..255.
-        seed: the official script sets 0 before every picture.
+        sigma: standard deviation of the noise, on the scale 0..255.
+        seed: seed of the generator; the official script sets 0 before every picture.
 
     Returns:
-        The same shape, float64 around 0..1: neither clipped nor rounded.
+        The same shape, float64 on the scale 0..1, neither clipped nor rounded.
 
     Raises:
-        UsageError: another shape or dtype, or a sigma that is not positive.
+        UsageError: shape or dtype is another one, or sigma is not positive.
     """
     _require_bytes("gaussian_noise", image)
     if not 0 < sigma < math.inf:
@@ -118,26 +119,26 @@ def gaussian_noise(image: Picture, sigma: float, seed: int = 0) -> npt.NDArray[n
     noise = np.random.RandomState(seed).normal(0, sigma / 255.0, image.shape)
     if image.ndim == 3:
         noise = noise[:, :, ::-1]
-    # Single precision before the noise, double with it: as the official script divides and adds.
+    # The official script divides in single precision and adds the noise in double precision.
     return np.asarray(image.astype(np.float32) / np.float32(255) + noise)
 
 
 def jpeg_compress(image: Picture, quality: int) -> npt.NDArray[np.uint8]:
-    """A picture after JPEG at some quality, through OpenCV in memory, as the paper has it.
+    """Compress a picture with JPEG and decompress it, with OpenCV, as the official script does.
 
     Colour is stored at half resolution (4:2:0, OpenCV's default). Another encoder or decoder may
     give other pixels at the same quality.
 
     Args:
         image: ``[H, W]``, ``[H, W, 1]`` or ``[H, W, 3]`` RGB, uint8.
-        quality: 1 to 100.
+        quality: JPEG quality, 1 to 100.
 
     Returns:
-        The same shape, uint8.
+        The picture after compression, in the same shape, uint8.
 
     Raises:
         BackendUnavailableError: OpenCV is not installed.
-        UsageError: another shape or dtype, or a quality that does not exist.
+        UsageError: shape, dtype or quality is another one.
     """
     _require_bytes("jpeg_compress", image)
     if not 1 <= quality <= 100:
@@ -149,7 +150,10 @@ def jpeg_compress(image: Picture, quality: int) -> npt.NDArray[np.uint8]:
     stored = np.ascontiguousarray(image if is_gray else image[:, :, ::-1])
     done, encoded = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
-        raise UsageError(f"jpeg_compress: OpenCV cannot store a picture of shape {image.shape}.")
+        raise UsageError(
+            f"jpeg_compress: OpenCV cannot store a picture of shape {image.shape}. Give a smaller "
+            "one: JPEG takes at most 65500 pixels on a side."
+        )
     decoded: Picture = np.asarray(
         cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE if is_gray else cv2.IMREAD_COLOR)
     )

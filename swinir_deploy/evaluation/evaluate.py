@@ -1,4 +1,4 @@
-"""Figures that mean what the paper's figures mean, for any model on any back end."""
+"""Measure a model on any back end, so that the results compare with the paper's figures."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from swinir_deploy.errors import (
     InputError,
     UsageError,
 )
-from swinir_deploy.evaluation.metrics import LEAST_SIDE_PX
-from swinir_deploy.evaluation.protocol import Protocol, Subject
+from swinir_deploy.evaluation.metrics import MIN_SIDE_PX
+from swinir_deploy.evaluation.protocol import Candidate, Protocol
 from swinir_deploy.evaluation.reports import (
     EvaluationReport,
     PictureScore,
@@ -28,6 +28,7 @@ from swinir_deploy.evaluation.testsets import dataset_name, find_reduced, list_p
 from swinir_deploy.models.catalog import ModelCard, Task, load_catalog
 from swinir_deploy.pictures.read import read_picture
 from swinir_deploy.runtimes import RuntimeSpec, backend_for, open_runtime
+from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.packages import require
 from swinir_deploy.verification.reference import (
     catalogue_id,
@@ -62,35 +63,52 @@ def evaluate(
 ) -> EvaluationReport:
     """Measure a model on a folder of pictures by the paper's protocol (docs/evaluation.md).
 
-    The input is degraded as main_test_swinir.py does it, padded by a mirrored copy to the next
-    window multiple, run whole, cut, rounded and compared. The same is measured for the input
-    itself and, on other back ends, for the network in PyTorch and FP32.
+    Each picture is degraded as main_test_swinir.py does it, padded by its mirror image to the next
+    multiple of the window, restored whole, cropped, rounded and compared. The degraded picture is
+    measured too, and, for other back ends, the network in PyTorch and FP32.
 
     Args:
-        model: an exported file; for ``torch`` a checkpoint or a catalogue id.
-        data: folder of good pictures; those in folders below are not looked at.
-        lr: folder of the reduced ones, ``NAMExSCALE``; None makes them as MATLAB's bicubic
-            ``imresize`` does. Super-resolution only.
-        task: ``sr``, ``denoise`` or ``jpeg``; None takes what the model says.
-        noise: sigma on 0..255; None takes that of the model's card.
-        quality: of JPEG; None takes that of the model's card.
+        model: an exported file; for ``torch``, a checkpoint or a catalogue id.
+        data: folder of the original pictures; its subfolders are not searched.
+        lr: folder of the reduced pictures, ``NAMExSCALE``; None makes them as MATLAB's bicubic
+            ``imresize`` does. Only for super-resolution.
+        task: ``sr``, ``denoise`` or ``jpeg``; None takes the task of the model.
+        noise: standard deviation of the noise on 0..255; None takes that of the model's card.
+        quality: JPEG quality, 1 to 100; None takes that of the model's card.
         backend: as in :func:`swinir_deploy.open_runtime`.
-        device: likewise.
-        **options: likewise.
+        device: as in :func:`swinir_deploy.open_runtime`.
+        **options: as in :func:`swinir_deploy.open_runtime`.
         tile: side of tiles in input pixels, blended as :class:`~swinir_deploy.Restorer` does it;
-            None for whole pictures, as in the paper.
-        self_ensemble: the mean over the eight flips and turns before rounding, the paper's "+".
-        reference: what to compare the back end with: a checkpoint, id or loaded model; True finds
-            it in the catalogue by the model's id, and says so in a note if it cannot; False does
-            without. It runs on the CPU, with the same tiles and ensemble.
-        offline: never download a checkpoint.
-        progress: called with a line before each picture.
+            None restores whole pictures, as in the paper.
+        self_ensemble: True takes the mean over the eight flips and rotations before rounding, as
+            the paper's "+" does.
+        reference: the model to compare with: a checkpoint, id or loaded model. True finds it in
+            the catalogue by the model's id; if that fails, a note in the report says so. False
+            compares with nothing. It runs on the CPU, with the same tiles and self-ensemble.
+        offline: True never downloads a checkpoint.
+        progress: called with a line of text before each picture.
+
+    Returns:
+        A report with the scores of each picture and their means.
 
     Raises:
-        UsageError: the task, noise or quality is unknown or makes no sense.
-        PictureError: no pictures, or one that cannot be read or has no partner in ``lr``.
-        InputError: a picture too small, or a reduced one of the wrong size.
-        BackendUnavailableError: the back end, or OpenCV for JPEG, is missing.
+        UsageError: the task, noise or quality is unknown, or does not fit the model.
+        PictureError: there are no pictures, or one cannot be read or has no reduced one in ``lr``.
+        InputError: a picture is too small, or a reduced one has the wrong size.
+        BackendUnavailableError: the back end, or OpenCV for JPEG, is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from swinir_deploy import evaluate
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pixels = np.full((64, 64, 3), 128, np.uint8)
+        ...     Image.fromarray(pixels).save(Path(folder) / "gray.png")
+        ...     report = evaluate("tiny-sr-x4", folder, backend="torch")
+        >>> report.metrics
+        ('psnr_y', 'ssim_y')
     """
     started = time.perf_counter()
     name = os.fspath(model)
@@ -104,17 +122,17 @@ def evaluate(
         protocol = _protocol(spec, card, name, task, noise, quality)
         if lr is not None and protocol.task != "sr":
             raise UsageError(
-                f"lr is for super-resolution; a {protocol.task} model's input is made from the "
-                "good pictures. Leave it out."
+                f"lr cannot be used with a {protocol.task} model, whose input is made from the "
+                "original pictures. Leave it out."
             )
         loaded, notes = _reference(spec, name, reference, offline)
         notes += _notes(protocol, card, spec, tile, self_ensemble, ignored)
-        subjects = [Subject(runtime, tile, self_ensemble)]
+        candidates = [Candidate(runtime, tile, self_ensemble)]
         if loaded is not None:
             network = stack.enter_context(open_reference(loaded))
             require_same_kind(name, spec, network.spec)
-            subjects.append(Subject(network, tile, self_ensemble))
-        scores = tuple(_scores(protocol, subjects, pictures, lr, progress))
+            candidates.append(Candidate(network, tile, self_ensemble))
+        scores = tuple(_scores(protocol, candidates, pictures, lr, progress))
     notes += _left_out(protocol, scores)
     dataset = dataset_name(data)
     return EvaluationReport(
@@ -135,7 +153,7 @@ def evaluate(
 
 def _scores(
     protocol: Protocol,
-    subjects: list[Subject],
+    candidates: list[Candidate],
     pictures: list[Path],
     lr: str | os.PathLike[str] | None,
     progress: Callable[[str], None] | None,
@@ -150,9 +168,9 @@ def _scores(
                 None if reduced is None else read_picture(reduced).pixels,
             )
             baseline = protocol.score(sample.baseline, sample.truth)
-            found = [
-                protocol.score(subject.restore(sample.degraded), sample.truth)
-                for subject in subjects
+            scores = [
+                protocol.score(candidate.restore(sample.degraded), sample.truth)
+                for candidate in candidates
             ]
         except (InputError, UsageError) as error:
             text = str(error)
@@ -160,14 +178,14 @@ def _scores(
                 error if str(path) in text else InputError(f"Cannot measure on {path}: {text}")
             ) from error
         height, width = sample.truth.shape[:2]
-        yield PictureScore(path.name, height, width, found[0], baseline, *found[1:])
+        yield PictureScore(path.name, height, width, scores[0], baseline, *scores[1:])
 
 
-# ------------------------------------------------------------------------------- what is measured
+# ------------------------------------------------------------------------------------ the protocol
 
 
 def _card_of(spec: RuntimeSpec) -> ModelCard | None:
-    """The catalogue's card, if the model's id is there and the checkpoint is the same."""
+    """Return the catalogue's card of a model, if it is there and of the same checkpoint."""
     try:
         card = load_catalog().get(spec.model_id)
     except CatalogError:
@@ -185,30 +203,35 @@ def _protocol(
     quality: int | None,
 ) -> Protocol:
     if task is not None and task not in get_args(Task):
-        raise UsageError(f"task is {task!r}; it must be one of {', '.join(get_args(Task))}.")
-    chosen = task or (card.task if card else None) or spec.task or ("sr" if spec.scale > 1 else "")
-    if not chosen:
+        raise UsageError(unknown_choice("task", task, get_args(Task)))
+    selected = (
+        task or (card.task if card else None) or spec.task or ("sr" if spec.scale > 1 else "")
+    )
+    if not selected:
         raise UsageError(
-            f"{name} does not say what it is for. Name it: --task denoise --noise 25, or "
+            f"The task of {name} is unknown. Give it: --task denoise --noise 25, or "
             "--task jpeg --quality 40."
         )
-    if (chosen == "sr") != (spec.scale > 1):
-        raise UsageError(f"{name} has scale {spec.scale}; it cannot be measured as {chosen!r}.")
-    for asked, value, owner in (("noise", noise, "denoise"), ("quality", quality, "jpeg")):
-        if value is not None and chosen != owner:
-            raise UsageError(f"{asked} is for a {owner} model; {name} is one for {chosen!r}.")
-    if chosen == "denoise" and noise is None:
+    if (selected == "sr") != (spec.scale > 1):
+        raise UsageError(
+            f"{name} has scale {spec.scale}; it cannot be measured as {selected!r}. Give its own "
+            "task."
+        )
+    for option, value, owner in (("noise", noise, "denoise"), ("quality", quality, "jpeg")):
+        if value is not None and selected != owner:
+            raise UsageError(
+                f"{option} is for a {owner} model; {name} is for {selected!r}. Leave it out."
+            )
+    if selected == "denoise" and noise is None:
         noise = card.noise if card else None
         if noise is None:
-            raise UsageError(f"{name} does not say for which noise it is. Name it: --noise 25.")
-    if chosen == "jpeg" and quality is None:
+            raise UsageError(f"The noise level of {name} is unknown. Give it: --noise 25.")
+    if selected == "jpeg" and quality is None:
         quality = card.quality if card else None
         if quality is None:
-            raise UsageError(
-                f"{name} does not say for which JPEG quality it is. Name it: --quality 40."
-            )
+            raise UsageError(f"The JPEG quality of {name} is unknown. Give it: --quality 40.")
     return Protocol(
-        task=cast("Task", chosen),
+        task=cast("Task", selected),
         gray=spec.in_chans == 1,
         scale=spec.scale,
         noise=noise,
@@ -234,9 +257,13 @@ def _notes(
     notes = []
     used = _tile_used(spec, tile)
     if used is not None:
-        notes.append(f"Measured in tiles of {used} pixels; the paper's figures are of whole ones.")
+        notes.append(
+            f"Measured in tiles of {used} pixels; the paper's figures are of whole pictures."
+        )
     if self_ensemble:
-        notes.append("With self-ensemble; stated figures are without it unless they say so.")
+        notes.append(
+            "Measured with self-ensemble; stated figures are without it unless they say so."
+        )
     if self_ensemble and (spec.io == "image" or used is not None):
         notes.append("The eight results were clamped one by one before they were averaged.")
     if spec.io == "image" and protocol.task == "denoise":
@@ -251,25 +278,25 @@ def _notes(
 
 
 def _left_out(protocol: Protocol, pictures: tuple[PictureScore, ...]) -> list[str]:
-    """Measures that some pictures are too small for."""
+    """Return a note for each metric that some pictures are too small for."""
     notes = []
     for metric in protocol.metrics:
         small = [picture.name for picture in pictures if metric not in picture.scores]
         if small:
             name = metric.rpartition("_")[0]
-            least = LEAST_SIDE_PX[name]
+            minimum = MIN_SIDE_PX[name]
             named = ", ".join(small[:3]) + (" and others" if len(small) > 3 else "")
             rest = "; the mean is that of the others" if len(small) < len(pictures) else ""
             notes.append(
-                f"{name.upper().replace('_', '-')} takes {least}x{least} pixels inside the border, "
-                f"and {len(small)} of {len(pictures)} pictures have fewer ({named}){rest}."
+                f"{name.upper().replace('_', '-')} takes {minimum}x{minimum} pixels inside the "
+                f"border, and {len(small)} of {len(pictures)} pictures have fewer ({named}){rest}."
             )
     return notes
 
 
 def _fits(card: ModelCard, protocol: Protocol) -> bool:
-    asked = (protocol.task, protocol.noise, protocol.quality)
-    return asked == (card.task, card.noise, card.quality)
+    requested = (protocol.task, protocol.noise, protocol.quality)
+    return requested == (card.task, card.noise, card.quality)
 
 
 def _stated(
@@ -278,7 +305,7 @@ def _stated(
     dataset: str | None,
     pictures: tuple[PictureScore, ...],
 ) -> tuple[StatedFigure, ...]:
-    """The card's figures for this data set that were measured here, too."""
+    """Return the card's figures for this data set, each with the measured mean."""
     if card is None or dataset is None or not _fits(card, protocol):
         return ()
     mean = mean_scores([picture.scores for picture in pictures])
@@ -298,7 +325,7 @@ def _reference(
     reference: bool | str | os.PathLike[str] | LoadedModel,
     offline: bool,
 ) -> tuple[LoadedModel | None, list[str]]:
-    """The network to compare with, or a note why there is none."""
+    """Return the network to compare with, or None and a note with the reason."""
     if reference is False or (
         reference is True and (spec.backend, spec.precision) == ("torch", "fp32")
     ):

@@ -1,4 +1,4 @@
-"""The paper's picture measures (utils/util_calculate_psnr_ssim.py of the official repository)."""
+"""The paper's metrics (utils/util_calculate_psnr_ssim.py of the official repository)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from swinir_deploy.errors import UsageError
 
-__all__ = ["LEAST_SIDE_PX", "crop_border", "psnr", "psnr_b", "rgb_to_y", "ssim"]
+__all__ = ["MIN_SIDE_PX", "crop_border", "psnr", "psnr_b", "rgb_to_y", "ssim"]
 
 Picture = npt.NDArray[Any]
 
@@ -19,12 +19,12 @@ _SSIM_SIDE_PX = 11
 _SSIM_SIGMA_PX = 1.5
 _BLOCK_PX = 8
 
-LEAST_SIDE_PX = {"psnr": 1, "ssim": _SSIM_SIDE_PX, "psnr_b": 2 * _BLOCK_PX}
-"""Measure -> smallest side, inside the border, of a picture that it can be taken of."""
+MIN_SIDE_PX = {"psnr": 1, "ssim": _SSIM_SIDE_PX, "psnr_b": 2 * _BLOCK_PX}
+"""Metric -> minimum side of a picture in pixels, inside the border."""
 
 
 def rgb_to_y(image: Picture) -> npt.NDArray[np.float64]:
-    """Luma as MATLAB's ``rgb2ycbcr`` gives it (BT.601, 16..235), not rounded.
+    """Return the luma Y of MATLAB's ``rgb2ycbcr`` (BT.601, 16..235), not rounded.
 
     Args:
         image: ``[H, W, 3]``, RGB, uint8 or floating point in 0..255.
@@ -33,7 +33,7 @@ def rgb_to_y(image: Picture) -> npt.NDArray[np.float64]:
         ``[H, W]`` float64.
 
     Raises:
-        UsageError: the last axis is not 3.
+        UsageError: the last axis does not have 3 channels.
     """
     if image.ndim != 3 or image.shape[2] != 3:
         raise UsageError(f"rgb_to_y: the array's shape is {image.shape}; it must be [H, W, 3].")
@@ -42,10 +42,10 @@ def rgb_to_y(image: Picture) -> npt.NDArray[np.float64]:
 
 
 def crop_border(image: Picture, border_px: int) -> Picture:
-    """The picture without ``border_px`` pixels on each side, as a view.
+    """Return the picture without ``border_px`` pixels on each side, as a view.
 
     Raises:
-        UsageError: nothing would be left, or the border is negative.
+        UsageError: no pixel would be left, or the border is negative.
     """
     height, width = image.shape[:2]
     if border_px < 0 or min(height, width) <= 2 * border_px:
@@ -57,16 +57,16 @@ def crop_border(image: Picture, border_px: int) -> Picture:
 
 
 def psnr(result: Picture, truth: Picture, border_px: int = 0, on_y: bool = False) -> float:
-    """Peak signal-to-noise ratio in dB, peak 255.
+    """Return the peak signal-to-noise ratio in dB, for a peak of 255.
 
-    Super-resolution is measured on the Y channel of uint8 pictures without a border as
-    wide as the scale; denoising and JPEG repair on all channels without a border.
+    The paper measures super-resolution on the Y channel, without a border as wide as the scale.
+    It measures denoising and the removal of JPEG artefacts on all channels of whole pictures.
 
     Args:
         result: ``[H, W]`` or ``[H, W, C]``, uint8 or floating point in 0..255.
         truth: the same shape and range.
-        border_px: pixels left out on each side.
-        on_y: measure on :func:`rgb_to_y` of both; they must be RGB then.
+        border_px: number of pixels to leave out on each side.
+        on_y: True measures on :func:`rgb_to_y` of both pictures, which must be RGB.
 
     Returns:
         ``10 * log10(255**2 / MSE)``, infinity for equal pictures.
@@ -80,52 +80,53 @@ def psnr(result: Picture, truth: Picture, border_px: int = 0, on_y: bool = False
 
 
 def ssim(result: Picture, truth: Picture, border_px: int = 0, on_y: bool = False) -> float:
-    """Structural similarity (Wang et al. 2004), -1 to 1, as ``calculate_ssim`` gives it.
+    """Return the structural similarity (Wang et al. 2004), -1 to 1, as ``calculate_ssim`` does.
 
-    A Gaussian window of 11x11 pixels and sigma 1.5, only where it lies inside the picture;
-    ``C1 = (0.01 * 255)**2``, ``C2 = (0.03 * 255)**2``; the mean over channels.
+    It is the mean over all channels and over all positions of a Gaussian window of 11x11 pixels
+    with sigma 1.5 inside the picture, with ``C1 = (0.01 * 255)**2`` and ``C2 = (0.03 * 255)**2``.
 
     Args:
         result: ``[H, W]`` or ``[H, W, C]``, uint8 or floating point in 0..255.
         truth: the same shape and range.
-        border_px: pixels left out on each side.
-        on_y: measure on :func:`rgb_to_y` of both; they must be RGB then.
+        border_px: number of pixels to leave out on each side.
+        on_y: True measures on :func:`rgb_to_y` of both pictures, which must be RGB.
 
     Raises:
-        UsageError: the shapes differ, or less than 11x11 pixels are left inside the border.
+        UsageError: the shapes differ, or fewer than 11x11 pixels are left inside the border.
     """
     first, second = _compared("ssim", result, truth, border_px, on_y)
-    _require_sides("ssim", first, LEAST_SIDE_PX["ssim"])
+    _require_sides("ssim", first, MIN_SIDE_PX["ssim"])
     return float(np.mean([_ssim_channel(a, b) for a, b in _channels(first, second)]))
 
 
 def psnr_b(result: Picture, truth: Picture, border_px: int = 0, on_y: bool = False) -> float:
-    """PSNR with a penalty for 8x8 blocks (Yim and Bovik 2011), as ``calculate_psnrb`` gives it.
+    """Return PSNR-B: PSNR with a penalty for 8x8 blocks (Yim and Bovik 2011).
 
-    The mean squared error grows by the blocking effect factor of ``result``: how much more
-    neighbours differ across the borders of JPEG's blocks than elsewhere. It is not symmetric.
+    The value is that of the official ``calculate_psnrb``. The blocking effect factor of ``result``
+    is added to the mean squared error: it says how much more neighbours differ across the borders
+    of JPEG's blocks than elsewhere. The two pictures cannot be swapped.
 
     Args:
         result: ``[H, W]`` or ``[H, W, C]``, uint8 or floating point in 0..255.
         truth: the same shape and range.
-        border_px: pixels left out on each side.
-        on_y: measure on :func:`rgb_to_y` of both; they must be RGB then.
+        border_px: number of pixels to leave out on each side.
+        on_y: True measures on :func:`rgb_to_y` of both pictures, which must be RGB.
 
     Returns:
-        In dB, the mean over channels; infinity for equal pictures without blocks.
+        PSNR-B in dB, the mean over channels; infinity for equal pictures without blocks.
 
     Raises:
-        UsageError: the shapes differ, or less than 16x16 pixels are left inside the border.
+        UsageError: the shapes differ, or fewer than 16x16 pixels are left inside the border.
     """
     first, second = _compared("psnr_b", result, truth, border_px, on_y)
-    _require_sides("psnr_b", first, LEAST_SIDE_PX["psnr_b"])
+    _require_sides("psnr_b", first, MIN_SIDE_PX["psnr_b"])
     return float(np.mean([_psnr_b_channel(a, b) for a, b in _channels(first, second)]))
 
 
 def _compared(
     name: str, result: Picture, truth: Picture, border_px: int, on_y: bool
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Both pictures inside the border, as float64, on Y if asked for."""
+    """Return both pictures inside the border as float64, converted to Y if ``on_y``."""
     if result.shape != truth.shape:
         raise UsageError(
             f"{name}: the shapes are {result.shape} and {truth.shape}; they must be equal."
@@ -146,21 +147,21 @@ def _channels(
         yield from ((first[..., i], second[..., i]) for i in range(first.shape[2]))
 
 
-def _require_sides(name: str, picture: Picture, least_px: int) -> None:
+def _require_sides(name: str, picture: Picture, min_px: int) -> None:
     height, width = picture.shape[:2]
-    if min(height, width) < least_px:
+    if min(height, width) < min_px:
         raise UsageError(
-            f"{name}: {width}x{height} pixels are left inside the border; it takes at least "
-            f"{least_px}x{least_px}."
+            f"{name}: {width}x{height} pixels are left inside the border. Give pictures with at "
+            f"least {min_px}x{min_px}."
         )
 
 
 def _gaussian_valid(picture: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Smoothed by SSIM's window, where the window lies inside: 10 pixels less on each axis."""
+    """Smooth a picture with SSIM's window inside the picture: [H - 10, W - 10] float64."""
     offset = np.arange(_SSIM_SIDE_PX) - _SSIM_SIDE_PX // 2
     window = np.exp(-(offset**2) / (2 * _SSIM_SIGMA_PX**2))
     window /= window.sum()
-    for _ in range(2):  # one axis a pass; the transpositions cancel out
+    for _ in range(2):  # one axis in each pass; the two transpositions cancel out
         length = picture.shape[0] - _SSIM_SIDE_PX + 1
         smooth = np.zeros((length, picture.shape[1]))
         for tap, weight in enumerate(window):
@@ -186,10 +187,11 @@ def _psnr_b_channel(result: npt.NDArray[np.float64], truth: npt.NDArray[np.float
 
 
 def _blocking_effect(picture: npt.NDArray[np.float64]) -> float:
-    """``_blocking_effect_factor`` of the official script, on 0..255.
+    """Return ``_blocking_effect_factor`` of the official script, on the scale 0..255.
 
-    A border is counted wherever a block ends before the picture does, but their number is
-    ``side // 8 - 1``, one less than that where the side is no multiple of 8: so it is published.
+    Differences are summed over every border where a block ends inside the picture, but divided by
+    ``side // 8 - 1`` borders, which is one too few if the side is no multiple of 8. The published
+    figures were computed in this way.
     """
     at_borders = inside = 0.0
     borders = 0

@@ -1,4 +1,4 @@
-"""The paper's test protocol for one picture: what main_test_swinir.py does, step by step."""
+"""The paper's test protocol for one picture, with the same steps as main_test_swinir.py."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 
 from swinir_deploy.errors import DeviceMemoryError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize, gaussian_noise, jpeg_compress
-from swinir_deploy.evaluation.metrics import LEAST_SIDE_PX, psnr, psnr_b, rgb_to_y, ssim
+from swinir_deploy.evaluation.metrics import MIN_SIDE_PX, psnr, psnr_b, rgb_to_y, ssim
 from swinir_deploy.models.catalog import Task
 from swinir_deploy.pictures.values import to_levels, to_values
 from swinir_deploy.restoration.adapter import MemoryRanOutError, ModelBridge
 from swinir_deploy.restoration.restorer import Restorer
 from swinir_deploy.runtimes import Runtime
 
-__all__ = ["Protocol", "Sample", "Subject", "pad_by_mirror"]
+__all__ = ["Candidate", "Protocol", "Sample", "pad_by_mirror"]
 
 Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One picture of a test.
+    """One test picture.
 
     Attributes:
-        truth: [height, width, channels] uint8, what the result is compared with.
-        degraded: [height / scale, width / scale, channels] float32, what the model gets: around
-            0..1, noise beyond it.
-        baseline: as ``truth``; what there would be without the model: bicubic enlargement, or the
-            degraded picture clamped and rounded as a result is.
+        truth: the picture to compare results with, [height, width, channels] uint8.
+        degraded: the model's input, [height / scale, width / scale, channels] float32. Its values
+            are in 0..1; noise may go beyond.
+        baseline: the result without a model, in the shape and dtype of ``truth``: the bicubic
+            enlargement, or the degraded picture, clamped and rounded.
     """
 
     truth: Bytes
@@ -42,15 +42,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a model of one kind is tested.
+    """The test of a model of one kind.
 
     Attributes:
         task: ``sr``, ``denoise`` or ``jpeg``.
-        gray: one channel instead of three.
+        gray: True for one channel, False for three.
         scale: output side divided by input side.
-        noise: sigma on 0..255, of ``denoise``.
-        quality: of ``jpeg``.
-        real: for real-world pictures; the official script leaves no border then.
+        noise: standard deviation of the noise on 0..255, for ``denoise``.
+        quality: JPEG quality, 1 to 100, for ``jpeg``.
+        real: True for a model for real-world pictures, for which the official script leaves out no
+            border.
     """
 
     task: Task
@@ -62,38 +63,38 @@ class Protocol:
 
     @property
     def border_px(self) -> int:
-        """Pixels on each side that are not measured: the scale, for super-resolution."""
+        """Return the number of pixels to leave out on each side: the scale for super-resolution."""
         return self.scale if self.task == "sr" and not self.real else 0
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Those that the paper gives for the task, in the catalogue's names, PSNR first."""
+        """Return the names of the metrics that the paper gives for the task, PSNR first."""
         space = "gray" if self.gray else "y" if self.task == "sr" else "rgb"
         names = {"sr": ("psnr", "ssim"), "denoise": ("psnr",), "jpeg": ("psnr", "ssim", "psnr_b")}
         return tuple(f"{name}_{space}" for name in names[self.task])
 
     @property
     def baseline(self) -> str:
-        """What the baseline is called: ``bicubic``, ``noisy`` or ``JPEG``."""
+        """Return the name of the baseline: ``bicubic``, ``noisy`` or ``JPEG``."""
         return {"sr": "bicubic", "denoise": "noisy", "jpeg": "JPEG"}[self.task]
 
     @property
     def title(self) -> str:
-        """Such as ``x4`` or ``noise 25``."""
+        """Return the degradation as text, such as ``x4`` or ``noise 25``."""
         amount = {"sr": f"x{self.scale}", "denoise": f"noise {self.noise or 0:g}"}
         return amount.get(self.task, f"JPEG quality {self.quality}")
 
     def truth(self, pixels: NDArray[Any]) -> Bytes:
-        """The picture that results are compared with, as OpenCV would have read its file.
+        """Return the picture to compare results with, as OpenCV would read its file.
 
-        16 bits become 8 by dropping the lower ones. Gray from colour is MATLAB's Y, rounded, for
-        JPEG; else what OpenCV's ``IMREAD_GRAYSCALE`` makes of a PNG file.
+        16-bit values become 8-bit ones by dropping the lower bits. For JPEG, gray from colour is
+        MATLAB's Y, rounded; otherwise it is that of OpenCV's ``IMREAD_GRAYSCALE`` for a PNG file.
 
         Args:
             pixels: [height, width, 1 or 3] uint8 or uint16, RGB.
 
         Returns:
-            [height, width, 1] for a gray protocol, else [height, width, 3].
+            [height, width, 1] uint8 for a gray protocol, else [height, width, 3] uint8.
         """
         levels: Bytes = (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)
         if not self.gray:
@@ -108,16 +109,17 @@ class Protocol:
         return luma[..., None]
 
     def sample(self, pixels: NDArray[Any], reduced: NDArray[Any] | None = None) -> Sample:
-        """Make the picture that the model gets, and the baseline.
+        """Make the model's input and the baseline from a picture.
 
         Args:
-            pixels: [height, width, 1 or 3] uint8 or uint16, RGB: the good picture.
-            reduced: the small one of super-resolution; None makes it by :func:`bicubic_resize`
-                from the part of ``pixels`` whose sides the scale divides.
+            pixels: the original picture, [height, width, 1 or 3] uint8 or uint16, RGB.
+            reduced: the reduced picture for super-resolution, in the same layout; None makes it by
+                :func:`bicubic_resize` from the part of ``pixels`` whose sides the scale divides.
 
         Raises:
-            InputError: ``reduced`` is not a ``scale``-th of ``pixels``, rounded down.
-            BackendUnavailableError: JPEG without OpenCV.
+            InputError: ``pixels`` is too small, or the sides of ``reduced`` are not those of
+                ``pixels`` divided by the scale and rounded down.
+            BackendUnavailableError: OpenCV, which JPEG needs, is not installed.
         """
         truth = self.truth(pixels)
         if self.task == "denoise":
@@ -129,8 +131,8 @@ class Protocol:
         height, width = (side // self.scale for side in truth.shape[:2])
         if min(height, width) < 1:
             raise InputError(
-                f"The picture has {truth.shape[1]}x{truth.shape[0]} pixels; to be reduced by "
-                f"{self.scale} it needs at least {self.scale}x{self.scale}."
+                f"The picture has {truth.shape[1]}x{truth.shape[0]} pixels. Give one with at least "
+                f"{self.scale}x{self.scale}, so that it can be reduced by {self.scale}."
             )
         truth = truth[: height * self.scale, : width * self.scale]
         small = bicubic_resize(truth, 1 / self.scale) if reduced is None else self.truth(reduced)
@@ -143,20 +145,20 @@ class Protocol:
         return Sample(truth, to_values(small), bicubic_resize(small, self.scale))
 
     def score(self, result: Bytes, truth: Bytes) -> dict[str, float]:
-        """Every measure that the official script prints, the paper's among them.
+        """Return every metric that the official script prints; the paper's are among them.
 
-        SSIM takes at least 11x11 pixels inside the border, PSNR-B 16x16: for a smaller picture
+        SSIM needs at least 11x11 pixels inside the border, PSNR-B 16x16. For a smaller picture,
         they are left out.
 
         Args:
-            result: [height, width, 1 or 3] uint8.
-            truth: the same shape.
+            result: the model's result, [height, width, 1 or 3] uint8.
+            truth: the picture to compare with, in the same shape, uint8.
 
         Returns:
-            Name (``psnr_y``, ``ssim_rgb``, ``psnr_b_gray`` ...) -> value; PSNR in dB.
+            Name of a metric (``psnr_y``, ``ssim_rgb``, ``psnr_b_gray`` ...) -> value; PSNR in dB.
 
         Raises:
-            UsageError: nothing is left inside the border.
+            UsageError: no pixel is left inside the border.
         """
         space = "gray" if self.gray else "rgb"
         functions = {"psnr": psnr, "ssim": ssim}
@@ -164,30 +166,30 @@ class Protocol:
             functions["psnr_b"] = psnr_b
         border = self.border_px
         side = min(truth.shape[:2]) - 2 * border
-        functions = {n: f for n, f in functions.items() if n == "psnr" or side >= LEAST_SIDE_PX[n]}
+        functions = {n: f for n, f in functions.items() if n == "psnr" or side >= MIN_SIDE_PX[n]}
         scores = {f"{n}_{space}": f(result, truth, border) for n, f in functions.items()}
         if not self.gray:
             scores |= {f"{n}_y": f(result, truth, border, True) for n, f in functions.items()}
         return scores
 
 
-class Subject:
-    """An open runtime that restores whole pictures the way the official script does."""
+class Candidate:
+    """An open runtime that restores whole pictures as the official script does."""
 
     def __init__(
         self, runtime: Runtime, tile: int | None = None, self_ensemble: bool = False
     ) -> None:
-        """Prepare; nothing is computed yet.
+        """Remember how to restore pictures. This computes nothing.
 
         Args:
-            runtime: open; it is not closed here.
+            runtime: an open runtime; the caller closes it.
             tile: side of a tile in input pixels, for
-                :class:`~swinir_deploy.restoration.restorer.Restorer`; None
-                for the whole picture at once, unless the runtime has fixed sides.
-            self_ensemble: the mean over the eight flips and turns of a picture.
+                :class:`~swinir_deploy.restoration.restorer.Restorer`; None restores the whole
+                picture at once, unless the runtime has fixed sides.
+            self_ensemble: True takes the mean over the eight flips and rotations of a picture.
 
         Raises:
-            UsageError: a negative tile.
+            UsageError: the tile is negative.
         """
         self._spec = runtime.spec
         self._bridge = ModelBridge(runtime)
@@ -197,14 +199,21 @@ class Subject:
         self._self_ensemble = self_ensemble
 
     def restore(self, degraded: NDArray[np.float32]) -> Bytes:
-        """[height * scale, width * scale, channels] for a picture [height, width, channels].
+        """Restore a picture.
 
-        Padded by :func:`pad_by_mirror`, cut, averaged where asked for, clamped and rounded half
-        to even. A runtime that takes bytes gets the picture clamped and rounded.
+        The picture is padded by :func:`pad_by_mirror`, restored and cropped; the result is averaged
+        for self-ensemble, clamped, and rounded half to even. A runtime with uint8 input gets the
+        picture clamped and rounded.
+
+        Args:
+            degraded: [height, width, channels] float32 in 0..1; noise may go beyond.
+
+        Returns:
+            [height * scale, width * scale, channels] uint8.
 
         Raises:
-            InputError: a side is too short to be padded.
-            DeviceMemoryError: the picture does not fit into memory.
+            InputError: a side is too short for the padding.
+            DeviceMemoryError: the picture does not fit into the device's memory.
         """
         if not self._self_ensemble:
             return to_levels(self._run(degraded))
@@ -216,7 +225,7 @@ class Subject:
         return to_levels((total / 8).astype(np.float32))
 
     def _run(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One pass: float32, not clamped unless it was tiled."""
+        """Restore one view as float32 on the scale 0..1; it is clamped only if it was tiled."""
         height, width = picture.shape[:2]
         padded = pad_by_mirror(picture, self._spec.window_size)
         if self._tiler is not None:
@@ -226,7 +235,7 @@ class Subject:
                 result = self._bridge.run(padded[None])[0]
             except MemoryRanOutError as error:
                 raise DeviceMemoryError(
-                    f"{self._spec.device} has not enough memory for a whole picture of "
+                    f"{self._spec.device} has too little memory for a whole picture of "
                     f"{width}x{height} pixels. Measure in tiles: --tile "
                     f"{32 * self._spec.window_size}."
                 ) from error.__cause__
@@ -238,17 +247,21 @@ class Subject:
 
 
 def pad_by_mirror(picture: NDArray[Any], window: int) -> NDArray[Any]:
-    """Both sides up to the *next* multiple of the window, even when they are one already.
+    """Pad both sides to the *next* multiple of the window, even if they are a multiple already.
 
-    Below the picture comes its own mirror image (the edge row is repeated), then the same to the
-    right. This is the official script's padding, not the network's (restoration.padding).
+    The padding is the picture's mirror image (the edge row is repeated), first below and then on
+    the right. This is the official script's padding. The network's own padding is a reflection
+    (restoration.padding).
 
     Args:
-        picture: [height, width, channels].
+        picture: [height, width, channels], any dtype.
         window: side of an attention window in pixels.
 
+    Returns:
+        The padded picture, in the same dtype.
+
     Raises:
-        InputError: a side is shorter than its padding: the mirror only doubles the picture.
+        InputError: a side is shorter than its padding; a mirror image can only double the side.
     """
     height, width = picture.shape[:2]
     for axis, side in enumerate((height, width)):
@@ -256,7 +269,7 @@ def pad_by_mirror(picture: NDArray[Any], window: int) -> NDArray[Any]:
         if padding > side:
             raise InputError(
                 f"The input has {width}x{height} pixels; the protocol's padding needs sides of at "
-                f"least {-(-window // 2)}. Leave this picture out."
+                f"least {-(-window // 2)}. Leave out this picture."
             )
         mirrored = np.concatenate([picture, np.flip(picture, axis)], axis)
         picture = mirrored.take(range(side + padding), axis)
@@ -264,5 +277,5 @@ def pad_by_mirror(picture: NDArray[Any], window: int) -> NDArray[Any]:
 
 
 def _eight_ways() -> Iterator[tuple[int, bool]]:
-    """Quarter turns, and whether the turned picture is flipped."""
+    """Return the eight views: the number of quarter turns, and whether the result is flipped."""
     return ((turns, is_flipped) for turns in range(4) for is_flipped in (False, True))

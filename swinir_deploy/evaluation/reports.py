@@ -1,4 +1,4 @@
-"""What an evaluation found."""
+"""The report of an evaluation."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class PictureScore:
-    """One picture.
+    """The scores of one picture.
 
     Attributes:
-        name: of its file.
-        height: of the result, in pixels.
-        width: of the result, in pixels.
-        scores: of the model's result: ``psnr_y`` and so on, PSNR in dB; without what the picture
-            is too small for.
-        baseline: the same for the bicubic, noisy or JPEG picture.
-        reference: the same for the FP32 network in PyTorch; None where it was not run.
+        name: name of the picture's file.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
+        scores: name of a metric, such as ``psnr_y`` -> score of the model's result, PSNR in dB.
+            Metrics that the picture is too small for are left out.
+        baseline: the scores of the bicubic, noisy or JPEG picture.
+        reference: the scores of the FP32 network in PyTorch; None if it was not run.
     """
 
     name: str
@@ -38,14 +38,14 @@ class PictureScore:
 
 @dataclass(frozen=True)
 class StatedFigure:
-    """A figure of the catalogue beside what was measured.
+    """A figure of the catalogue and its measured value.
 
     Attributes:
-        dataset: such as ``Set5``.
-        metric: such as ``psnr_y``.
-        stated: the figure.
-        measured: here, the mean over the folder.
-        source: who states it.
+        dataset: name of the data set, such as ``Set5``.
+        metric: name of the metric, such as ``psnr_y``.
+        stated: the catalogue's figure.
+        measured: the measured mean over the folder.
+        source: where the figure was published.
     """
 
     dataset: str
@@ -56,27 +56,27 @@ class StatedFigure:
 
     @property
     def difference(self) -> float:
-        """Measured minus stated."""
+        """Return the measured value minus the stated one."""
         return self.measured - self.stated
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """A model on a folder of pictures, by the paper's protocol.
+    """The results of a model on a folder of pictures, by the paper's protocol.
 
     Attributes:
         model: the file or id that was measured.
-        spec: of its runtime.
-        protocol: task, scale, noise or quality.
-        data: the folder.
-        dataset: of the catalogue's figures that the folder is named after, or None.
-        tile: side of the tiles in input pixels; None for whole pictures, as the paper has it.
-        self_ensemble: whether results are the mean over the eight flips and turns.
-        pictures: in the order of their names.
+        spec: specification of its runtime.
+        protocol: task, scale, noise and quality of the test.
+        data: the folder of pictures.
+        dataset: name of the catalogue's data set that the folder is named after, or None.
+        tile: side of the tiles in input pixels; None for whole pictures, as in the paper.
+        self_ensemble: True if results are the mean over the eight flips and rotations.
+        pictures: the scores of each picture, in the order of the file names.
         reference: id of the network in PyTorch and FP32 that ran on the same pictures, or None.
         stated: the catalogue's figures for this model on this data set.
-        notes: what else is to be known, as sentences.
-        seconds: that it took.
+        notes: remarks, as sentences.
+        seconds: duration of the evaluation in seconds.
     """
 
     model: str
@@ -94,33 +94,33 @@ class EvaluationReport:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the measures that the paper gives for the task, PSNR first."""
+        """Return the names of the metrics that the paper gives for the task, PSNR first."""
         return self.protocol.metrics
 
     @property
     def mean(self) -> Scores:
-        """Plain means over the pictures, of dB too, as the official script has them."""
+        """Return the mean of each metric over the pictures. PSNR in dB is averaged as it is."""
         return mean_scores([picture.scores for picture in self.pictures])
 
     @property
     def mean_baseline(self) -> Scores:
-        """The same for the baseline."""
+        """Return the mean scores of the baseline."""
         return mean_scores([picture.baseline for picture in self.pictures])
 
     @property
     def mean_reference(self) -> Scores | None:
-        """The same for the reference; None where it was not run."""
-        found = [p.reference for p in self.pictures if p.reference is not None]
-        return mean_scores(found) if found else None
+        """Return the mean scores of the reference; None if it was not run."""
+        scores = [p.reference for p in self.pictures if p.reference is not None]
+        return mean_scores(scores) if scores else None
 
     @property
     def reference_difference_db(self) -> float | None:
-        """Mean PSNR minus that of FP32 PyTorch; None where it was not run."""
+        """Return mean PSNR minus that of PyTorch in FP32, in dB; None if that was not run."""
         reference, metric = self.mean_reference, self.metrics[0]
         return None if reference is None else _gap(self.mean[metric], reference[metric])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; infinite figures as text."""
+        """Return plain values for JSON. Infinite numbers and NaN become text."""
         values = asdict(self) | {
             "metrics": self.metrics,
             "border_px": self.protocol.border_px,
@@ -135,7 +135,7 @@ class EvaluationReport:
 
 
 def mean_scores(scores: list[Scores]) -> Scores:
-    """The mean of every measure, over the pictures that it was taken of."""
+    """Return the mean of each metric over the pictures that have it."""
     names = dict.fromkeys(name for one in scores for name in one)
     return {
         name: sum(one[name] for one in scores if name in one) / sum(name in one for one in scores)
@@ -144,7 +144,7 @@ def mean_scores(scores: list[Scores]) -> Scores:
 
 
 def _gap(first: float, second: float) -> float:
-    """``first - second``; 0 for two that are infinite."""
+    """Return ``first - second``, or 0 if both are infinite."""
     return 0.0 if first == second else first - second
 
 

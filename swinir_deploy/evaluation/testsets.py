@@ -1,4 +1,4 @@
-"""Folders of test pictures: what is in them, which belong together, what the set is called."""
+"""Folders of test pictures: their files, the reduced pictures, and the name of the data set."""
 
 from __future__ import annotations
 
@@ -13,38 +13,42 @@ __all__ = ["dataset_name", "find_reduced", "list_pictures"]
 
 _OTHER_NAMES = {"b100": "bsd100", "div2kvalidhr": "div2kvalidation", "kodak": "kodak24"}
 _LOOKED_UPWARDS = 3
-"""Folders of a path that may be called like the data set: ``Set5``, ``Set5/HR``."""
+"""How many last parts of a path may be the name of the data set: ``Set5``, ``Set5/HR``."""
 
 
 def list_pictures(folder: str | os.PathLike[str]) -> tuple[list[Path], int]:
-    """Pictures of a folder itself, by name, as the official script goes through them.
+    """List the pictures of a folder, without its subfolders, in the order of their names.
 
     Returns:
-        Their paths, and how many other files there are.
+        The paths of the pictures, and the number of other files.
 
     Raises:
-        PictureError: it is not a folder, or holds no picture.
+        PictureError: the folder is missing or a file, or it contains no picture.
     """
     root = Path(folder)
     if not root.is_dir():
-        state = "a file" if root.exists() else "not there"
+        state = "a file" if root.exists() else "missing"
         raise PictureError(f"Cannot measure on {root}: it is {state}. Give a folder of pictures.")
     files = sorted(p for p in root.iterdir() if p.is_file() and not p.name.startswith("."))
     pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
         nested = sorted(path.name for path in root.iterdir() if path.is_dir())
-        hint = f" Did you mean one of its folders ({', '.join(nested[:4])})?" if nested else ""
+        hint = (
+            f"Did you mean one of its folders ({', '.join(nested[:4])})?"
+            if nested
+            else "Give a folder of pictures."
+        )
         raise PictureError(
-            f"Cannot measure on {root}: it holds no picture ({', '.join(PICTURE_SUFFIXES)}).{hint}"
+            f"Cannot measure on {root}: it holds no picture ({', '.join(PICTURE_SUFFIXES)}). {hint}"
         )
     return pictures, len(files) - len(pictures)
 
 
 def find_reduced(folder: str | os.PathLike[str], picture: Path, scale: int) -> Path:
-    """The small picture for a large one: ``NAMExSCALE``, with its suffix or another.
+    """Return the reduced picture for an original one: ``NAMExSCALE``, with any picture suffix.
 
     Raises:
-        PictureError: there is none.
+        PictureError: there is no such file.
     """
     root = Path(folder)
     stem = f"{picture.stem}x{scale}"
@@ -53,15 +57,15 @@ def find_reduced(folder: str | os.PathLike[str], picture: Path, scale: int) -> P
         if candidate.is_file():
             return candidate
     raise PictureError(
-        f"There is no {stem}{picture.suffix} in {root} to go with {picture}. Give the folder of "
-        f"the pictures reduced by {scale}, or leave --lr out: they are then made here."
+        f"{root} has no {stem}{picture.suffix}, the reduced picture for {picture}. Give the folder "
+        f"of the pictures reduced by {scale}, or leave out --lr to make them."
     )
 
 
 def dataset_name(folder: str | os.PathLike[str]) -> str | None:
-    """The data set of the catalogue's figures that a folder is named after, or None.
+    """Return the name of the catalogue's data set that a folder is named after, or None.
 
-    ``testsets/Set5/HR`` is Set5, ``classic5`` is Classic5.
+    For example, ``testsets/Set5/HR`` is Set5, and ``classic5`` is Classic5.
     """
     known = {
         _plain(figure.dataset): figure.dataset

@@ -1,1 +1,1 @@
-"""Is it right? An exported model against the network that it came from."""
+"""Compare an exported model with the network that it was exported from."""

@@ -1,4 +1,4 @@
-"""Pictures that a back end is compared on: odd shapes, and real ones."""
+"""Pictures for the comparison of back ends: synthetic ones of odd shapes, and real ones."""
 
 from __future__ import annotations
 
@@ -26,37 +26,39 @@ def parity_inputs(
     shapes: Sequence[tuple[int, int]] | None,
     pictures: Sequence[str | os.PathLike[str]] | None,
 ) -> list[tuple[str, NDArray[np.float32]]]:
-    """Named inputs, NCHW float32 whose values are levels of 255, so that both io kinds see one.
+    """Return named inputs: NCHW float32 in 0..1, each value a multiple of 1/255.
+
+    Such values are exact in uint8 too, so models with either kind of input get the same picture.
 
     Args:
-        spec: whose ranges the inputs keep to; others are left out.
-        shapes: heights and widths of synthetic pictures; None takes seven odd ones, moved into
-            the ranges.
-        pictures: files, taken whole; None takes a crop of the one that is shipped.
+        spec: specification of the model; inputs outside its ranges are left out.
+        shapes: heights and widths in pixels of synthetic pictures; None takes seven odd sizes,
+            moved into the model's ranges.
+        pictures: files, which are used whole; None takes a crop of the picture in the package.
 
     Raises:
-        UsageError: the model takes none of them.
+        UsageError: the model takes none of the inputs.
     """
     batches, heights, widths = spec.ranges
     if shapes is not None:
         sizes = [(1, height, width) for height, width in shapes]
     else:
-        window, least = spec.window_size, min_side_px(spec.window_size)
+        window, minimum = spec.window_size, min_side_px(spec.window_size)
         sizes = [
-            (1, least, least),
+            (1, minimum, minimum),
             (1, window, window),
             (2, window + 1, 2 * window - 1),
-            (1, least, 5 * window),
+            (1, minimum, 5 * window),
             (3, 2 * window + 3, 3 * window + 5),
             (1, 5 * window - 1, 4 * window + 2),
             (1, 8 * window, 6 * window),
         ]
-        # Counted from the smallest that is taken, so that a range from 64 has odd sides too.
+        # Sizes start at the smallest side of the range, so that a range from 64 has odd sides too.
         sizes = [
             (
                 batch,
-                _within(height + heights[0] - least, heights),
-                _within(width + widths[0] - least, widths),
+                _within(height + heights[0] - minimum, heights),
+                _within(width + widths[0] - minimum, widths),
             )
             for batch, height, width in sizes
         ]
@@ -82,20 +84,20 @@ def parity_inputs(
     ]
     if not taken:
         raise UsageError(
-            f"{spec.model_id or 'The model'} takes {spec.describe_input()}, and no input is like "
-            "that. Give others with --shape or --picture."
+            f"No input fits {spec.model_id or 'the model'}, which takes {spec.describe_input()}. "
+            "Give others with --shape or --picture."
         )
     return taken
 
 
 def _within(size: int, limits: tuple[int, int | None]) -> int:
-    """The nearest size that is taken."""
-    least, most = limits
-    return max(least, size if most is None else min(size, most))
+    """Return the nearest size within the limits."""
+    minimum, maximum = limits
+    return max(minimum, size if maximum is None else min(size, maximum))
 
 
 def _read_batch(path: str | os.PathLike[str], channels: int) -> NDArray[np.float32]:
-    """A picture's file as [1, channels, height, width] in levels of 255; alpha is left out."""
+    """Read a picture as [1, channels, height, width] in 0..1, multiples of 1/255, no alpha."""
     values = to_values(read_picture(path).pixels)
     if values.shape[2] != channels:
         gray = values.mean(axis=2, keepdims=True)
@@ -104,7 +106,7 @@ def _read_batch(path: str | os.PathLike[str], channels: int) -> NDArray[np.float
 
 
 def in_levels(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return values in 0..1 rounded to those that a byte can hold."""
+    """Return values in 0..1 rounded to multiples of 1/255."""
     return to_values(to_levels(values))
 
 
@@ -113,16 +115,19 @@ def layer_input(
     picture: str | os.PathLike[str] | None,
     shape: tuple[int, int] | None,
 ) -> NDArray[Any]:
-    """A small picture for a comparison tensor by tensor, in the layout that a file takes.
+    """Return a small picture for a comparison tensor by tensor, in a model's input layout.
 
     Args:
-        metadata: of the file.
-        picture: a file, whose middle is taken; None makes a picture.
-        shape: height and width of what is taken or made; None is a small odd size that needs
-            padding. Sides that the export fixed come first.
+        metadata: metadata of the exported file.
+        picture: a file, of which the middle is taken; None makes a synthetic picture.
+        shape: height and width in pixels; None is a small odd size that needs padding. Sides
+            that the export fixed take precedence.
+
+    Returns:
+        [N, C, H, W] float32 in 0..1, or [N, H, W, C] uint8, as the metadata's ``io`` says.
     """
     window = metadata.window_size
-    # Padded on both sides, shifted windows in both directions, and no more memory than needed.
+    # Small, but padded on both sides and with shifted windows in both directions.
     height, width = shape or (2 * window + 1, 3 * window - 1)
     pattern = ShapePattern.of_artifact(metadata.shape)
     batch = pattern.batch or 1
@@ -138,7 +143,7 @@ def layer_input(
 
 
 def _middle(batch: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """A crop; the whole side where the picture is smaller."""
+    """Return the middle of a picture; a side that is smaller stays whole."""
     top = max(0, (batch.shape[2] - height) // 2)
     left = max(0, (batch.shape[3] - width) // 2)
     return batch[:, :, top : top + height, left : left + width]

@@ -1,4 +1,4 @@
-"""Does a back end give the pixels that the FP32 network gives?"""
+"""Compare the pixels of a back end with those of the FP32 network in PyTorch."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ __all__ = ["LIMITS", "Limit", "ParityReport", "ParityRow", "target_note", "verif
 
 @dataclass(frozen=True)
 class Limit:
-    """What a comparison must keep to.
+    """The limit of a comparison.
 
     Attributes:
-        max_abs: largest difference relative to the output's range, or None.
-        min_psnr_db: lowest PSNR over the output's range, or None.
+        max_abs: maximum absolute difference relative to the output's range; None does not limit it.
+        min_psnr_db: minimum PSNR in dB over the output's range; None does not limit it.
     """
 
     max_abs: float | None = None
     min_psnr_db: float | None = None
 
     def holds(self, comparison: Comparison) -> bool:
-        """Whether ``comparison`` is within the limit; false for non-finite outputs."""
+        """Return whether ``comparison`` is within the limit; False for non-finite outputs."""
         if self.max_abs is not None and not comparison.relative_max <= self.max_abs:
             return False
         return self.min_psnr_db is None or comparison.psnr_db >= self.min_psnr_db
 
     def describe(self) -> str:
-        """Such as ``<= 0.0001 of the range``."""
+        """Return the limit as text, such as ``difference <= 0.0001 of the range``."""
         parts = []
         if self.max_abs is not None:
             parts.append(f"difference <= {self.max_abs:g} of the range")
@@ -62,21 +62,22 @@ LIMITS: dict[str, Limit] = {
     "fp16": Limit(min_psnr_db=MIN_PSNR_DB["fp16"]),
     "bf16": Limit(min_psnr_db=MIN_PSNR_DB["bf16"]),
 }
-"""Precision of the artefact -> limit on float outputs. Bytes may differ by one level in FP32, and
-in half precision by what rounding adds (:func:`~swinir_deploy.comparison.psnr_limit_db`)."""
+"""Precision of the exported file -> limit for float outputs. uint8 outputs may differ by one level
+in FP32; in half precision, their limit allows for rounding
+(:func:`~swinir_deploy.comparison.psnr_limit_db`)."""
 
 _BYTE_LIMIT = Limit(max_abs=1.0 / 255.0)
 
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One input.
+    """The result of one input.
 
     Attributes:
         source: ``synthetic`` or the picture's name.
         shape: batch, channels, height and width of the input.
-        comparison: the back end's output against the network's.
-        passed: whether it is within the report's limit.
+        comparison: comparison of the back end's output with the network's.
+        passed: whether the comparison is within the report's limit.
     """
 
     source: str
@@ -87,14 +88,14 @@ class ParityRow:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """Every row, and what they had to keep to.
+    """The results of all inputs, and their limit.
 
     Attributes:
         model: the file or id that was verified.
-        reference: the model that it was compared with, in PyTorch and FP32.
-        spec: of the verified runtime.
-        limit: that every row had to keep to.
-        rows: one for each input.
+        reference: id of the model that it was compared with, in PyTorch and FP32.
+        spec: specification of the verified runtime.
+        limit: the limit for every row.
+        rows: one row for each input.
     """
 
     model: str
@@ -105,16 +106,16 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every row is within the limit."""
+        """Return whether every row is within the limit."""
         return all(row.passed for row in self.rows)
 
     @property
     def worst(self) -> ParityRow:
-        """The row with the largest difference relative to its range."""
+        """Return the row with the largest difference relative to its range."""
         return max(self.rows, key=lambda row: row.comparison.relative_max)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; infinite figures as text."""
+        """Return plain values for JSON. Infinite numbers and NaN become text."""
         return {
             "model": self.model,
             "reference": self.reference,
@@ -144,22 +145,35 @@ def verify(
     limit: Limit | None = None,
     **options: Any,
 ) -> ParityReport:
-    """Compare a back end with the FP32 network in PyTorch, on odd shapes and real pictures.
+    """Compare a model on a back end with the FP32 network in PyTorch.
 
     Args:
-        model: an exported file (or whatever ``backend`` opens).
-        reference: the checkpoint, id or loaded model that it came from; None finds it in the
-            catalogue by the id in the file's metadata.
+        model: an exported file, or any other model that ``backend`` opens.
+        reference: the checkpoint, id or loaded model that ``model`` was exported from; None finds
+            it in the catalogue by the id in the file's metadata.
         backend: as in :func:`swinir_deploy.open_runtime`.
-        device: likewise.
-        **options: likewise.
-        shapes: heights and widths of synthetic inputs; None takes seven odd ones.
-        pictures: real pictures, compared whole; None takes a crop of the one that is shipped.
-        limit: None takes that of the file's precision (:data:`LIMITS`).
+        device: as in :func:`swinir_deploy.open_runtime`.
+        **options: as in :func:`swinir_deploy.open_runtime`.
+        shapes: heights and widths in pixels of synthetic inputs; None takes seven odd sizes.
+        pictures: files of real pictures, which are compared whole; None takes a crop of the
+            picture in the package.
+        limit: the limit of every comparison; None takes that of the file's precision
+            (:data:`LIMITS`).
+
+    Returns:
+        A report with a row for each input. An input beyond its limit raises nothing: read the
+        report's ``passed``.
 
     Raises:
-        UsageError: no reference is known, or it is not the file's source.
-        CheckFailedError: never for a row beyond its limit: read ``passed`` of the report.
+        UsageError: no reference is known, or ``model`` was not exported from it.
+        CheckFailedError: the two models have different scales, channels or windows.
+        BackendUnavailableError: PyTorch or the back end is not installed.
+
+    Example:
+        >>> from swinir_deploy import verify
+        >>> report = verify("tiny-sr-x4", backend="torch", shapes=[(16, 24)])
+        >>> report.passed
+        True
     """
     require("export", "Verifying a model")
     with open_runtime(model, backend, device, **options) as runtime:
@@ -195,10 +209,10 @@ def _limit_for(spec: RuntimeSpec) -> Limit:
 
 
 def _compare_one(runtime: Runtime, network: Runtime, picture: NDArray[np.float32]) -> Comparison:
-    wanted = network.run(picture)
+    expected = network.run(picture)
     if runtime.spec.io == "tensor":
-        return compare(runtime.run(picture), wanted)
-    return compare(runtime.run(nhwc_levels(picture)), nhwc_levels(wanted))
+        return compare(runtime.run(picture), expected)
+    return compare(runtime.run(nhwc_levels(picture)), nhwc_levels(expected))
 
 
 def _plain(value: float) -> float | str:
@@ -206,23 +220,23 @@ def _plain(value: float) -> float | str:
 
 
 _MADE_FOR = {"ort": "ort", "openvino": "openvino", "trt": "tensorrt", "trt-rtx": "tensorrt"}
-"""Back end -> the recipe of ``export --for`` that is meant for it; checkpoints have none."""
+"""Back end -> the recipe of ``export --for`` for it. ``torch`` opens checkpoints and has none."""
 
 
 def target_note(spec: RuntimeSpec) -> str | None:
-    """A sentence where a file was exported for another target than the one that runs it.
+    """Return a sentence if a file was exported for another back end than the one that runs it.
 
-    The pixels are right all the same; only the speed is not what it could be.
+    Such a file gives correct pixels, but it may be slower than one exported for the back end.
     """
-    wanted = _MADE_FOR.get(spec.backend)
+    recipe = _MADE_FOR.get(spec.backend)
     if "tensorrt" in spec.provider.lower():
-        wanted = "tensorrt"
-    if wanted is None or spec.target in ("", "any", wanted):
+        recipe = "tensorrt"
+    if recipe is None or spec.target in ("", "any", recipe):
         return None
     io = " --io image" if spec.io == "image" else ""
     return (
         f"{spec.model_id or 'The model'} was exported for {spec.target} and runs on {spec.backend} "
         f"{spec.device}: its graph is not the one that is fastest there. Export the right one, "
         f"with the other options as before: swinir-deploy export --model "
-        f"{spec.model_id or 'MODEL'}{io} --for {wanted}"
+        f"{spec.model_id or 'MODEL'}{io} --for {recipe}"
     )

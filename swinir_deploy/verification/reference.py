@@ -1,4 +1,4 @@
-"""The network that an exported model came from: what ``verify`` and ``eval`` compare it with."""
+"""The network that a model was exported from, which ``verify`` and ``eval`` compare it with."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def source_of(model: str | os.PathLike[str]) -> str:
     """Return the catalogue's id of the model that a file was exported from.
 
     Raises:
-        UsageError: its metadata name no model, or one that is not in the catalogue.
+        UsageError: the metadata name no model, or one that is not in the catalogue.
         ArtifactError: the file is damaged.
     """
     metadata = read_metadata(model)
@@ -38,26 +38,27 @@ def source_of(model: str | os.PathLike[str]) -> str:
 
 
 def catalogue_id(model_id: str, name: str, option: str = "--model") -> str:
-    """Return the id, if the catalogue has it.
+    """Return a model's id if it is in the catalogue.
 
     Args:
-        model_id: as a file's metadata have it; empty where they do not say.
-        name: of that file, for the message.
-        option: that names a checkpoint instead, for the message.
+        model_id: the id in a file's metadata; empty if they name none.
+        name: name of that file, for the error message.
+        option: the option that names a checkpoint instead, for the error message.
 
     Raises:
-        UsageError: it is empty or unknown.
+        UsageError: the id is empty or unknown.
     """
     if not model_id:
         raise UsageError(
-            f"{name} does not say which model it came from. Name it: {option} ID or {option} FILE."
+            f"The model that {name} was exported from is unknown. Name it: {option} ID or "
+            f"{option} FILE."
         )
     try:
         return load_catalog().get(model_id).id
     except CatalogError as error:
         raise UsageError(
-            f"{name} came from {model_id!r}, which is not in the catalogue. Name the checkpoint: "
-            f"{option} FILE."
+            f"{name} was exported from {model_id!r}, which is not in the catalogue. Name the "
+            f"checkpoint: {option} FILE."
         ) from error
 
 
@@ -72,15 +73,15 @@ def load_reference(
     """Load the network to compare with.
 
     Args:
-        reference: a checkpoint, an id, or a model that is loaded already.
-        img_range: as in :func:`swinir_deploy.load_model`, and so are the others.
-        key: likewise.
-        progress: likewise.
-        offline: likewise.
+        reference: a checkpoint, an id, or a loaded model.
+        img_range: as in :func:`swinir_deploy.load_model`.
+        key: as in :func:`swinir_deploy.load_model`.
+        progress: as in :func:`swinir_deploy.load_model`.
+        offline: as in :func:`swinir_deploy.load_model`.
 
     Raises:
         BackendUnavailableError: PyTorch is not installed.
-        InputError: it is an exported file, or no checkpoint.
+        InputError: the file is an exported one, or no checkpoint.
         CatalogError: there is no such id.
     """
     require("export", "Comparing with PyTorch")
@@ -93,22 +94,22 @@ def load_reference(
 
 
 def open_reference(loaded: LoadedModel) -> Runtime:
-    """Return the PyTorch back end on a loaded model, as it was trained."""
+    """Open a loaded model in PyTorch on the CPU, without the rewrites of an export."""
     from swinir_deploy.runtimes.torch_runtime import TorchRuntime
 
     return TorchRuntime(loaded, as_trained=True)
 
 
 def require_same_source(name: str | Path, source_sha256: str, loaded: LoadedModel) -> None:
-    """Refuse a network that a file was not exported from.
+    """Check that a file was exported from this network.
 
     Args:
-        name: of the file.
-        source_sha256: of the checkpoint it came from; empty where it does not say.
+        name: name of the file.
+        source_sha256: SHA-256 of the file's checkpoint; empty if unknown, which passes the check.
         loaded: the network.
 
     Raises:
-        UsageError: they differ.
+        UsageError: the SHA-256 values differ.
     """
     if source_sha256 and loaded.source_sha256 != source_sha256:
         raise UsageError(
@@ -119,15 +120,15 @@ def require_same_source(name: str | Path, source_sha256: str, loaded: LoadedMode
 
 
 def require_same_kind(name: str, spec: RuntimeSpec, reference: RuntimeSpec) -> None:
-    """Refuse a network of another scale, other channels or another window.
+    """Check that a model and its reference have the same scale, channels and window.
 
     Raises:
-        CheckFailedError: they differ.
+        CheckFailedError: one of these values differs.
     """
     actual = (spec.scale, spec.in_chans, spec.window_size)
     expected = (reference.scale, reference.in_chans, reference.window_size)
     if actual != expected:
         raise CheckFailedError(
             f"{name} has scale, channels and window {actual}; the reference has {expected}. "
-            "They are not the same model."
+            "They are not the same model. Give the checkpoint that it was exported from."
         )

@@ -126,7 +126,7 @@ def test_a_failed_write_leaves_neither_file(tmp_path: Path) -> None:
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     engine = tmp_path / "x4.engine"
-    with pytest.raises(ArtifactError, match="no engine"):
+    with pytest.raises(ArtifactError, match="Missing engine"):
         read_engine_metadata(engine)
     write_engine(engine, PLAN, METADATA)
     engine.write_bytes(PLAN[:-1])

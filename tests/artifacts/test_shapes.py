@@ -142,7 +142,7 @@ def test_channels_that_the_model_has_not() -> None:
 def test_sides() -> None:
     assert parse_sides("64x96") == (64, 96)
     for text in ("", "64", "0x8", "8x0", "64x96x3", "ax8"):
-        with pytest.raises(UsageError, match="is not a height and width such as 64x96"):
+        with pytest.raises(UsageError, match=r"is not understood.*height and width, such as 64x96"):
             parse_sides(text)
 
 

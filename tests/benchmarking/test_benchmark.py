@@ -385,7 +385,7 @@ def test_memory_is_that_of_one_contender(
 def test_memory_of_a_gpu_is_what_became_less_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
     free = {0: 8_000_000_000, 1: 4_000_000_000}
     monkeypatch.setattr(footprint, "free_memory_bytes", free.get)
-    measured = footprint.Footprint()
+    measured = footprint.MemoryUse()
     measured.opened(RuntimeSpec("fake", "cuda:1", "tensor", 2, 3, 8))
 
     def job() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from swinir_deploy.benchmarking.worker import Isolated
+from swinir_deploy.benchmarking.worker import WorkerProcess
 from swinir_deploy.errors import (
     BackendUnavailableError,
     InferenceError,
@@ -69,12 +69,12 @@ class Worker:
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Isolated]:
-    with closing(Isolated(Worker, "", str(tmp_path))) as isolated:
+def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
+    with closing(WorkerProcess(Worker, "", str(tmp_path))) as isolated:
         yield isolated
 
 
-def process_of(worker: Isolated) -> int:
+def process_of(worker: WorkerProcess) -> int:
     pid: int = worker.call("where")[0]
     return pid
 
@@ -88,7 +88,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_calls_go_to_a_new_interpreter_which_closes_what_it_made(
-    worker: Isolated, tmp_path: Path
+    worker: WorkerProcess, tmp_path: Path
 ) -> None:
     assert "pytest" in sys.modules
     process, _ = worker.call("where")
@@ -101,7 +101,7 @@ def test_calls_go_to_a_new_interpreter_which_closes_what_it_made(
     assert not is_running(process)
 
 
-def test_an_error_has_its_own_type_and_the_worker_goes_on(worker: Isolated) -> None:
+def test_an_error_has_its_own_type_and_the_worker_goes_on(worker: WorkerProcess) -> None:
     with pytest.raises(BackendUnavailableError, match=r"^no driver$") as error:
         worker.call("fail")
     assert "in fail" in str(error.value.__cause__), "the traceback of the other process"
@@ -120,11 +120,11 @@ def test_an_error_has_its_own_type_and_the_worker_goes_on(worker: Isolated) -> N
 )
 def test_what_cannot_be_made_says_why(trouble: str, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
-        Isolated(Worker, trouble)
+        WorkerProcess(Worker, trouble)
 
 
 @posix
-def test_a_process_that_is_killed_is_an_error(worker: Isolated) -> None:
+def test_a_process_that_is_killed_is_an_error(worker: WorkerProcess) -> None:
     with pytest.raises(InferenceError, match=r"exit code -9; .*ran out of memory"):
         worker.call("die")
     with pytest.raises(InferenceError, match="ended by itself"):
@@ -134,14 +134,14 @@ def test_a_process_that_is_killed_is_an_error(worker: Isolated) -> None:
 def test_warnings_of_this_package_are_passed_on() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        Isolated(Worker, "warn").close()
+        WorkerProcess(Worker, "warn").close()
     assert [(w.category, str(w.message)) for w in caught] == [
         (SwinIRDeployWarning, "the output may be wrong")
     ]
 
 
 @posix
-def test_an_interrupted_call_is_not_waited_for(worker: Isolated, tmp_path: Path) -> None:
+def test_an_interrupted_call_is_not_waited_for(worker: WorkerProcess, tmp_path: Path) -> None:
     process = process_of(worker)
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -154,7 +154,7 @@ def test_an_interrupted_call_is_not_waited_for(worker: Isolated, tmp_path: Path)
 
 
 @posix
-def test_ctrl_c_does_not_reach_it(worker: Isolated) -> None:
+def test_ctrl_c_does_not_reach_it(worker: WorkerProcess) -> None:
     os.kill(process_of(worker), signal.SIGINT)
     assert worker.call("double", 3) == 6
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, []), "nor is it kept from this process"

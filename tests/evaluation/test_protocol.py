@@ -16,7 +16,7 @@ from torch import Tensor
 
 from swinir_deploy.errors import DeviceMemoryError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize
-from swinir_deploy.evaluation.protocol import Protocol, Subject, pad_by_mirror
+from swinir_deploy.evaluation.protocol import Candidate, Protocol, pad_by_mirror
 from swinir_deploy.models.load import load_model
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
@@ -251,7 +251,7 @@ def test_a_trained_network_gives_the_official_scripts_pixels(shape: tuple[int, i
     picture = data.astronaut()[: shape[0], : shape[1]].astype(np.float32) / 255.0
     expected = levels_of(as_the_script_says(network, picture, 8, 4))
     with TorchSubject(loaded.network) as runtime:
-        found = Subject(runtime).restore(picture)
+        found = Candidate(runtime).restore(picture)
     assert found.shape == (shape[0] * 4, shape[1] * 4, 3)
     difference = np.abs(found.astype(int) - expected)
     assert difference.max() <= 1  # float32 sums in another order, at the edge of a rounding
@@ -266,7 +266,7 @@ def test_window_7_and_range_255_too() -> None:
     picture = data.camera()[:28, :33, None].astype(np.float32) / 255.0
     expected = levels_of(as_the_script_says(network, picture, 7, 1))
     with TorchSubject(ours) as runtime:
-        difference = np.abs(Subject(runtime).restore(picture).astype(int) - expected)
+        difference = np.abs(Candidate(runtime).restore(picture).astype(int) - expected)
     assert difference.max() <= 1
     assert difference.mean() < 1e-2
 
@@ -283,8 +283,8 @@ def test_self_ensemble_is_the_mean_of_eight_before_rounding() -> None:
             total = total + torch.rot90(torch.flip(result, dims), -turns, [1, 2])
     expected = levels_of(total[None] / 8)
     with TorchSubject(loaded.network) as runtime:
-        found = Subject(runtime, self_ensemble=True).restore(picture)
-        plain = Subject(runtime).restore(picture)
+        found = Candidate(runtime, self_ensemble=True).restore(picture)
+        plain = Candidate(runtime).restore(picture)
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert np.mean(found != expected) < 1e-3
     assert np.mean(found != plain) > 0.05
@@ -294,7 +294,7 @@ def test_self_ensemble_rounds_once() -> None:
     offsets = iter([0.6] * 5 + [0.0] * 3)  # the mean is 0.375; rounded one by one it were 0.625
     runtime = FakeRuntime(lambda batch: batch + next(offsets) / 255)
     picture = np.arange(48, dtype=np.float32).reshape(6, 8, 1) / 255
-    assert (Subject(runtime, self_ensemble=True).restore(picture) == to_levels(picture)).all()
+    assert (Candidate(runtime, self_ensemble=True).restore(picture) == to_levels(picture)).all()
     assert runtime.shapes == [(1, 1, 8, 16), (1, 1, 8, 16), (1, 1, 16, 8), (1, 1, 16, 8)] * 2
 
 
@@ -313,7 +313,7 @@ def test_a_model_that_repeats_pixels_gives_them_back(
         in_chans=channels,
     )
     pixels = np.random.default_rng(0).integers(0, 256, (37, 51, channels), np.uint8)
-    found = Subject(runtime, tile, self_ensemble).restore(pixels.astype(np.float32) / 255)
+    found = Candidate(runtime, tile, self_ensemble).restore(pixels.astype(np.float32) / 255)
     assert (found == pixels.repeat(2, 0).repeat(2, 1)).all()
     sides = {side for shape in runtime.shapes for side in np.array(shape)[list(axes)]}
     assert sides == ({16} if tile else {40, 56})
@@ -322,7 +322,7 @@ def test_a_model_that_repeats_pixels_gives_them_back(
 def test_a_model_with_fixed_sides_is_fed_tiles() -> None:
     runtime = FakeRuntime(lambda batch: batch, height=16, width=24, batch=2)
     picture = np.random.default_rng(0).random((40, 30, 1), np.float32)
-    assert (Subject(runtime).restore(picture) == to_levels(picture)).all()
+    assert (Candidate(runtime).restore(picture) == to_levels(picture)).all()
     assert set(runtime.shapes) == {(2, 1, 16, 24)}
 
 
@@ -330,7 +330,7 @@ def test_a_model_of_bytes_gets_noise_clamped_and_rounded() -> None:
     seen = []
     runtime = FakeRuntime(lambda batch: seen.append(batch) or batch, io="image")
     noisy = np.array([-0.3, 0.5, 1.4, 0.1], np.float32)[None, :, None].repeat(4, 0)
-    assert Subject(runtime).restore(noisy)[0, :, 0].tolist() == [0, 128, 255, 26]
+    assert Candidate(runtime).restore(noisy)[0, :, 0].tolist() == [0, 128, 255, 26]
     assert seen[0].dtype == np.uint8
 
 
@@ -339,7 +339,7 @@ def test_memory_that_runs_out_names_the_way_out() -> None:
         raise MemoryError
 
     with pytest.raises(DeviceMemoryError, match=r"12x9 pixels.*--tile 256"):
-        Subject(FakeRuntime(fail)).restore(np.zeros((9, 12, 1), np.float32))
+        Candidate(FakeRuntime(fail)).restore(np.zeros((9, 12, 1), np.float32))
 
 
 def test_noise_needs_no_opencv(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ UNAVAILABLE = 3
 
 
 def run_layers(path: Path, backend: str, *options: object) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: Polygraphy serves one library in a process."""
+    """In a process of its own: Polygraphy supports one library in a process."""
     command = [sys.executable, "-m", "swinir_deploy", "verify", path, "--layers"]
     return subprocess.run(
         [*map(str, command), "--backend", backend, *map(str, options)],
@@ -45,7 +45,7 @@ def check_layers(path: Path, backend: str, folder: Path) -> None:
     onnx.save(model, folder / "damaged.onnx")
     done = run_layers(folder / "damaged.onnx", backend, "--against", path)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert f"part at {DAMAGED}/" in done.stderr
+    assert f"differ first at {DAMAGED}/" in done.stderr
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

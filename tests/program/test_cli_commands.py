@@ -380,7 +380,7 @@ def test_bench_compares_with_an_older_report(
         run = swinir(*options, "--compare", "old.json", code=code)
         assert ("SLOWER" in run.stdout) == (code == 1)
         document["rows"][0]["p50_ms"] /= factor
-    assert "quiet machine" in run.stderr
+    assert "idle machine" in run.stderr
     document["rows"][0]["height"] = 99
     Path("old.json").write_text(json.dumps(document))
     assert "in common" in swinir(*options, "--compare", "old.json", code=2).stderr

@@ -65,7 +65,7 @@ def test_tiles_and_self_ensemble_are_said(swinir: Program, checkpoint: Path, pho
     options = ["--tile", 17, "--self-ensemble"]
     run = swinir("eval", "-m", checkpoint, "--data", photos, *options)
     assert "x2, tiles of 16, self-ensemble: PSNR Y" in run.stdout
-    assert "paper's figures are of whole ones" in run.stderr
+    assert "paper's figures are of whole pictures" in run.stderr
     run = swinir("eval", "-m", checkpoint, "--data", photos, *options, "--json")
     assert (run.document["tile"], run.document["self_ensemble"]) == (16, True)
     assert len(run.document["notes"]) == 3
@@ -99,8 +99,8 @@ def test_a_checkpoint_of_ones_own_is_told_its_task(
     ("arguments", "code", "words"),
     [
         ([], 2, "--data"),
-        (["--data", "{photos}"], 2, "Which model"),
-        (["--data", "none", "-m", "{model}"], 4, "not there"),
+        (["--data", "{photos}"], 2, "Missing model"),
+        (["--data", "none", "-m", "{model}"], 4, "missing"),
         (["--data", "{photos}", "-m", "tiny-sr-x5"], 2, "tiny-sr-x4"),
         (["--data", "{photos}", "-m", "{model}", "--lr", "{photos}"], 4, "ax2.png"),
         (["--data", "{photos}", "-m", "{model}", "--noise", "25"], 2, "noise is for"),

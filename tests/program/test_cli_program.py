@@ -91,7 +91,7 @@ def test_no_command_shows_the_help_as_a_usage_error(swinir: Program) -> None:
         (["exprot"], "Did you mean 'export'?"),
         (["benchmark"], "Did you mean 'bench'?"),
         (["upscale"], "Did you mean 'restore'?"),
-        (["xyzzy"], "There are models, info,"),
+        (["xyzzy"], "Choose models, info,"),
         (["export", "--modle", "x"], "--model"),
         (["models", "--task", "denose"], "Did you mean 'denoise'?"),
         (["export", "--size", "med"], "Did you mean 'medium'?"),

@@ -198,7 +198,7 @@ def test_an_engine_of_a_model_with_external_weights_fits_it(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.unlink(), "There is no engine"),
+        (lambda path: path.unlink(), "Missing engine"),
         (lambda path: sidecar_path(path).unlink(), "has no description"),
         (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!"), "is not the plan"),
     ],

@@ -1,4 +1,4 @@
-"""Where two models, or one on two back ends, part: every tensor of one beside that of the other."""
+"""Compare every intermediate tensor of two models, or of one model on two back ends."""
 
 from swinir_deploy.verification.layers.compare import compare_layers
 from swinir_deploy.verification.layers.reports import LAYER_LIMITS, LayerRow, LayersReport

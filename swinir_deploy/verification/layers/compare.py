@@ -1,8 +1,8 @@
-"""Where two models part: every intermediate tensor of one beside that of the other.
+"""Find where two models differ: compare every intermediate tensor.
 
-Two files of one checkpoint (FP16 beside FP32, another recipe, a damaged copy), or one file on two
+The two are files of one checkpoint (such as FP16 and FP32, or two recipes), or one file on two
 back ends, execution providers or optimisation levels. The reference always runs in ONNX Runtime
-on the CPU. Polygraphy marks the tensors, runs what it has runners for, and judges.
+on the CPU. Polygraphy makes the tensors outputs, runs the models on most back ends, and compares.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from swinir_deploy.system.packages import require
 from swinir_deploy.verification.inputs import layer_input
 from swinir_deploy.verification.layers.judging import judge
 from swinir_deploy.verification.layers.marked import MarkedModel, Tensors
-from swinir_deploy.verification.layers.onnxruntime import (
+from swinir_deploy.verification.layers.reports import LAYER_LIMITS, LayersReport
+from swinir_deploy.verification.layers.run_ort import (
     OptimizationLevel,
     effective_settings,
     run_on_onnxruntime,
 )
-from swinir_deploy.verification.layers.reports import LAYER_LIMITS, LayersReport
 from swinir_deploy.verification.reference import require_same_source
 
 if TYPE_CHECKING:
@@ -56,41 +56,57 @@ def compare_layers(
     shape: tuple[int, int] | None = None,
     limit: float | None = None,
 ) -> LayersReport:
-    """Compare every tensor inside ``model`` with the one inside ``against``.
+    """Compare every tensor inside ``model`` with the same tensor inside ``against``.
 
-    Tensors belong together when their nodes have one name; nodes are named by their module's path
-    and operator, the same for every precision. All tensors of both sides are held in memory, so
-    the picture is small.
+    Two tensors are compared if their nodes have the same name. A node is named by its module's path
+    and its operator, in the same way for every precision. All tensors of both sides are held in
+    memory, so the picture is small.
 
     Args:
         model: an ONNX file, the candidate.
-        against: the reference: an ONNX file; or the network that ``model`` came from, which is
-            exported once more in FP32; None is ``model`` itself, which only makes sense with
-            another back end or provider or, in FP32, another optimisation level.
-        backend: that runs the candidate: ``ort``; ``openvino``; ``trt`` or ``trt-rtx``, which
-            build an engine for it; ``torch`` runs ``network`` in its place and gives the outputs
-            of its modules.
-        device: of the back end; ``ort`` has ``provider``.
-        precision: of the arithmetic, for ``openvino`` and ``torch``; None is FP32. The others
-            compute in that of the file.
-        network: that ``model`` came from, for ``torch``.
+        against: the reference. It is an ONNX file, or the network that ``model`` was exported
+            from, which is then exported in FP32. None is ``model`` itself; use it with another
+            back end or provider or, in FP32, with another optimisation level.
+        backend: the back end that runs the candidate: ``ort``, ``openvino``, ``trt`` or
+            ``trt-rtx`` (an engine is built), or ``torch``, which runs ``network`` and compares the
+            outputs of its modules.
+        device: device of the back end; ``ort`` takes ``provider`` instead.
+        precision: precision of the arithmetic, for ``openvino`` and ``torch``; None is FP32. The
+            other back ends compute in the precision of the file.
+        network: the network that ``model`` was exported from, for ``torch``.
         provider: ONNX Runtime's execution provider for the candidate, as in
             :class:`~swinir_deploy.runtimes.ort_runtime.OnnxRuntime`.
         optimization: ONNX Runtime's graph optimisation of the candidate; None is ``basic``.
-        against_optimization: likewise of the reference.
-        picture: a file, whose middle is taken; None makes a picture.
-        shape: height and width of what is taken or made; None is a small odd size that needs
+        against_optimization: ONNX Runtime's graph optimisation of the reference.
+        picture: a file, of which the middle is taken; None makes a synthetic picture.
+        shape: height and width of the picture in pixels; None is a small odd size that needs
             padding.
-        limit: largest difference relative to the tensor's largest value; None takes
-            :data:`LAYER_LIMITS` of the coarser precision. Bytes, which are pictures, may differ
-            by a level more; other whole numbers and truth values must be equal.
+        limit: maximum absolute difference, relative to the tensor's largest value; None takes
+            :data:`LAYER_LIMITS` of the coarser precision. uint8 tensors, which are pictures, may
+            differ by one level more; other integers and booleans must be equal.
+
+    Returns:
+        A report with a row for each tensor. A tensor beyond its limit raises nothing: read the
+        report's ``passed``.
 
     Raises:
         BackendUnavailableError: Polygraphy, onnx, the back end, its GPU or the provider is
             missing, or cannot start.
-        ArtifactError: a file that is damaged or that this package did not make.
-        UsageError: options that the back end has not, two files that no picture fits both, or
-            one file that would run alike on both sides.
+        ArtifactError: a file is damaged, this package did not export it, or the two files are of
+            different kinds.
+        UsageError: the back end does not have an option, the files came from different
+            checkpoints, or one file would run in the same way on both sides.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from swinir_deploy import compare_layers, export_onnx
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "tiny.onnx"
+        ...     report = export_onnx("tiny-sr-x4", path)
+        ...     layers = compare_layers(path, optimization="extended")
+        >>> layers.passed
+        True
     """
     require("layers", "Comparing layers")
     _require_known(model, backend, device, precision, provider, optimization, against_optimization)
@@ -101,19 +117,19 @@ def compare_layers(
     _require_same_kind(candidate, reference)
     batch = layer_input(candidate.metadata, picture, shape)
     if backend == "ort":
-        found = run_on_onnxruntime(
+        actual = run_on_onnxruntime(
             candidate, batch, provider=provider, optimization=optimization or "basic"
         )
     else:
-        found = _run_elsewhere(candidate, batch, backend, device, precision, network)
-    wanted = run_on_onnxruntime(reference, batch, optimization=against_optimization)
-    kept = LAYER_LIMITS[coarsest(found.precision, wanted.precision)] if limit is None else limit
-    rows, unpaired = judge(candidate, found, wanted, kept)
+        actual = _run_elsewhere(candidate, batch, backend, device, precision, network)
+    expected = run_on_onnxruntime(reference, batch, optimization=against_optimization)
+    kept = LAYER_LIMITS[coarsest(actual.precision, expected.precision)] if limit is None else limit
+    rows, unpaired = judge(candidate, actual, expected, kept)
     return LayersReport(
         model=str(candidate.path),
         against=str(reference.path),
-        ran_on=found.ran_on,
-        against_ran_on=wanted.ran_on,
+        ran_on=actual.ran_on,
+        against_ran_on=expected.ran_on,
         input_shape=batch.shape,
         rows=rows,
         unpaired=unpaired,
@@ -128,22 +144,22 @@ def _run_elsewhere(
     precision: Precision | None,
     network: LoadedModel | None,
 ) -> Tensors:
-    """On a back end that is not ONNX Runtime; its packages are imported here."""
+    """Run the candidate on a back end other than ONNX Runtime, and import its packages."""
     if backend == "openvino":
-        from swinir_deploy.verification.layers.openvino import run_on_openvino
+        from swinir_deploy.verification.layers.run_openvino import run_on_openvino
 
         return run_on_openvino(candidate, batch, device=device, precision=precision)
     if backend == "torch":
-        from swinir_deploy.verification.layers.torch import run_on_torch
+        from swinir_deploy.verification.layers.run_torch import run_on_torch
 
         if network is None:
             raise UsageError(
-                "Comparing layers with PyTorch needs the network that the file came from: "
-                "network=load_model(...)."
+                "Missing network: comparing layers with PyTorch needs the network that the file "
+                "was exported from. Give network=load_model(...)."
             )
         require_same_source(candidate.path, candidate.metadata.source_sha256, network)
         return run_on_torch(candidate, network, batch, device=device, precision=precision)
-    from swinir_deploy.verification.layers.tensorrt import run_on_tensorrt
+    from swinir_deploy.verification.layers.run_tensorrt import run_on_tensorrt
 
     return run_on_tensorrt(candidate, batch, backend=backend, device=device)
 
@@ -157,11 +173,11 @@ def _require_known(
     optimization: str | None,
     against_optimization: str,
 ) -> None:
-    """Refuse what no side would hear or nothing here can do, before anything is read."""
+    """Check the arguments and the back end before any file is read."""
     if Path(model).suffix.lower() == ENGINE_SUFFIX:
         raise UsageError(
-            f"{os.fspath(model)} is an engine, and shows nothing of its inside. Give the ONNX "
-            "file that it was built from, which is built again with its tensors as outputs: "
+            f"{os.fspath(model)} is an engine, which does not give its intermediate tensors. Give "
+            "the ONNX file that it was built from; it is built again with its tensors as outputs: "
             "swinir-deploy verify MODEL.onnx --layers --backend trt (or trt-rtx)"
         )
     if backend not in BACKENDS:
@@ -171,7 +187,7 @@ def _require_known(
             raise UsageError(
                 unknown_choice("optimisation level", level, get_args(OptimizationLevel))
             )
-    unheard = {
+    unused = {
         "device": device if backend == "ort" else None,
         "precision": precision if backend not in _CHOOSES_PRECISION else None,
         "provider": provider if backend != "ort" else None,
@@ -180,16 +196,16 @@ def _require_known(
     missing = BACKENDS[backend].missing()
     if missing is not None:
         raise BackendUnavailableError(f"Cannot compare layers on {backend}: {missing}.")
-    for name, value in unheard.items():
+    for name, value in unused.items():
         if value is not None:
             raise UsageError(
-                f"With --layers, the back end {backend!r} has no {name} to choose (given: "
-                f"{value}). Leave it out."
+                f"The back end {backend!r} takes no {name} with --layers (given: {value}). "
+                "Leave it out."
             )
     if BACKENDS[backend].flavour is not None:
-        from swinir_deploy.verification.layers.tensorrt import gpu_for
+        from swinir_deploy.verification.layers.run_tensorrt import gpu_for
 
-        gpu_for(device)  # before an export that may come first
+        gpu_for(device)  # fail before a slow export
 
 
 def _reference(

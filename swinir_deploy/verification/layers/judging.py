@@ -1,4 +1,4 @@
-"""Which tensors belong together, and whether they agree: pairs, scales, limits and the verdict."""
+"""Pair the tensors of two sides and decide whether they agree: scales, limits and verdicts."""
 
 from __future__ import annotations
 
@@ -19,56 +19,56 @@ _Array = NDArray[Any]
 def judge(
     graph: MarkedModel, candidate: Tensors, reference: Tensors, limit: float
 ) -> tuple[tuple[LayerRow, ...], tuple[str, ...]]:
-    """Compare what two sides gave.
+    """Compare the tensors of two sides.
 
     Args:
-        graph: whose nodes the candidate's tensors are named after.
-        candidate: one side.
-        reference: the other one.
-        limit: largest difference relative to the tensor's largest value. Bytes, which are
-            pictures, may differ by a level more; other whole numbers must be equal.
+        graph: the candidate's model, whose nodes name the tensors.
+        candidate: tensors of the candidate.
+        reference: tensors of the reference.
+        limit: maximum absolute difference, relative to the tensor's largest value. uint8 tensors,
+            which are pictures, may differ by one level more; other integers must be equal.
 
     Returns:
-        A row for each tensor of both, in the order of the graph, and the candidate's nodes whose
-        tensor the reference lacks.
+        A row for each tensor that both sides have, in the order of the graph, and the names of the
+        candidate's nodes whose tensor the reference lacks.
     """
     shift = candidate.residual_scale_log2 - reference.residual_scale_log2
-    found, wanted, unpaired = _pairs(graph, candidate, reference.values)
-    scales = {node: _scale(found[node], wanted[node], shift) for node in found}
-    left = {node: _scaled(found[node], scales[node]) for node in found}
-    right = {node: _comparable(wanted[node]) for node in found}
-    peaks = {node: _peak(right[node]) for node in found}
-    limits = {node: _limit(wanted[node].dtype, limit, peaks[node]) for node in found}
-    verdicts = _verdicts(left, right, {n: limits[n] * (peaks[n] or 1.0) for n in found})
+    actual, expected, unpaired = _pairs(graph, candidate, reference.values)
+    scales = {node: _scale(actual[node], expected[node], shift) for node in actual}
+    left = {node: _scaled(actual[node], scales[node]) for node in actual}
+    right = {node: _comparable(expected[node]) for node in actual}
+    peaks = {node: _peak(right[node]) for node in actual}
+    limits = {node: _limit(expected[node].dtype, limit, peaks[node]) for node in actual}
+    verdicts = _verdicts(left, right, {n: limits[n] * (peaks[n] or 1.0) for n in actual})
     rows = tuple(
         LayerRow(
             position=graph.positions[node],
             node=node,
             op_type=graph.op_types[node],
-            shape=tuple(wanted[node].shape),
+            shape=tuple(expected[node].shape),
             max_abs=verdicts[node][0],
             peak=peaks[node],
             scale_log2=scales[node],
             limit=limits[node],
             passed=verdicts[node][1],
         )
-        for node in found
+        for node in actual
     )
     return rows, unpaired
 
 
 def _limit(dtype: np.dtype[Any], kept: float, peak: float) -> float:
-    """Relative to ``peak``, as :attr:`LayerRow.limit`."""
+    """Return the limit of a tensor relative to ``peak``, as :attr:`LayerRow.limit` has it."""
     if np.issubdtype(dtype, np.floating):
         return kept
-    # A picture in bytes was rounded on top of what came before it: by half a level on each side.
+    # A uint8 picture was also rounded, by at most half a level on each side.
     return kept + 1.0 / (peak or 1.0) if dtype == np.uint8 else 0.0
 
 
 def _verdicts(
     left: Mapping[str, _Array], right: Mapping[str, _Array], tolerances: Mapping[str, float]
 ) -> dict[str, tuple[float, bool]]:
-    """Node -> largest difference and verdict, by Polygraphy's comparator."""
+    """Return node -> (largest difference, whether it passed), by Polygraphy's comparator."""
     from polygraphy.comparator import (
         Comparator,
         IterationResult,
@@ -89,7 +89,7 @@ def _verdicts(
                 atol=dict(tolerances),
                 rtol=0.0,
                 check_error_stat="max",
-                infinities_compare_equal=True,  # a mask may hold -Inf on both sides
+                infinities_compare_equal=True,  # attention masks may hold -Inf on both sides
             ),
         )
     (outcome,) = judged[0].values()
@@ -97,15 +97,15 @@ def _verdicts(
 
 
 def _pairs(
-    graph: MarkedModel, candidate: Tensors, wanted: Mapping[str, _Array]
+    graph: MarkedModel, candidate: Tensors, expected: Mapping[str, _Array]
 ) -> tuple[dict[str, _Array], dict[str, _Array], tuple[str, ...]]:
-    """Tensors of both in the graph's order, and the nodes that only the candidate has."""
-    found = candidate.values
+    """Return the pairs of tensors in the graph's order, and the nodes without a pair."""
+    actual = candidate.values
     left: dict[str, _Array] = {}
     right: dict[str, _Array] = {}
     unpaired = []
-    for node in sorted(found, key=graph.positions.__getitem__):
-        values, other = found[node], wanted.get(node)
+    for node in sorted(actual, key=graph.positions.__getitem__):
+        values, other = actual[node], expected.get(node)
         if other is not None and candidate.of_modules and values.size == other.size:
             values = values.reshape(other.shape)
         if other is not None and values.shape == other.shape and values.size:
@@ -115,15 +115,18 @@ def _pairs(
     return left, right, tuple(unpaired)
 
 
-def _scale(found: _Array, wanted: _Array, shift: int) -> int:
-    """0, or ``shift`` if that brings the candidate nearer: only the residual stream is rescaled."""
-    if shift == 0 or not np.issubdtype(found.dtype, np.floating):
+def _scale(actual: _Array, expected: _Array, shift: int) -> int:
+    """Return 0, or ``shift`` if that brings the candidate nearer to the reference.
+
+    Only tensors of the residual stream are rescaled in half precision.
+    """
+    if shift == 0 or not np.issubdtype(actual.dtype, np.floating):
         return 0
-    target = _comparable(wanted)
+    target = _comparable(expected)
 
     def distance(log2: int) -> float:
         with np.errstate(all="ignore"):
-            largest = float(np.nanmax(np.abs(_scaled(found, log2) - target)))
+            largest = float(np.nanmax(np.abs(_scaled(actual, log2) - target)))
         return largest if np.isfinite(largest) else float("inf")
 
     return min((0, shift), key=distance)
@@ -135,7 +138,7 @@ def _scaled(values: _Array, log2: int) -> _Array:
 
 
 def _comparable(values: _Array) -> _Array:
-    """Half precision as FP32, truth values as numbers."""
+    """Return floating-point values as float32, and integers and booleans as int64."""
     if np.issubdtype(values.dtype, np.floating):
         return values.astype(np.float32, copy=False)
     return values.astype(np.int64, copy=False)

@@ -1,4 +1,4 @@
-"""An ONNX model with its intermediate tensors as outputs, whichever back end runs it."""
+"""An ONNX model with its intermediate tensors as outputs, for every back end."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = ["MarkedModel", "Tensors", "mark", "quiet_polygraphy", "visible_tensor
 
 @dataclass(frozen=True)
 class Tensors:
-    """What one run of one side gave.
+    """The tensors of one run of one side.
 
     Attributes:
-        values: node's name -> its tensor.
+        values: name of a node -> its tensor.
         ran_on: back end, device and precision, such as ``openvino cpu, bf16``.
-        precision: the coarsest at work: of the weights or of the arithmetic.
-        residual_scale_log2: k of the stream's factor 2**-k.
-        of_modules: these are outputs of PyTorch modules. In the graph, they may stand in the shape
-            that they had before the module's last reshape.
+        precision: the coarser of the weights' precision and the arithmetic's.
+        residual_scale_log2: k, where the residual stream is multiplied by 2**-k.
+        of_modules: True if the values are outputs of PyTorch modules. The graph's tensor may have
+            the shape from before the module's last reshape.
     """
 
     values: dict[str, NDArray[Any]]
@@ -42,15 +42,15 @@ class Tensors:
 
 @dataclass(frozen=True)
 class MarkedModel:
-    """A model that was read for a comparison.
+    """An ONNX model, read for a comparison.
 
     Attributes:
-        path: of the file.
-        model: what was read.
-        metadata: of this package.
-        tensors: tensor's name -> the name under which its node is known.
-        positions: that name -> the node's number in the graph.
-        op_types: that name -> the node's operator.
+        path: path of the file.
+        model: the ONNX model.
+        metadata: this package's metadata of the model.
+        tensors: name of a tensor -> name of its node in reports.
+        positions: name of a node in reports -> index of the node in the graph, from 0.
+        op_types: name of a node in reports -> operator of the node.
     """
 
     path: Path
@@ -62,10 +62,10 @@ class MarkedModel:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> MarkedModel:
-        """Read a file.
+        """Read an ONNX file.
 
         Raises:
-            ArtifactError: it is not there, no ONNX file, or not of this package.
+            ArtifactError: the file is missing or no ONNX file, or this package did not export it.
         """
         model = load_onnx(path)
         metadata = metadata_of(model, path)
@@ -85,20 +85,20 @@ class MarkedModel:
 
     @property
     def input_name(self) -> str:
-        """Of its only input."""
+        """Return the name of the model's only input."""
         name: str = self.model.graph.input[0].name
         return name
 
 
 def mark(marked: MarkedModel, model: onnx.ModelProto | None = None) -> tuple[bytes, dict[str, str]]:
-    """The model with every tensor of :attr:`MarkedModel.tensors` as an output, by Polygraphy.
+    """Return the model with every tensor of :attr:`MarkedModel.tensors` as an output.
 
     Args:
         marked: the model.
-        model: a graph with the same tensors that takes its place; None is the model's own.
+        model: a graph with the same tensors that replaces the model's own; None does not.
 
     Returns:
-        The file's bytes, and output's name -> the name under which its node is known.
+        The bytes of the ONNX file, and name of an output -> name of its node in reports.
     """
     from polygraphy.backend.onnx import BytesFromOnnx, ModifyOutputs
 
@@ -111,15 +111,17 @@ def mark(marked: MarkedModel, model: onnx.ModelProto | None = None) -> tuple[byt
 def visible_tensors(
     marked: MarkedModel, model: onnx.ModelProto | None = None, *, floating_only: bool = False
 ) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """A copy with types, and the tensors to look at: name in the copy -> name of the node.
+    """Return a copy of the model with inferred types, and the tensors to compare.
 
-    NumPy knows no BF16: such tensors are looked at behind a cast to FP32.
+    NumPy has no BF16, so a cast to FP32 is added behind such tensors.
 
     Args:
         marked: the model.
         model: as in :func:`mark`.
-        floating_only: leave whole numbers and truth values inside the graph out: they are sizes
-            and masks.
+        floating_only: leave out integers and booleans inside the graph, which are sizes and masks.
+
+    Returns:
+        The copy, and name of a tensor in the copy -> name of its node in reports.
     """
     import onnx
 
@@ -148,7 +150,7 @@ def visible_tensors(
 
 @contextlib.contextmanager
 def quiet_polygraphy() -> Iterator[None]:
-    """Keep Polygraphy's own report off the terminal for the time of the block."""
+    """Silence Polygraphy's own output during the block."""
     from polygraphy.logger import G_LOGGER
 
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL):

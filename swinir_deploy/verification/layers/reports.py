@@ -1,4 +1,4 @@
-"""What a comparison tensor by tensor found."""
+"""The report of a comparison tensor by tensor."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 __all__ = ["LAYER_LIMITS", "LayerRow", "LayersReport"]
 
 LAYER_LIMITS: dict[str, float] = {"fp32": 1e-4, "fp16": 4e-2, "bf16": 2.5e-1}
-"""Precision -> largest difference of an intermediate tensor, relative to its largest value.
+"""Precision -> maximum difference of an intermediate tensor, relative to its largest value.
 
-Wider than the limits on pictures: a single value of an intermediate tensor may be off by many
-units in the last place and be averaged away behind it.
+These limits are wider than those for pictures: a single value of an intermediate tensor may differ
+by many units in the last place, and later layers average the difference away.
 """
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One tensor that both sides have.
+    """The comparison of one tensor that both sides have.
 
     Attributes:
-        position: of its node in the graph, from 0.
+        position: index of its node in the graph, from 0.
         node: name of the node that makes it: the module's path and the operator.
-        op_type: of that node.
-        shape: of the tensor.
-        max_abs: largest difference; infinite or NaN where a value is not finite.
+        op_type: operator of that node.
+        shape: shape of the tensor.
+        max_abs: largest absolute difference; infinite or NaN where a value is not finite.
         peak: the reference's largest absolute value.
-        scale_log2: the candidate's values were multiplied by two to this power before they were
-            compared: a rescaled residual stream carries a power of two on purpose.
-        limit: that ``relative`` must keep to.
-        passed: what Polygraphy says.
+        scale_log2: the candidate's values were multiplied by two to this power before the
+            comparison, because a half-precision export rescales the residual stream.
+        limit: maximum of ``relative``.
+        passed: the verdict of Polygraphy.
     """
 
     position: int
@@ -46,21 +46,21 @@ class LayerRow:
 
     @property
     def relative(self) -> float:
-        """``max_abs / peak``; of a tensor of zeros, ``max_abs``."""
+        """Return ``max_abs / peak``, or ``max_abs`` if the reference is all zeros."""
         return self.max_abs / self.peak if self.peak > 0 else self.max_abs
 
 
 @dataclass(frozen=True)
 class LayersReport:
-    """Every tensor that was compared, in the order of the candidate's graph.
+    """All compared tensors, in the order of the candidate's graph.
 
     Attributes:
-        model: the candidate.
-        against: the reference.
+        model: file of the candidate.
+        against: file of the reference.
         ran_on: back end, device and precision of the candidate, such as ``openvino cpu, bf16``.
-        against_ran_on: the same of the reference.
-        input_shape: of the picture that both were run on.
-        rows: one for each tensor of both.
+        against_ran_on: back end, device and precision of the reference.
+        input_shape: shape of the input of both.
+        rows: one row for each tensor that both have.
         unpaired: nodes of the candidate whose tensor the reference lacks, or has in another shape.
     """
 
@@ -74,16 +74,16 @@ class LayersReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every tensor is within its limit."""
+        """Return whether every tensor is within its limit."""
         return self.first is None
 
     @property
     def first(self) -> LayerRow | None:
-        """The first tensor past its limit, in the order of the graph."""
+        """Return the first tensor in the graph that is beyond its limit; None if all passed."""
         return next((row for row in self.rows if not row.passed), None)
 
     def worst(self, count: int = 10) -> list[LayerRow]:
-        """The tensors that differ most, relative to their range, worst first."""
+        """Return the ``count`` tensors with the largest relative difference, worst first."""
 
         def badness(row: LayerRow) -> float:
             return row.relative if np.isfinite(row.relative) else float("inf")
@@ -91,7 +91,7 @@ class LayersReport:
         return sorted(self.rows, key=badness, reverse=True)[:count]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; the worst ten rows instead of all."""
+        """Return plain values for JSON, with the worst ten rows instead of all rows."""
 
         def plain(row: LayerRow) -> dict[str, Any]:
             return {**vars(row), "shape": list(row.shape), "relative": row.relative}

@@ -241,10 +241,10 @@ def test_what_pytorch_is_not_given_is_refused(small_checkpoint: Path, fp32: Path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "ort", "device": "cuda"}, "'ort' has no device to choose"),
-        ({"backend": "ort", "precision": "bf16"}, "'ort' has no precision to choose"),
-        ({"backend": "torch", "provider": "cuda"}, "'torch' has no provider to choose"),
-        ({"backend": "openvino", "optimization": "all"}, "'openvino' has no optimization"),
+        ({"backend": "ort", "device": "cuda"}, "'ort' takes no device"),
+        ({"backend": "ort", "precision": "bf16"}, "'ort' takes no precision"),
+        ({"backend": "torch", "provider": "cuda"}, "'torch' takes no provider"),
+        ({"backend": "openvino", "optimization": "all"}, "'openvino' takes no optimization"),
         ({"backend": "onnx"}, "Unknown back end 'onnx'"),
     ],
 )
@@ -294,8 +294,8 @@ def test_an_engine_without_a_gpu_is_exit_code_3(
 REAL_RTX = """
 import sys
 from swinir_deploy.verification.layers.marked import MarkedModel
-from swinir_deploy.verification.layers.tensorrt import _config, _failing, marked_network
-from swinir_deploy.verification.layers.tensorrt import select_flavour
+from swinir_deploy.verification.layers.run_tensorrt import _config, _failing, marked_network
+from swinir_deploy.verification.layers.run_tensorrt import select_flavour
 from swinir_deploy.verification.inputs import layer_input
 from swinir_deploy.nvidia.tensorrt_library import load_library
 select_flavour("rtx")
@@ -361,19 +361,19 @@ def test_what_rtx_says_about_a_graph_that_it_refuses_is_told(fp32: Path, tmp_pat
 def test_polygraphy_serves_one_library_in_a_process(chosen: str, other: str) -> None:
     done = run_python(
         "import sys\n"
-        "from swinir_deploy.verification.layers.tensorrt import select_flavour\n"
+        "from swinir_deploy.verification.layers.run_tensorrt import select_flavour\n"
         "select_flavour(sys.argv[1]); select_flavour(sys.argv[1])\n"
         "import polygraphy.config; print(polygraphy.config.USE_TENSORRT_RTX)\n"
         "select_flavour(sys.argv[2])",
         *(chosen, other),
     )
     assert done.stdout.strip() == str(chosen == "rtx")
-    assert "UsageError: Polygraphy serves one library in a process" in done.stderr
+    assert "UsageError: Polygraphy supports one library in a process" in done.stderr
 
 
 def test_the_cuda_runtime_is_shown_to_polygraphy(monkeypatch: pytest.MonkeyPatch) -> None:
     pathfinder = pytest.importorskip("cuda.pathfinder")
-    from swinir_deploy.verification.layers.tensorrt import _load_cuda_runtime
+    from swinir_deploy.verification.layers.run_tensorrt import _load_cuda_runtime
 
     def absent(_name: str) -> None:
         raise RuntimeError("no libcudart")

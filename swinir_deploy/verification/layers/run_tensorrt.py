@@ -1,8 +1,8 @@
-"""Every tensor of an ONNX file in an engine of TensorRT or TensorRT for RTX, by Polygraphy.
+"""Run an ONNX file in TensorRT or TensorRT for RTX and return every tensor, by Polygraphy.
 
-An engine that is built already shows its output alone, so that one is built here in which the
-tensors are outputs. Polygraphy serves both libraries, but one of them in a process: it chooses
-when it is imported.
+A finished engine gives only its output, so another engine is built here in which every tensor is
+an output. Polygraphy supports both libraries, but only one in a process: it chooses when it is
+imported.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ _SEARCH_PATH = "LD_LIBRARY_PATH"
 def run_on_tensorrt(
     marked: MarkedModel, batch: NDArray[Any], *, backend: str, device: str | None = None
 ) -> Tensors:
-    """Build an engine for a batch's shape in which every tensor is an output, and run it once.
+    """Build an engine in which every tensor is an output, and run it once.
 
-    Full FP32 products, without TF32. Sizes and masks in whole numbers are left out: the builder
-    computes them ahead.
+    FP32 products are computed without TF32. Sizes and masks of integers are left out, because the
+    builder computes them in advance.
 
     Args:
         marked: the model.
-        batch: its input.
+        batch: the input, in the model's layout. The engine is built for its shape.
         backend: ``trt`` or ``trt-rtx``.
         device: ``cuda`` (default) or ``cuda:N``.
 
     Raises:
         BackendUnavailableError: the library, cuda-python, a driver or a GPU is missing.
-        CheckFailedError: the library could not build or run it.
-        UsageError: no such device; or this process uses Polygraphy with the other library.
+        CheckFailedError: the library could not build or run the engine.
+        UsageError: the device is unknown, or this process uses Polygraphy with the other library.
     """
     flavour = BACKENDS[backend].flavour or "tensorrt"
     gpu = gpu_for(device)
@@ -77,36 +77,36 @@ def run_on_tensorrt(
 
 
 def select_flavour(flavour: FlavourName) -> None:
-    """Tell Polygraphy which library to use; to be called before it is imported.
+    """Tell Polygraphy which library to use. Call this before Polygraphy is imported.
 
     Raises:
-        UsageError: it was imported with the other one.
+        UsageError: Polygraphy was imported with the other library.
     """
-    wanted = flavour == "rtx"
+    use_rtx = flavour == "rtx"
     if "polygraphy" not in sys.modules:
-        os.environ[_SWITCH] = "1" if wanted else "0"
+        os.environ[_SWITCH] = "1" if use_rtx else "0"
     import polygraphy.config
 
-    if wanted != polygraphy.config.USE_TENSORRT_RTX:
+    if use_rtx != polygraphy.config.USE_TENSORRT_RTX:
         raise UsageError(
-            f"Polygraphy serves one library in a process, and here it is not "
+            f"Polygraphy supports one library in a process, and in this one it is not "
             f"{FLAVOURS[flavour].title}. Start another process, or set {_SWITCH}="
-            f"{int(wanted)} before anything imports polygraphy."
+            f"{int(use_rtx)} before anything imports polygraphy."
         )
 
 
 def marked_network(marked: MarkedModel) -> tuple[tuple[Any, ...], dict[str, str]]:
-    """What Polygraphy's loaders build engines from: builder, network and parser; no GPU is needed.
+    """Return the builder, network and parser from which Polygraphy builds an engine, without a GPU.
 
     Returns:
-        The three, and output's name -> the name under which its node is known.
+        The three objects, and name of an output -> name of its node in reports.
     """
     from polygraphy.backend.trt import ModifyNetworkOutputs, NetworkFromOnnxBytes
     from polygraphy.backend.trt.util import get_all_tensors
 
     typed, visible = visible_tensors(marked, floating_only=True)
     parsed = NetworkFromOnnxBytes(typed.SerializeToString(), strongly_typed=True)()
-    known = get_all_tensors(parsed[1])  # what the parser has folded is not there any more
+    known = get_all_tensors(parsed[1])  # without constants that the parser folded
     kept = {name: node for name, node in visible.items() if name in known}
     return ModifyNetworkOutputs(parsed, outputs=list(kept))(), kept
 
@@ -114,7 +114,7 @@ def marked_network(marked: MarkedModel) -> tuple[tuple[Any, ...], dict[str, str]
 def _config(
     marked: MarkedModel, batch: NDArray[Any], flavour: FlavourName, **target: Any
 ) -> Callable[..., Any]:
-    """Options of the build; ``target`` names GPUs of RTX that need not be here."""
+    """Return the options of the build. ``target`` can name other GPUs for TensorRT for RTX."""
     from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
     from polygraphy.backend.trt import CreateConfig, PostprocessConfig, Profile
 
@@ -143,18 +143,18 @@ def gpu_for(device: str | None) -> Gpu:
 
 
 def _load_cuda_runtime() -> None:
-    """Polygraphy looks for libcudart in few places, and not where pip puts that of CUDA 13."""
+    """Load libcudart for Polygraphy, which does not look where pip installs that of CUDA 13."""
     from polygraphy import cuda as polygraphy_cuda
 
     before = os.environ.get(_SEARCH_PATH)
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib
 
-        found = Path(load_nvidia_dynamic_lib("cudart").abs_path).parent
-        os.environ[_SEARCH_PATH] = os.pathsep.join([str(found), before or ""])
+        folder = Path(load_nvidia_dynamic_lib("cudart").abs_path).parent
+        os.environ[_SEARCH_PATH] = os.pathsep.join([str(folder), before or ""])
         with quiet_polygraphy():
             polygraphy_cuda.wrapper()  # loads it once for the process
-    except Exception as error:  # not found, or cannot be loaded: their kinds share no base
+    except Exception as error:  # these exceptions share no base class
         raise BackendUnavailableError(
             "Polygraphy runs engines by the CUDA runtime library libcudart, which cannot be loaded "
             f"({' '.join(str(error).split())[:200]}). Install it: pip install nvidia-cuda-runtime"
@@ -168,14 +168,14 @@ def _load_cuda_runtime() -> None:
 
 @contextmanager
 def _failing(marked: MarkedModel, library: str) -> Iterator[None]:
-    """The library's reasons go to Polygraphy's log only; its own exceptions do not have them."""
+    """Raise the library's errors with the reasons from Polygraphy's log."""
     from polygraphy.logger import G_LOGGER
 
     log = io.StringIO()
     try:
         with G_LOGGER.verbosity(G_LOGGER.ERROR), redirect_stdout(log), redirect_stderr(log):
             yield
-    except Exception as error:  # Polygraphy's and the library's share no base
+    except Exception as error:  # their exceptions share no base class
         lines = [line for line in log.getvalue().splitlines() if not line.startswith("[W]")]
         said = " ".join(" ".join(lines or [str(error)]).split())[:500].rstrip(".")
         raise CheckFailedError(

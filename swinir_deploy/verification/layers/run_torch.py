@@ -1,7 +1,7 @@
-"""The tensors that the modules of the PyTorch network give, by the names of an ONNX file's nodes.
+"""Run the PyTorch network and return the outputs of its modules under the names of ONNX nodes.
 
-A node's name begins with the path of the module that it was traced from, so that a module's
-output belongs to the last of its nodes.
+A node's name begins with the path of the module that it was traced from, so a module's output is
+that of the last of its nodes.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ def run_on_torch(
     device: str | None = None,
     precision: Precision | None = None,
 ) -> Tensors:
-    """Run the network that a file came from once, and give what its modules give.
+    """Run the network that a file was exported from, and return the outputs of its modules.
 
-    The network has the rewrites of the file's recipe, so that its tensors have the file's shapes.
+    The network gets the rewrites of the file's recipe, so its tensors have the file's shapes.
 
     Args:
-        marked: the file, whose nodes are looked for.
-        network: that it came from.
-        batch: in the file's layout.
+        marked: the ONNX file, whose nodes name the tensors.
+        network: the network that the file was exported from.
+        batch: the input, in the file's layout.
         device: ``cpu`` (default), ``cuda``, ...
         precision: ``fp32`` (default), ``fp16`` or ``bf16``. In the file's own precision, the
             network is rescaled and typed as the file is.
 
     Raises:
-        BackendUnavailableError: torch has no such device here.
+        BackendUnavailableError: PyTorch finds no such device.
         InferenceError: PyTorch failed.
-        UsageError: no such device or precision.
+        UsageError: the device or the precision is unknown.
     """
-    wanted = precision or "fp32"
-    if wanted not in DTYPES:
-        raise UsageError(unknown_choice("precision", wanted, DTYPES))
+    selected = precision or "fp32"
+    if selected not in DTYPES:
+        raise UsageError(unknown_choice("precision", selected, DTYPES))
     place = find_device(device or "cpu")
-    plan = _plan(marked.metadata, network, wanted)
+    plan = _plan(marked.metadata, network, selected)
     recipe, metadata = get_recipe(marked.metadata.target), marked.metadata
     rewrites = recipe.rewrites_for(metadata.precision, metadata.opset)
     deployed = deployed_network(network.network, rewrites, plan).to(place)
@@ -65,7 +65,7 @@ def run_on_torch(
     def keep(node: str) -> Callable[[Any, Any, torch.Tensor], None]:
         def hook(_module: Any, _arguments: Any, output: torch.Tensor) -> None:
             tensor = output.detach()
-            if tensor.dtype == torch.bfloat16:  # which NumPy does not know
+            if tensor.dtype == torch.bfloat16:  # NumPy has no BF16
                 tensor = tensor.float()
             captured[node] = tensor.cpu().numpy().copy()
 
@@ -78,35 +78,36 @@ def run_on_torch(
             deployed(_picture(batch, marked.metadata).to(place))
     except RuntimeError as error:
         raise InferenceError(
-            f"PyTorch failed on an input of {list(batch.shape)}: {str(error).splitlines()[0]}"
+            f"PyTorch failed on an input of {list(batch.shape)} ({str(error).splitlines()[0]}). "
+            "Give a smaller shape or another device."
         ) from error
     return Tensors(
         values=captured,
-        ran_on=f"torch {place}, {wanted}",
-        precision=wanted,
+        ran_on=f"torch {place}, {selected}",
+        precision=selected,
         residual_scale_log2=plan.residual_scale_log2,
         of_modules=True,
     )
 
 
 def _module_nodes(marked: MarkedModel, network: SwinIR) -> dict[str, str]:
-    """Path of a module -> name of the node that makes its output, where there is one.
+    """Return path of a module -> name of the node that makes its output.
 
-    The last node of a module makes its output if no node of a module inside comes later: an
-    attention, for one, gives what its projection gives, which is there under its own path.
+    The last node of a module makes its output, unless that node belongs to a module inside it. The
+    output of an attention, for example, is that of its projection, which has its own path.
     """
     last: dict[str, str] = {}
     for node in sorted(marked.positions, key=marked.positions.__getitem__):
         parts = node.partition("/")[0].split(".")
         for depth in range(1, len(parts) + 1):
             last[".".join(parts[:depth])] = node
-    found = {}
+    nodes = {}
     for path, _ in network.named_modules():
         node = last.get(path, "")
-        # What closes an RSTB was traced as a unit of its own; it is no module.
+        # The residual addition that ends an RSTB was traced as a unit of its own, not a module.
         if node.partition("/")[0] in (path, f"{path}.junction") and path:
-            found[path] = node
-    return found
+            nodes[path] = node
+    return nodes
 
 
 def _plan(metadata: ArtifactMetadata, network: LoadedModel, precision: Precision) -> PrecisionPlan:
@@ -121,7 +122,7 @@ def _plan(metadata: ArtifactMetadata, network: LoadedModel, precision: Precision
 
 
 def _picture(batch: NDArray[Any], metadata: ArtifactMetadata) -> torch.Tensor:
-    """[B, C, H, W] float32 in 0..1."""
+    """Return a batch in the file's layout as [N, C, H, W] float32 in 0..1."""
     if metadata.io == "image":
         batch = nchw_values(batch)
     return torch.from_numpy(batch.copy())

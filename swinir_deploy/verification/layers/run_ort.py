@@ -1,4 +1,4 @@
-"""Every tensor of an ONNX file on one of ONNX Runtime's execution providers, by Polygraphy."""
+"""Run an ONNX file in ONNX Runtime and return every tensor, by Polygraphy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["OptimizationLevel", "effective_settings", "run_on_onnxruntime"]
 
 OptimizationLevel = Literal["none", "basic", "extended", "all"]
-"""ONNX Runtime's graph optimisations. Marked tensors must exist, so few fusions are left."""
+"""ONNX Runtime's graph optimisations. Few fusions remain, because every tensor is an output."""
 
 _LEVELS = {
     "none": "ORT_DISABLE_ALL",
@@ -29,19 +29,19 @@ _LEVELS = {
 def effective_settings(
     marked: MarkedModel, provider: str | None, optimization: OptimizationLevel
 ) -> tuple[Provider, OptimizationLevel]:
-    """What a model really runs on, and at which optimisation level.
+    """Return the execution provider and the optimisation level that a model really runs with.
 
     ONNX Runtime's CPU provider has no half-precision arithmetic. There, a half-precision model
     computes in FP32 and every result is rounded, without graph optimisations.
 
     Raises:
-        BackendUnavailableError: this onnxruntime lacks the provider.
+        BackendUnavailableError: the installed onnxruntime lacks the provider.
     """
     from swinir_deploy.runtimes.providers import find_provider
 
-    chosen = find_provider(provider or "cpu")
-    rounds = marked.metadata.precision != "fp32" and chosen.short == "cpu"
-    return chosen, "none" if rounds else optimization
+    selected = find_provider(provider or "cpu")
+    rounds = marked.metadata.precision != "fp32" and selected.short == "cpu"
+    return selected, "none" if rounds else optimization
 
 
 def run_on_onnxruntime(
@@ -51,10 +51,10 @@ def run_on_onnxruntime(
     provider: str | None = None,
     optimization: OptimizationLevel = "none",
 ) -> Tensors:
-    """Run a model once and give every tensor; it runs as :func:`effective_settings` says.
+    """Run a model once, as :func:`effective_settings` says, and return every tensor.
 
     Raises:
-        BackendUnavailableError: this onnxruntime lacks the provider, or it cannot start.
+        BackendUnavailableError: the installed onnxruntime lacks the provider, or it cannot start.
         InferenceError: ONNX Runtime failed.
     """
     import onnxruntime
@@ -64,16 +64,16 @@ def run_on_onnxruntime(
     from swinir_deploy.exporters.onnx.rounding import round_every_result
     from swinir_deploy.runtimes.providers import create_session
 
-    chosen, level = effective_settings(marked, provider, optimization)
-    rounds = marked.metadata.precision != "fp32" and chosen.short == "cpu"
+    selected, level = effective_settings(marked, provider, optimization)
+    rounds = marked.metadata.precision != "fp32" and selected.short == "cpu"
     content, visible = mark(marked, round_every_result(marked.model) if rounds else None)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[level])
     with quiet_polygraphy():
         try:
-            # Not Polygraphy's own session: ONNX Runtime would replace a provider by the CPU.
-            session = create_session(content, chosen, options=options)
+            # Polygraphy's own session would silently fall back from a failed provider to the CPU.
+            session = create_session(content, selected, options=options)
             results = Comparator.run(
                 [OnnxrtRunner(session, name="runner")], data_loader=[{marked.input_name: batch}]
             )
@@ -82,12 +82,13 @@ def run_on_onnxruntime(
         except Exception as error:  # Polygraphy and ONNX Runtime raise many kinds
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise InferenceError(
-                f"{marked.path} with all its tensors as outputs fails on {chosen.name}: {lines[0]}."
+                f"{marked.path} with all its tensors as outputs fails on {selected.name} "
+                f"({lines[0]}). Compare the outputs alone: swinir-deploy verify {marked.path}"
             ) from error
     values = results["runner"][0]
     return Tensors(
         values={node: np.asarray(values[name]) for name, node in visible.items()},
-        ran_on=f"ort {chosen.short}, {marked.metadata.precision}",
+        ran_on=f"ort {selected.short}, {marked.metadata.precision}",
         precision=marked.metadata.precision,
         residual_scale_log2=marked.metadata.residual_scale_log2,
     )

@@ -1,4 +1,4 @@
-"""Every tensor of an ONNX file on OpenVINO; Polygraphy marks them and has no runner for it."""
+"""Run an ONNX file in OpenVINO and return every tensor. Polygraphy has no runner for OpenVINO."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def run_on_openvino(
     device: str | None = None,
     precision: str | None = None,
 ) -> Tensors:
-    """Compile a model for a device, run it once and give every tensor.
+    """Compile a model for a device, run it once and return every tensor.
 
     Args:
         marked: the model.
-        batch: its input.
+        batch: the input, in the model's layout.
         device: ``cpu`` (default), ``gpu``, ...
-        precision: ``fp32`` (default), ``bf16`` or ``fp16``: a wish, always told to OpenVINO; what
-            it answers decides :attr:`Tensors.precision`.
+        precision: the requested precision: ``fp32`` (default), ``bf16`` or ``fp16``. OpenVINO may
+            use another one; :attr:`Tensors.precision` says which.
 
     Raises:
         BackendUnavailableError: OpenVINO does not find the device.
         InferenceError: OpenVINO failed.
-        UsageError: no such device or precision.
+        UsageError: the device or the precision is unknown.
     """
     name = (device or "cpu").upper()
     properties = {"INFERENCE_PRECISION_HINT": precision_hint(precision)}
