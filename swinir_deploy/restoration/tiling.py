@@ -133,7 +133,7 @@ def plan_axis(
         UsageError: a value is outside its range.
     """
     if side < 1:
-        raise UsageError(f"The side of the picture is {side}; it must be at least 1 pixel.")
+        raise UsageError(f"The picture's side is {side}; it must be at least 1 pixel.")
     if tile < window or (tile % window and not fixed):
         raise UsageError(
             f"The tile is {tile} pixels; it must be a multiple of the model's window of {window}. "
