@@ -1,12 +1,12 @@
-"""Taking SwinIR from a checkpoint to production.
+"""Take SwinIR from a checkpoint to production.
 
-    from swinir_deploy import export_onnx, open_runtime, restore
+    from swinir_deploy import export_onnx, restore
 
     export_onnx("tiny-sr-x4", "tiny-sr-x4.onnx")
     restore("photo.png", "photo-x4.png", model="tiny-sr-x4.onnx")
 
-``__init__.pyi`` lists all public names. Each is imported when it is first used, so that ``import
-swinir_deploy`` costs nothing and a machine that only runs exported models needs no torch.
+``__init__.pyi`` lists all public names. Each name is imported when it is first used. So ``import
+swinir_deploy`` is fast, and a machine that only runs exported models needs no torch.
 """
 
 from __future__ import annotations

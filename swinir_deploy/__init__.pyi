@@ -1,4 +1,4 @@
-"""Every public name and where it lives; ``__init__.py`` imports from here when asked."""
+"""Every public name and its module; ``__init__.py`` imports a name when it is first used."""
 
 from .artifacts.engine_cache import CacheEntry as CacheEntry
 from .artifacts.engine_cache import EngineCache as EngineCache

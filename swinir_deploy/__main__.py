@@ -1,4 +1,4 @@
-"""``python -m swinir_deploy`` is ``swinir-deploy``."""
+"""Run the command line: ``python -m swinir_deploy`` is the same as ``swinir-deploy``."""
 
 from swinir_deploy.cli.main import main
 

@@ -1,4 +1,4 @@
-"""How far one output is from another: the figures behind every parity statement."""
+"""Measure the difference between two outputs; every statement about parity uses these figures."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from swinir_deploy.artifacts.metadata import IoLayout, Precision
 __all__ = ["MIN_PSNR_DB", "Comparison", "compare", "psnr_limit_db", "sample_picture"]
 
 MIN_PSNR_DB: dict[Precision, float] = {"fp16": 55.0, "bf16": 40.0}
-"""Half precision -> lowest PSNR against FP32, over the output's range, before any rounding."""
+"""For each half precision, the lowest PSNR in dB against FP32 that is accepted.
+
+The PSNR is taken over the range of the output, before any rounding.
+"""
 
 
 def psnr_limit_db(precision: Precision, io: IoLayout) -> float:
-    """:data:`MIN_PSNR_DB`, for bytes lowered by what rounding both outputs adds.
+    """Return the lowest accepted PSNR in dB for a precision and an input and output layout.
 
-    An error of standard deviation sigma (in levels) before rounding is at most
-    sqrt(sigma**2 + 1/6) after it: twice the 1/12 of a rounding.
+    For floats it is :data:`MIN_PSNR_DB`. For bytes it is lower, because both outputs are rounded:
+    rounding adds a variance of 1/12 to each of them. An error with the standard deviation sigma
+    (in levels of 0..255) before rounding is at most sqrt(sigma**2 + 1/6) after it.
     """
     limit = MIN_PSNR_DB[precision]
     if io == "tensor":
@@ -31,14 +35,15 @@ def psnr_limit_db(precision: Precision, io: IoLayout) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Differences between an output and its reference, in the output's own units.
+    """The difference between an output and its reference, in the units of the output.
 
     Attributes:
-        max_abs: largest absolute difference; infinite where a value is not finite.
-        mean_abs: mean absolute difference.
-        psnr_db: over ``peak``; infinite for equal arrays.
-        peak: the value range: the largest finite absolute reference value, at least 1.0 (255 for
-            bytes).
+        max_abs: largest absolute difference; infinite if any difference is not finite.
+        mean_abs: mean absolute difference; infinite if any difference is not finite.
+        psnr_db: PSNR in dB over ``peak``; infinite for equal arrays, minus infinite if any
+            difference is not finite.
+        peak: value range of the reference: 255 for bytes; for floats the largest finite absolute
+            value, at least 1.0.
     """
 
     max_abs: float
@@ -48,12 +53,16 @@ class Comparison:
 
     @property
     def relative_max(self) -> float:
-        """``max_abs / peak``."""
+        """Return ``max_abs / peak``: the largest difference as a share of the range."""
         return self.max_abs / self.peak
 
 
 def compare(candidate: NDArray[Any], reference: NDArray[Any]) -> Comparison:
-    """Compare two arrays of one shape and dtype (float, or uint8 on its 0..255 scale).
+    """Compare an output with its reference.
+
+    Args:
+        candidate: the output, of any shape; floats, or uint8 in 0..255.
+        reference: the expected output, of the same shape and dtype.
 
     Raises:
         ValueError: the shapes or dtypes differ, or the arrays are empty.
@@ -65,10 +74,10 @@ def compare(candidate: NDArray[Any], reference: NDArray[Any]) -> Comparison:
         )
     if reference.size == 0:
         raise ValueError(f"Cannot compare empty arrays (shape {reference.shape}).")
-    wanted = reference.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # Inf - Inf, which counts as infinitely far
-        difference = np.abs(candidate.astype(np.float64) - wanted)
-    finite = np.abs(wanted[np.isfinite(wanted)])
+    expected = reference.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # Inf - Inf is NaN, and counts as an infinite difference
+        difference = np.abs(candidate.astype(np.float64) - expected)
+    finite = np.abs(expected[np.isfinite(expected)])
     peak = 255.0 if reference.dtype == np.uint8 else float(finite.max(initial=1.0))
     if not np.isfinite(difference).all():
         return Comparison(math.inf, math.inf, -math.inf, peak)
@@ -78,7 +87,15 @@ def compare(candidate: NDArray[Any], reference: NDArray[Any]) -> Comparison:
 
 
 def sample_picture(batch: int, channels: int, height: int, width: int) -> NDArray[np.float32]:
-    """A deterministic picture with what pictures have: gradients, edges, texture and noise.
+    """Return a batch of test pictures that is the same in every run.
+
+    They have gradients, edges, texture and noise, as photographs do.
+
+    Args:
+        batch: number of pictures.
+        channels: channels of each picture.
+        height: height in pixels.
+        width: width in pixels.
 
     Returns:
         [batch, channels, height, width] float32 in 0..1.

@@ -1,6 +1,22 @@
-"""One hierarchy of errors; each class carries the exit code of the command line.
+"""The errors of this package; each class has the exit code that the command line returns.
 
-Every message names the thing, the value found, the value wanted and the next step.
+Every message names the thing, the actual value, the expected value and the next step.
+
+    SwinIRDeployError               1  base of all errors of this package
+    ├── CheckFailedError            1  a result was computed and is wrong
+    ├── InferenceError              1  a back end failed while it computed
+    │   └── DeviceMemoryError       1  a back end ran out of memory
+    ├── UsageError                  2  the request is impossible
+    │   ├── CatalogError            2  the catalogue has no such model
+    │   └── RuntimeClosedError      2  the runtime is not open
+    ├── BackendUnavailableError     3  a library, a driver or a device is missing
+    ├── InputError                  4  the input cannot be used
+    │   ├── CheckpointError         4  a checkpoint is damaged, unsafe or not a SwinIR
+    │   ├── ArtifactError           4  an ONNX file or an engine is damaged or foreign
+    │   └── PictureError            4  a picture cannot be read or written
+    └── DownloadError               5  a download failed
+
+``SwinIRDeployWarning`` is not an error: the work goes on, and the command line shows the text.
 """
 
 from __future__ import annotations
@@ -24,22 +40,33 @@ __all__ = [
 
 
 class SwinIRDeployError(Exception):
-    """Base of every error that this package raises on purpose.
+    """Base class of every error that this package raises on purpose.
 
-    ``exit_code`` is what the command line returns for it.
+    Catch it to handle all of them.
+
+    Attributes:
+        exit_code: what the command line returns for this error, from 1 to 5.
+
+    Example:
+        >>> from swinir_deploy import SwinIRDeployError, open_runtime
+        >>> try:
+        ...     open_runtime("tiny-sr-x4", backend="no-such-back-end")
+        ... except SwinIRDeployError as error:
+        ...     print(error.exit_code)
+        2
     """
 
     exit_code = 1
 
 
 class CheckFailedError(SwinIRDeployError):
-    """A result was computed and is wrong: parity beyond its limit, a refused export."""
+    """A result was computed and is wrong, such as a difference above the parity limit."""
 
     exit_code = 1
 
 
 class InferenceError(SwinIRDeployError):
-    """A back end failed while it computed."""
+    """A back end failed while it computed a result."""
 
     exit_code = 1
 
@@ -49,13 +76,13 @@ class DeviceMemoryError(InferenceError):
 
 
 class UsageError(SwinIRDeployError):
-    """The request itself makes no sense: impossible options, a name that does not exist."""
+    """The request is impossible: options that exclude each other, or an unknown name."""
 
     exit_code = 2
 
 
 class CatalogError(UsageError):
-    """A model id, alias or combination of task, scale and size that the catalogue lacks."""
+    """The catalogue has no model with this id, or with this task, scale and size."""
 
 
 class RuntimeClosedError(UsageError):
@@ -63,34 +90,34 @@ class RuntimeClosedError(UsageError):
 
 
 class BackendUnavailableError(SwinIRDeployError):
-    """A library, driver or device that the request needs is not here."""
+    """This machine lacks a library, a driver or a device that the request needs."""
 
     exit_code = 3
 
 
 class InputError(SwinIRDeployError):
-    """What was given cannot be used: a broken file, a wrong shape or dtype."""
+    """The input cannot be used: a damaged file, a wrong shape or a wrong dtype."""
 
     exit_code = 4
 
 
 class CheckpointError(InputError):
-    """A checkpoint that is damaged, unsafe to load, or not a SwinIR."""
+    """A checkpoint is damaged, is unsafe to load, or does not hold a SwinIR."""
 
 
 class ArtifactError(InputError):
-    """An ONNX file or engine that is damaged or was not made by this package."""
+    """An ONNX file or an engine is damaged, or was not made by this package."""
 
 
 class PictureError(InputError):
-    """A picture that cannot be read or written."""
+    """A picture cannot be read or written."""
 
 
 class DownloadError(SwinIRDeployError):
-    """A download that failed or brought something else than what was promised."""
+    """A download failed, or the file is not the one that the catalogue describes."""
 
     exit_code = 5
 
 
 class SwinIRDeployWarning(UserWarning):
-    """Something that a user should know although the work goes on; commands always show it."""
+    """A user should know this although the work goes on; commands always show it."""

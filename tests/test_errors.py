@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from swinir_deploy import errors
@@ -31,3 +33,15 @@ def test_an_error_keeps_its_parent_and_its_exit_code(name: str) -> None:
 
 def test_every_error_is_listed_here() -> None:
     assert {*TREE, "SwinIRDeployWarning"} == set(errors.__all__)
+
+
+def test_the_docstring_draws_this_tree() -> None:
+    parents: list[str] = []
+    drawn = {}
+    for indent, name, code in re.findall(
+        r"^    ([│├└─ ]*)(\w+) +(\d)  ", errors.__doc__ or "", re.M
+    ):
+        del parents[len(indent) // 4 :]
+        drawn[name] = (parents[-1] if parents else "Exception", int(code))
+        parents.append(name)
+    assert drawn == TREE

@@ -255,7 +255,7 @@ def kernels_option(function: Function) -> Function:
     option: Callable[[Function], Function] = click.option(
         "--kernels",
         type=NearChoice(_KERNELS),
-        help="Kernels of torch on an NVIDIA GPU in fp16 or bf16: fused (one or two a block), plain.  "
+        help="Kernels of torch on an NVIDIA GPU in fp16 or bf16: fused, or plain.  "
         "[default: auto, fused where they can be had]",
     )
     return option(function)

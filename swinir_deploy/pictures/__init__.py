@@ -1,1 +1,1 @@
-"""Picture files, without a model."""
+"""Read and write picture files; no model is needed."""

@@ -1,4 +1,4 @@
-"""Transparency: colour under it, and its size."""
+"""Handle transparency: fill the colour of transparent pixels, and scale the opacity."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ _BAND_ROWS = 256
 
 
 def fill_transparent(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
-    """Give pixels that nobody sees the colour of their visible surroundings.
+    """Give fully transparent pixels the colour of the visible pixels around them.
 
-    What a file stores under full transparency is arbitrary, often black; a model would smear it
-    over the visible edge. The fill is a pyramid: averages of visible pixels over squares of 2, 4,
-    8 ... pixels, the smallest that has any.
+    The colour that a file stores under full transparency is arbitrary and often black. A model
+    would spread it over the visible edge. Each transparent pixel gets the average of the visible
+    pixels in a square of 2, 4, 8 ... pixels: the smallest square that has visible pixels.
 
     Args:
         pixels: [height, width, channels] uint8 or uint16.
-        alpha: [height, width]; pixels where it is 0 are filled.
+        alpha: [height, width] opacity; pixels where it is 0 are filled.
 
     Returns:
-        ``pixels`` itself when all or none are visible, else a copy that differs only where
-        ``alpha`` is 0.
+        ``pixels`` itself if all or none of the pixels are visible, else a copy that differs only
+        where ``alpha`` is 0.
     """
     visible = alpha > 0
     if visible.all() or not visible.any():
         return pixels
     height, width = alpha.shape
     bands = [slice(top, top + _BAND_ROWS) for top in range(0, height, _BAND_ROWS)]
-    # The finest level is the largest, and only its sums are needed: made a few rows at a time.
+    # The finest level is the largest. Only its sums are needed, so it is made a few rows at a
+    # time to save memory.
     sums = []
     for band in bands:
         seen = visible[band, :, None].astype(np.float32)
@@ -49,7 +50,7 @@ def fill_transparent(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
 
 
 def _summed(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums over squares of two by two pixels, or what there is of them at the edges."""
+    """Return the sums over squares of 2 x 2 pixels; squares at the edges may be smaller."""
     rows, columns = (np.arange(0, side, 2) for side in array.shape[:2])
     summed: NDArray[np.float32] = np.add.reduceat(
         np.add.reduceat(array, rows, axis=0), columns, axis=1
@@ -58,7 +59,12 @@ def _summed(array: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _pyramid_fill(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Averages ``colour / weight``; where weight is 0, the average of the level above."""
+    """Return ``colour / weight``, and where the weight is 0 the average of a coarser level.
+
+    Args:
+        colour: [height, width, channels] sums of visible pixels.
+        weight: [height, width, 1] numbers of visible pixels in these sums.
+    """
     height, width = weight.shape[:2]
     average = np.divide(colour, np.maximum(weight, np.float32(1e-9)), dtype=np.float32)
     if weight.all() or height * width == 1:
@@ -69,10 +75,10 @@ def _pyramid_fill(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> N
 
 
 class AlphaScaler:
-    """Opacity at ``scale`` times the size, by bicubic interpolation, rows at a time."""
+    """Scales the opacity by bicubic interpolation, some rows at a time."""
 
     def __init__(self, alpha: NDArray[Any], scale: int) -> None:
-        """Prepare.
+        """Prepare the interpolation; nothing is computed yet.
 
         Args:
             alpha: [height, width] uint8 or uint16.
@@ -83,11 +89,15 @@ class AlphaScaler:
         self._image = None if scale == 1 else Image.fromarray(alpha.astype(np.float32))
 
     def rows(self, first: int, count: int) -> NDArray[Any]:
-        """[count, width * scale] of the result, from row ``first`` on, in the dtype of alpha."""
+        """Return ``count`` rows of the scaled opacity, from row ``first`` on.
+
+        Returns:
+            [count, width * scale], of the dtype of the opacity.
+        """
         if self._image is None:
             return self._alpha[first : first + count]
         scale, width = self._scale, self._alpha.shape[1]
-        # Whole rows of the source: Pillow rounds other boxes to float32.
+        # Only whole rows of the source are resized, because Pillow rounds other boxes to float32.
         start, stop = first // scale, -(-(first + count) // scale)
         size = (width * scale, (stop - start) * scale)
         resized = self._image.resize(size, Image.Resampling.BICUBIC, (0, start, width, stop))

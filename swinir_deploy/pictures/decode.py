@@ -1,4 +1,4 @@
-"""From what Pillow has loaded to upright gray or RGB samples."""
+"""Turn what Pillow has loaded into upright gray or RGB samples."""
 
 from __future__ import annotations
 
@@ -20,38 +20,52 @@ from swinir_deploy.pictures.tiff16 import read_tiff16
 __all__ = ["ORIENTATION_TAG", "arrays", "dpi_of", "picture_from_tiff16", "upright"]
 
 ORIENTATION_TAG = 274
-"""Of EXIF and TIFF: how the camera was held, 1 to 8."""
+"""The tag of EXIF and TIFF that says how the camera was held, from 1 to 8."""
 
 
 def arrays(
     image: ImageFile, source: Path, notes: list[str]
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Pixels and opacity of a loaded Pillow image."""
+    """Return pixels and opacity of a loaded Pillow image.
+
+    Args:
+        image: the loaded image.
+        source: its file, for messages.
+        notes: gets a sentence for each change that a user would want to know.
+
+    Returns:
+        Pixels [height, width, 1 or 3] uint8 or uint16, and opacity [height, width] of the same
+        dtype, or None if all pixels are opaque.
+
+    Raises:
+        PictureError: the samples are floating point or have 32 bits, or the colours are LAB or
+            HSV.
+    """
     mode = image.mode
     if mode.startswith("I;16"):
         return _gray16(image), None
     if mode in ("F", "I"):
         raise PictureError(
             f"Cannot read {source}: its samples are {'floating point' if mode == 'F' else '32 bit'}"
-            ", 8 or 16 bit whole numbers are wanted. Convert it."
+            "; they must be whole numbers of 8 or 16 bits. Convert it."
         )
     if mode in ("LAB", "HSV"):
         raise PictureError(
-            f"Cannot read {source}: its colours are {mode}; gray, palette, RGB or CMYK are wanted. "
-            "Convert it to RGB."
+            f"Cannot read {source}: its colours are {mode}; they must be gray, palette, RGB or "
+            "CMYK. Convert it to RGB."
         )
     tags = getattr(image, "tag_v2", {})
     depth = max(np.atleast_1d(tags.get(258, 8)))
     if depth > 8:
         notes.append(
-            f"The file's {depth} bits a sample were reduced to 8: its layout is a rare one."
+            f"The file's {depth} bits a sample were reduced to 8, because its layout is rare."
         )
     if mode == "CMYK":
         return np.asarray(_cmyk_to_rgb(image, notes)), None
     with_alpha = "transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa")
     gray = mode in ("1", "L", "LA", "La")
-    wanted = ("LA" if gray else "RGBA") if with_alpha else ("L" if gray else "RGB")
-    samples = np.asarray(image if mode == wanted else image.convert(wanted))
+    expected = ("LA" if gray else "RGBA") if with_alpha else ("L" if gray else "RGB")
+    samples = np.asarray(image if mode == expected else image.convert(expected))
     if samples.ndim == 2:
         return samples[..., None], None
     if with_alpha:
@@ -60,14 +74,19 @@ def arrays(
 
 
 def _gray16(image: ImageFile) -> NDArray[np.uint16]:
-    """[height, width, 1] of an image of 9 to 15 bit gray, spread over the range of 16."""
+    """Return the samples of a gray image of 9 to 16 bits, scaled to the range of 16 bits.
+
+    Returns:
+        [height, width, 1] uint16.
+    """
     samples = np.asarray(image).astype(np.uint16)[..., None]
     tags = getattr(image, "tag_v2", {})
     top = 2 ** int(np.atleast_1d(tags.get(258, 16))[0]) - 1
     spread: NDArray[np.uint16] = ((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(
         np.uint16
     )
-    return 65535 - spread if tags.get(262) == 0 else spread  # 0: white, which Pillow ignores here
+    # The tag PhotometricInterpretation 0 means that 0 is white; Pillow ignores it here.
+    return 65535 - spread if tags.get(262) == 0 else spread
 
 
 def _cmyk_to_rgb(image: ImageFile, notes: list[str]) -> Image.Image:
@@ -88,7 +107,12 @@ def _cmyk_to_rgb(image: ImageFile, notes: list[str]) -> Image.Image:
 
 
 def picture_from_tiff16(data: bytes, tags: ImageFileDirectory_v2) -> Picture:
-    """Decode a TIFF that :func:`.tiff16.is_tiff16` accepts, with what its tags say about it."""
+    """Decode a 16-bit TIFF, with its colour profile, DPI and orientation.
+
+    Args:
+        data: the whole file; :func:`.tiff16.is_tiff16` must accept it.
+        tags: the tags of its first directory.
+    """
     samples = read_tiff16(data, tags)
     colours = 3 if tags[262] == 2 else 1
     pixels = samples[..., :colours].copy()
@@ -111,7 +135,12 @@ def picture_from_tiff16(data: bytes, tags: ImageFileDirectory_v2) -> Picture:
 
 
 def dpi_of(value: Any, factor: float | None = 1.0) -> tuple[float, float] | None:
-    """Two positive finite numbers, or None."""
+    """Return the dots per inch (horizontal, vertical), or None if they are missing or absurd.
+
+    Args:
+        value: two numbers, or None.
+        factor: converts them to dots per inch; None if their unit is unknown.
+    """
     if value is None or factor is None:
         return None
     x, y = (float(v) * factor for v in value)
@@ -119,7 +148,12 @@ def dpi_of(value: Any, factor: float | None = 1.0) -> tuple[float, float] | None
 
 
 def upright(picture: Picture, orientation: int) -> Picture:
-    """Undo the camera's turn; orientation is the EXIF value, 1 to 8."""
+    """Return the picture upright.
+
+    Args:
+        picture: the picture as it is stored.
+        orientation: the EXIF value, from 1 (upright) to 8; other values count as 1.
+    """
     if orientation not in range(2, 9):
         return picture
 

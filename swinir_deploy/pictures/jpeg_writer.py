@@ -1,7 +1,7 @@
-"""JPEG from rows, so that a picture need not be whole in memory.
+"""Write JPEG row by row, so that a picture need not be in memory as a whole.
 
-Pillow encodes from memory only. So the rows go to a file without a name beside the result, and
-Pillow gets that file mapped into memory: the system loads pages of it as the encoder comes by.
+Pillow only encodes from memory. So the rows go to a temporary file beside the result, and this
+file is mapped into memory. The system loads its pages when the encoder reads them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["JpegWriter"]
 class JpegWriter(RowWriter):
     """Writes a JPEG from rows.
 
-    The disk must have room for the picture as it is in memory: 4 bytes a pixel, 1 for gray.
+    The disk must have room for the uncompressed picture: 4 bytes a pixel, or 1 for gray.
     """
 
     def __init__(
@@ -35,24 +35,24 @@ class JpegWriter(RowWriter):
         folder: Path,
         options: dict[str, Any],
     ) -> None:
-        """Prepare; nothing is written yet.
+        """Open the temporary file; nothing is written yet.
 
         Args:
-            handle: open for binary writing.
+            handle: a file that is open for binary writing.
             width: columns of pixels.
-            height: rows of pixels; as many must be written.
-            channels: 1 gray, 3 RGB; always of uint8.
-            folder: where the file without a name goes.
-            options: of Pillow's JPEG encoder.
+            height: rows of pixels; exactly as many must be written.
+            channels: 1 for gray, 3 for RGB; the samples are uint8.
+            folder: the folder of the temporary file.
+            options: options of Pillow's JPEG encoder.
         """
         super().__init__(height, width, channels, np.uint8)
         self._handle = handle
         self._options = options
-        # Gone when it is closed, and when the process is killed.
+        # The system removes it when it is closed, also when the process is killed.
         self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
 
     def _append(self, rows: NDArray[Any]) -> None:
-        if rows.shape[2] == 3:  # four bytes a pixel, as Pillow has them in memory
+        if rows.shape[2] == 3:  # Pillow's RGB pixels have four bytes in memory
             rows = np.pad(rows, ((0, 0), (0, 0), (0, 1)))
         self._spool.write(np.ascontiguousarray(rows).data)
         self._rows += rows.shape[0]
@@ -68,16 +68,16 @@ class JpegWriter(RowWriter):
             try:
                 image.save(target, "JPEG", **self._options)
             finally:
-                del image, pixels  # they hold on to the mapped memory
+                del image, pixels  # they keep the mapped memory in use, so it could not be closed
 
     def _release(self) -> None:
         self._spool.close()
 
 
 class _ForgettingFile:
-    """Passes on what the encoder writes, and gives back the memory of what it has read by then.
+    """Passes on what the encoder writes, and releases the mapped pages that it has read.
 
-    Without a ``fileno``, so that Pillow comes here with every buffer that is full.
+    It has no ``fileno``, so Pillow calls :meth:`write` for every full buffer.
     """
 
     def __init__(self, handle: BinaryIO, mapped: mmap.mmap) -> None:

@@ -1,4 +1,4 @@
-"""A picture in memory, with what a file says about it beside its pixels."""
+"""A picture in memory: its pixels, opacity, colour profile and DPI."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Picture", "PictureLayout"]
 
 @dataclass(frozen=True)
 class PictureLayout:
-    """All of a picture but its pixels.
+    """Everything about a picture except its pixels.
 
     Attributes:
         width: columns of pixels.
         height: rows of pixels.
         colours: 1 for gray, 3 for RGB.
-        has_alpha: whether there is opacity, too.
-        dtype: of a sample: uint8 or uint16.
+        has_alpha: whether the picture also has opacity.
+        dtype: dtype of a sample, uint8 or uint16.
         icc_profile: colour profile as a file holds it, or None.
         dpi: dots per inch, horizontal and vertical, or None.
     """
@@ -37,35 +37,35 @@ class PictureLayout:
 
     @property
     def channels(self) -> int:
-        """Samples in a pixel, 1 to 4: the colours, then the opacity."""
+        """Return the number of samples in a pixel, 1 to 4: the colours, then the opacity."""
         return self.colours + self.has_alpha
 
     @property
     def bit_depth(self) -> int:
-        """Bits in a sample, 8 or 16."""
+        """Return the bits of a sample, 8 or 16."""
         return self.dtype.itemsize * 8
 
     @property
     def pixel_bytes(self) -> int:
-        """Of all samples of one pixel."""
+        """Return the size of a pixel in bytes, 1 to 8."""
         return self.channels * self.dtype.itemsize
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Pixels as they are shown: upright, palette and CMYK resolved to RGB.
+    """A picture as it is shown: upright, in gray or RGB.
 
     Attributes:
         pixels: [height, width, channels] uint8 (0..255) or uint16 (0..65535); one channel is
             gray, three are RGB.
-        alpha: [height, width] opacity of the same dtype, 0 transparent; None where all is opaque.
-            Colours are not multiplied by it.
+        alpha: [height, width] opacity of the same dtype, where 0 is transparent; None if all
+            pixels are opaque. The colours are not multiplied by it.
         icc_profile: colour profile as the file holds it, or None.
         dpi: dots per inch, horizontal and vertical, or None.
-        notes: what reading or restoring changed that a user would want to know, as sentences.
+        notes: sentences for the user about what reading or restoring has changed.
 
     Raises:
-        PictureError: a shape or dtype other than these.
+        PictureError: pixels or opacity have another shape or dtype.
     """
 
     pixels: NDArray[Any]
@@ -95,7 +95,7 @@ class Picture:
 
     @property
     def layout(self) -> PictureLayout:
-        """All but the pixels."""
+        """Return everything except the pixels."""
         return PictureLayout(
             self.width,
             self.height,
@@ -108,20 +108,20 @@ class Picture:
 
     @property
     def height(self) -> int:
-        """Rows of pixels."""
+        """Return the height in pixels."""
         return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
-        """Columns of pixels."""
+        """Return the width in pixels."""
         return int(self.pixels.shape[1])
 
     @property
     def is_gray(self) -> bool:
-        """One channel rather than three."""
+        """Return whether the picture is gray: one channel instead of three."""
         return bool(self.pixels.shape[2] == 1)
 
     @property
     def bit_depth(self) -> int:
-        """Bits in a sample, 8 or 16."""
+        """Return the bits of a sample, 8 or 16."""
         return int(self.pixels.dtype.itemsize * 8)

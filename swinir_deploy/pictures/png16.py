@@ -1,8 +1,8 @@
-"""Reads PNG with 16 bits a sample, which Pillow reduces to 8 for everything but plain gray.
+"""Read PNG with 16 bits a sample, which Pillow reduces to 8 bits except for plain gray.
 
-Follows the PNG specification, third edition: chunks (5.3), Adam7 passes (8.1), filters (9.2).
-Filters are undone along diagonals of the picture, where pixels do not depend on each other: NumPy
-then takes seconds for what a loop over pixels needs minutes.
+The code follows the PNG specification, third edition: chunks (5.3), Adam7 passes (8.1), filters
+(9.2). Filters are undone along diagonals of the picture, because the pixels of a diagonal do not
+depend on each other. So NumPy takes seconds where a loop over all pixels takes minutes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ADAM7 = (
 
 
 def is_png16(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` (25 bytes or more) is a 16-bit PNG."""
+    """Return whether a file that begins with ``head`` (25 bytes or more) is a 16-bit PNG."""
     return head.startswith(SIGNATURE) and len(head) > 24 and head[24] == 16
 
 
@@ -39,13 +39,13 @@ def read_png16(data: bytes) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | No
     """Decode a 16-bit PNG.
 
     Args:
-        data: the whole file. Its checksums are not looked at; Pillow has done so.
+        data: the whole file. Its checksums are not checked again; Pillow has done so.
 
     Returns:
-        Pixels [height, width, 1 or 3] and opacity [height, width], or None where all is opaque.
+        Pixels [height, width, 1 or 3] and opacity [height, width]; None if all pixels are opaque.
 
     Raises:
-        ValueError: not such a PNG, or a damaged one.
+        ValueError: the file is not a 16-bit PNG, or is damaged.
     """
     header, key, stream = _chunks(data)
     width, height, depth, kind, _, _, interlace = header
@@ -79,7 +79,7 @@ def read_png16(data: bytes) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | No
 
 
 def _chunks(data: bytes) -> tuple[tuple[int, ...], bytes | None, bytes]:
-    """Header fields, transparent colour (tRNS) and joined IDAT of a PNG."""
+    """Return the header fields, the transparent colour (tRNS) and the joined IDAT of a PNG."""
     header: tuple[int, ...] | None = None
     key = None
     parts = []
@@ -102,10 +102,18 @@ def _chunks(data: bytes) -> tuple[tuple[int, ...], bytes | None, bytes]:
 
 
 def _unfilter(scanlines: NDArray[np.uint8], pixel_bytes: int) -> NDArray[np.uint8]:
-    """Undo the filters of [rows, 1 + columns * pixel_bytes] scanlines; gives [rows, bytes].
+    """Undo the filters of scanlines.
 
-    Pixel (r, c) needs those to the left, above and above left. All pixels with the same r + c are
-    computed at once: in a flat array whose rows are ``pitch`` long they are ``pitch - 1`` apart.
+    Pixel (r, c) needs the pixels to its left, above and above left. All pixels with the same r + c
+    are computed at once: in a flat array whose rows are ``pitch`` long, they are ``pitch - 1``
+    apart.
+
+    Args:
+        scanlines: [rows, 1 + columns * pixel_bytes]; the first byte of a row is its filter type.
+        pixel_bytes: size of a pixel in bytes.
+
+    Returns:
+        [rows, columns * pixel_bytes].
     """
     kinds = scanlines[:, :1].astype(np.intp)
     if kinds.max() > 4:
@@ -114,19 +122,19 @@ def _unfilter(scanlines: NDArray[np.uint8], pixel_bytes: int) -> NDArray[np.uint
     filtered: NDArray[np.uint8] = scanlines[:, 1:].reshape(rows, -1, pixel_bytes)
     columns = filtered.shape[1]
     pitch = columns + 1
-    # One row above and one column to the left hold the zeros that the specification asks for.
+    # The extra row above and the extra column to the left hold the zeros of the specification.
     work = np.zeros(((rows + 1) * pitch, pixel_bytes), np.int16)
     work.reshape(rows + 1, pitch, pixel_bytes)[1:, 1:] = filtered
     for diagonal in range(rows + columns - 1):
         first, last = max(0, diagonal - columns + 1), min(rows - 1, diagonal)
         start = (first + 1) * pitch + diagonal - first + 1
         stop = start + (last - first) * (pitch - 1) + 1
-        here, left, above, corner = (
+        current, left, above, corner = (
             work[start - back : stop - back : pitch - 1] for back in (0, 1, pitch, pitch + 1)
         )
         predicted = paeth(left, above, corner)
         kind = kinds[first : last + 1]
-        here += np.choose(kind, [0, left, above, (left + above) >> 1, predicted])
-        here &= 255
+        current += np.choose(kind, [0, left, above, (left + above) >> 1, predicted])
+        current &= 255
     result = work.reshape(rows + 1, pitch, pixel_bytes)[1:, 1:].astype(np.uint8)
     return result.reshape(rows, -1)

@@ -1,9 +1,10 @@
-"""PNG of 8 or 16 bits a sample, row by row, so that a picture need not be whole in memory.
+"""Write PNG of 8 or 16 bits a sample row by row, so that a picture need not be whole in memory.
 
-Follows the PNG specification, third edition: chunks (5.3), filters (9.2), their choice (12.7).
+The code follows the PNG specification, third edition: chunks (5.3), filters (9.2), the choice of
+filters (12.7).
 
-Bands of rows are compressed side by side, as pigz does it: each begins with the 32 KB before it as
-its dictionary and ends on a whole byte, so that joined they are one stream (RFC 1950, RFC 1951).
+Bands of rows are compressed in parallel, as pigz does it. Each band has the 32 KB before it as its
+dictionary and ends on a whole byte. So the joined bands are one stream (RFC 1950, RFC 1951).
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """The first bytes of every PNG."""
 
 COMPRESSION_LEVEL = 4
-"""Of zlib, for every PNG. On restored photographs level 6 took 2.3 to 2.8 times the time, for files
-between 1 % larger and 4 % smaller."""
+"""The level of zlib for every PNG. On restored photographs, level 6 took 2.3 to 2.8 times as long;
+its files were between 1 % larger and 4 % smaller."""
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-_MOST_ROWS_AT_ONCE = 16
+_MAX_ROWS_AT_ONCE = 16
 _BAND_BYTES = 2**16
-"""Of samples in a band, at least: enough to make the loss at its ends small."""
+"""A band has at least so many bytes of samples, so that the loss at its ends is small."""
 
-_MOST_WORKERS = 8
+_MAX_WORKERS = 8
 _WINDOW_BYTES = 2**15
 _ZLIB_HEADER = b"\x78\x5e"
 _ADLER_PRIME = 65521
@@ -47,7 +48,7 @@ class _Band:
 
     Attributes:
         data: deflate blocks that end on a whole byte.
-        adler: checksum of the filtered bytes.
+        adler: Adler-32 checksum of the filtered bytes.
         size: number of the filtered bytes.
     """
 
@@ -72,24 +73,24 @@ class PngWriter(RowWriter):
         """Write everything before the pixels.
 
         Args:
-            handle: open for binary writing.
+            handle: a file that is open for binary writing.
             width: columns of pixels.
-            height: rows of pixels; as many must be written.
-            channels: 1 gray, 2 gray and opacity, 3 RGB, 4 RGB and opacity.
+            height: rows of pixels; exactly as many must be written.
+            channels: 1 for gray, 2 for gray and opacity, 3 for RGB, 4 for RGB and opacity.
             dtype: uint8 or uint16.
-            icc_profile: colour profile.
-            dpi: dots per inch, horizontal and vertical.
+            icc_profile: colour profile, or None.
+            dpi: dots per inch, horizontal and vertical, or None.
         """
         super().__init__(height, width, channels, dtype)
         self._handle = handle
         self._pixel_bytes = channels * self._dtype.itemsize
         self._waiting: list[NDArray[Any]] = []
         self._waiting_bytes = 0
-        # The rows before the next band that its filters and its dictionary need.
+        # The last rows before the next band: its filters and its dictionary need them.
         self._before: NDArray[np.uint8] = np.zeros((0, width, self._pixel_bytes), np.uint8)
         workers = _workers()
         self._pool = ThreadPoolExecutor(workers, "swinir-png")
-        self._most_running = workers + 1
+        self._max_running = workers + 1
         self._has_bands = False
         self._running: deque[Future[_Band]] = deque()
         self._adler = 1
@@ -114,13 +115,13 @@ class PngWriter(RowWriter):
                 self._start_band()
 
     def _start_band(self) -> None:
-        """Give the waiting rows to a worker; wait for the oldest band if many are under way."""
+        """Give the waiting rows to a worker; wait for the oldest band if too many are running."""
         samples = np.concatenate([self._before, *self._waiting])
         self._running.append(self._pool.submit(_compressed, samples, len(self._before)))
         row_bytes = 1 + samples.shape[1] * self._pixel_bytes
         self._before = samples[-(_WINDOW_BYTES // row_bytes + 2) :].copy()
         self._waiting, self._waiting_bytes = [], 0
-        while len(self._running) > self._most_running:
+        while len(self._running) > self._max_running:
             self._write_band()
 
     def _write_band(self) -> None:
@@ -149,7 +150,10 @@ class PngWriter(RowWriter):
 def paeth(
     left: NDArray[np.int16], above: NDArray[np.int16], corner: NDArray[np.int16]
 ) -> NDArray[np.int16]:
-    """The neighbour nearest to left + above - corner; ties go in that order."""
+    """Return, for each sample, the neighbour that is nearest to left + above - corner.
+
+    If two are equally near, left comes before above, and above before corner (PNG, 9.4).
+    """
     to_left, to_above = np.abs(above - corner), np.abs(left - corner)
     to_corner = np.abs(left + above - 2 * corner)
     return np.where(
@@ -160,29 +164,37 @@ def paeth(
 
 
 def _workers() -> int:
-    return min(_MOST_WORKERS, usable_cpus())
+    return min(_MAX_WORKERS, usable_cpus())
 
 
 def _rows_at_once(row_bytes: int) -> int:
-    """Rows that are filtered together: filters need many times their bytes."""
-    return max(1, min(_MOST_ROWS_AT_ONCE, _BAND_BYTES // 2 // row_bytes))
+    """Return the number of rows to filter together; filtering takes many times their bytes."""
+    return max(1, min(_MAX_ROWS_AT_ONCE, _BAND_BYTES // 2 // row_bytes))
 
 
 def encoder_bytes(width: int, pixel_bytes: int) -> int:
-    """Memory that a writer takes at most, for rows of ``width`` pixels."""
+    """Return the peak memory of a writer in bytes.
+
+    Args:
+        width: columns of pixels.
+        pixel_bytes: size of a pixel in bytes.
+    """
     row_bytes = width * pixel_bytes
     rows = _rows_at_once(row_bytes)
     band = _BAND_BYTES + rows * row_bytes + _WINDOW_BYTES + 2 * row_bytes
-    # Of each worker: samples with those before, filtered lines twice as bytes, what came out; and
-    # while filters are tried eighteen bytes for each sample. More bands wait to be taken.
+    # Each worker holds the samples with the rows before them, the filtered lines twice, and the
+    # compressed data; while it tries filters, eighteen bytes for each sample. Up to three more
+    # bands wait.
     return _workers() * (5 * band + 18 * rows * row_bytes) + 3 * band
 
 
 def _compressed(samples: NDArray[np.uint8], done: int) -> _Band:
-    """Filter and deflate [rows, columns, pixel bytes], of which the first ``done`` rows are done.
+    """Filter and compress the rows of a band.
 
-    Those are filtered again, for the dictionary; the very first of them only has its samples looked
-    at, by the filters of the second.
+    Args:
+        samples: [rows, columns, pixel bytes]: some rows of the band before, then this band.
+        done: the number of rows that belong to the band before. They are filtered again for the
+            dictionary, except the first one, which only the filters of the second row need.
     """
     _, columns, pixel_bytes = samples.shape
     if done == 0:
@@ -194,42 +206,55 @@ def _compressed(samples: NDArray[np.uint8], done: int) -> _Band:
         for first in range(1, len(samples), step)
     ]
     filtered = np.concatenate(lines)
-    before, here = filtered[: done - 1].tobytes(), filtered[done - 1 :].tobytes()
+    before, current = filtered[: done - 1].tobytes(), filtered[done - 1 :].tobytes()
     deflate = zlib.compressobj(
         COMPRESSION_LEVEL,
         zlib.DEFLATED,
-        -15,  # no header: the bands are joined
+        -15,  # without a header, because the bands are joined
         9,
         zlib.Z_FILTERED,
         *([before[-_WINDOW_BYTES:]] if before else []),
     )
-    data = deflate.compress(here) + deflate.flush(zlib.Z_SYNC_FLUSH)
-    return _Band(data, zlib.adler32(here), len(here))
+    data = deflate.compress(current) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    return _Band(data, zlib.adler32(current), len(current))
 
 
 def _joined_adler(first: int, second: int, second_size: int) -> int:
-    """The Adler-32 (RFC 1950) of two pieces from those of each."""
+    """Return the Adler-32 (RFC 1950) of two joined pieces.
+
+    Args:
+        first: Adler-32 of the first piece.
+        second: Adler-32 of the second piece.
+        second_size: size of the second piece in bytes.
+    """
     low = ((first & 0xFFFF) + (second & 0xFFFF) - 1) % _ADLER_PRIME
     high = (first >> 16) + (second >> 16) + second_size * ((first & 0xFFFF) - 1)
     return high % _ADLER_PRIME << 16 | low
 
 
 def _filter(samples: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Filter [rows, columns, pixel bytes]; gives scanlines with their filter type in front.
+    """Filter rows.
 
-    Each row gets the filter with the least sum of absolute differences, as the specification
+    Each row gets the filter with the smallest sum of absolute differences, as the specification
     suggests (12.7).
+
+    Args:
+        samples: [rows, columns, pixel bytes].
+        before: [1, columns, pixel bytes], the row above the first one.
+
+    Returns:
+        [rows, 1 + columns * pixel bytes]: each row begins with its filter type.
     """
     rows = samples.shape[0]
-    here = samples.astype(np.int16)
+    current = samples.astype(np.int16)
     above = np.concatenate([before, samples[:-1]]).astype(np.int16)
-    left, corner = (np.pad(array, ((0, 0), (1, 0), (0, 0)))[:, :-1] for array in (here, above))
+    left, corner = (np.pad(array, ((0, 0), (1, 0), (0, 0)))[:, :-1] for array in (current, above))
     kinds = [1, 2, 4]
     tried = np.stack(
-        [(here - guess).astype(np.uint8) for guess in (left, above, paeth(left, above, corner))]
+        [(current - guess).astype(np.uint8) for guess in (left, above, paeth(left, above, corner))]
     ).reshape(3, rows, -1)
-    # The distance from zero of a byte that counts as signed, without leaving bytes.
+    # The absolute value of a signed byte, computed in unsigned bytes.
     cost = np.minimum(tried, np.negative(tried)).sum(axis=2, dtype=np.uint32)
     best = cost.argmin(axis=0)
-    chosen = np.take_along_axis(tried, best[None, :, None], axis=0)[0]
-    return np.concatenate([np.take(kinds, best).astype(np.uint8)[:, None], chosen], axis=1)
+    selected = np.take_along_axis(tried, best[None, :, None], axis=0)[0]
+    return np.concatenate([np.take(kinds, best).astype(np.uint8)[:, None], selected], axis=1)

@@ -1,4 +1,4 @@
-"""What a picture file holds, and the memory that decoding it takes, before it is decoded."""
+"""Read the size and kind of a picture file from its head, and the memory that decoding takes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ProbedFile:
     """What a picture file says about itself.
 
     Attributes:
-        layout: of the picture that it would be read as; without colour profile and DPI.
-        decode_bytes: memory that reading it takes at its peak, the result included; an upper
-            bound. Pillow decodes pictures whole, with four bytes for a pixel that is not gray.
+        layout: layout of the picture that reading gives, without colour profile and DPI.
+        decode_bytes: peak memory of reading in bytes, including the result; an upper bound.
+            Pillow decodes pictures as a whole, with four bytes for a pixel that is not gray.
     """
 
     layout: PictureLayout
@@ -37,14 +37,14 @@ class ProbedFile:
 def probe_picture(
     path: str | os.PathLike[str], max_pixels: int | None = DEFAULT_MAX_PIXELS
 ) -> ProbedFile:
-    """Look at the head of a picture file.
+    """Read the head of a picture file.
 
     Args:
         path: the file.
-        max_pixels: refuse larger pictures; None for no limit.
+        max_pixels: the largest accepted number of pixels; None for no limit.
 
     Raises:
-        PictureError: as ``read_picture``, as far as the head shows it.
+        PictureError: the same reasons as for ``read_picture``, if the head shows them.
     """
     source = Path(path)
     with reading(source), open(source, "rb") as handle:
@@ -66,7 +66,8 @@ def _probe(
             colours = 3 if tags[262] == 2 else 1
             is_turned = int(tags.get(ORIENTATION_TAG, 1)) >= 5
             layout = _layout(tags[256], tags[257], is_turned, colours, samples > colours, 16)
-            # Beside the file and a copy of it: Pillow's, ours, the predictor's, the turned one.
+            # The file and a copy of it, then four pictures: Pillow's, this package's, the one of
+            # the predictor, and the one that is turned upright.
             return ProbedFile(layout, 2 * size + tags[256] * tags[257] * samples * 2 * 4)
         handle.seek(0)
     image, _ = opened(handle, kind, source, max_pixels)
@@ -76,17 +77,18 @@ def _probe(
     if kind == "PNG" and is_png16(head):
         colours = 1 if head[25] in (0, 4) else 3
         layout = _layout(image.width, image.height, is_turned, colours, has_alpha, 16)
-        # The file three times; Pillow's picture; the filtered bytes, the table of 16-bit integers
-        # in which filters are undone, its bytes, the samples, and colours apart from opacity.
+        # The file three times, and Pillow's picture. Then seven times the samples: the filtered
+        # bytes, the 16-bit integers in which filters are undone, the bytes of the result, the
+        # samples, and the colours without the opacity.
         return ProbedFile(layout, 3 * size + pixels * (4 + 7 * layout.pixel_bytes))
     is_gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16")
     bits = 16 if image.mode.startswith("I;16") else 8
     layout = _layout(image.width, image.height, is_turned, 1 if is_gray else 3, has_alpha, bits)
     each = _pillow_pixel_bytes(image) + 2 * layout.pixel_bytes
     if has_alpha or image.mode not in ("L", "RGB"):
-        each += 4 + layout.pixel_bytes  # converted, and colours apart from opacity
+        each += 4 + layout.pixel_bytes  # the converted picture, and colours without opacity
     if kind == "WEBP":
-        each += 12  # the decoder's two canvases and what it hands over
+        each += 12  # the two canvases of the decoder, and its result
     return ProbedFile(layout, size + pixels * each)
 
 

@@ -1,6 +1,6 @@
-"""Reads picture files: PNG, JPEG, WebP, TIFF and BMP, 8 and 16 bit.
+"""Read picture files: PNG, JPEG, WebP, TIFF and BMP, with 8 and 16 bits a sample.
 
-Pillow does the work, except where it would reduce 16 bits to 8 (:mod:`.png16`, :mod:`.tiff16`).
+Pillow decodes them, except where it would reduce 16 bits to 8 (:mod:`.png16`, :mod:`.tiff16`).
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ PICTURE_SUFFIXES = {
     ".tiff": "TIFF",
     ".webp": "WEBP",
 }
-"""File name suffix (lower case) -> format, for reading and writing."""
+"""For each file name suffix in lower case, its format in Pillow's spelling."""
 
-# Importing a plug-in registers it in Image.OPEN; Image.init() would import some forty others.
+# Importing a plug-in registers it in Image.OPEN. Image.init() would import about forty others.
 _FORMATS = {
     "PNG": PngImagePlugin,
     "JPEG": JpegImagePlugin,
@@ -70,19 +70,22 @@ _FORMATS = {
 def read_picture(
     path: str | os.PathLike[str], max_pixels: int | None = DEFAULT_MAX_PIXELS
 ) -> Picture:
-    """Read one picture file; what it is comes from its content, not from its name.
+    """Read one picture file. Its format is found by its content, not by its name.
 
-    The picture comes upright (EXIF orientation applied). Palettes become RGB, bilevel becomes
-    gray, CMYK becomes RGB through its colour profile where it has one. Of several frames or pages
-    the first is read. 16 bits stay 16 bits. Other EXIF data (camera, place) is not kept.
+    The picture is upright: the EXIF orientation is applied. Palettes become RGB, and black and
+    white becomes gray. CMYK becomes RGB, with the help of its colour profile if there is one. 16
+    bits stay 16 bits. If a file has several frames or pages, the first is read. Other EXIF data
+    (camera, place) is not kept.
 
     Args:
         path: the file.
-        max_pixels: refuse larger pictures before decoding them; None for no limit.
+        max_pixels: the largest accepted number of pixels, checked before decoding; None for no
+            limit.
 
     Raises:
-        PictureError: no such file, a folder, an empty, damaged or foreign file, more than
-            ``max_pixels``, or a kind of pixel that is not supported (floating point, 32 bit).
+        PictureError: there is no such file, or it is a folder, empty, damaged, or of another
+            format; or it has more than ``max_pixels`` pixels, or samples that are not supported
+            (floating point, 32 bits).
     """
     source = Path(path)
     with reading(source):
@@ -96,7 +99,11 @@ def read_picture(
 
 @contextlib.contextmanager
 def reading(source: Path) -> Iterator[None]:
-    """Say what went wrong when a file was opened or read."""
+    """Turn an error of the system, while a file is opened or read, into a message.
+
+    Raises:
+        PictureError: the file cannot be opened or read.
+    """
     try:
         yield
     except FileNotFoundError as error:
@@ -113,7 +120,11 @@ def reading(source: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def decoding(source: Path, kind: str, size_bytes: int) -> Iterator[None]:
-    """Say what went wrong when the content of a file was looked at."""
+    """Turn an error of a decoder into a message.
+
+    Raises:
+        PictureError: the file cannot be decoded.
+    """
     try:
         yield
     except PictureError:
@@ -121,12 +132,11 @@ def decoding(source: Path, kind: str, size_bytes: int) -> Iterator[None]:
     except MemoryError as error:
         raise PictureError(
             f"Cannot read {source}: there is not enough memory to decode this {kind} file of "
-            f"{size_bytes} bytes. Close other programs, or cut the picture."
+            f"{size_bytes} bytes. Close other programs, or cut the picture into parts."
         ) from error
     except Image.DecompressionBombError as error:
         raise PictureError(
-            f"Cannot read {source}: {error}. If the file is to be trusted, raise the limit "
-            "(max_pixels)."
+            f"Cannot read {source}: {error}. If you trust the file, raise the limit (max_pixels)."
         ) from error
     except Exception as error:  # Pillow's decoders raise many types for damaged files.
         raise PictureError(
@@ -136,10 +146,10 @@ def decoding(source: Path, kind: str, size_bytes: int) -> Iterator[None]:
 
 
 def format_of(head: bytes, source: Path) -> str:
-    """What a file is, in Pillow's spelling, by its first 16 bytes.
+    """Return the format of a file, in Pillow's spelling, by its first 16 bytes.
 
     Raises:
-        PictureError: none of the formats that are read.
+        PictureError: the format is not one that this package reads.
     """
     if not head:
         raise PictureError(f"Cannot read {source}: it has 0 bytes. Get the file again.")
@@ -156,24 +166,35 @@ def format_of(head: bytes, source: Path) -> str:
 def opened(
     stream: BinaryIO, kind: str, source: Path, max_pixels: int | None
 ) -> tuple[ImageFile, int]:
-    """A file as Pillow opens it (size checked, nothing decoded) and its number of frames."""
-    # WebP allocates when it is opened; the others are checked after that.
+    """Open a file with Pillow and check its size; nothing is decoded yet.
+
+    Returns:
+        The opened file and its number of frames.
+
+    Raises:
+        PictureError: the picture has no pixels, or more than ``max_pixels``.
+    """
+    # Opening a WebP allocates its memory; the other formats are checked after they are opened.
     with pillow_limit(max_pixels if kind == "WEBP" else None):
         image: ImageFile = Image.OPEN[kind][0](stream, str(source))
-        # Cameras put previews behind a JPEG; those are no frames that anyone would miss.
+        # Cameras append previews to a JPEG. They are not counted as frames.
         frames = 1 if kind == "JPEG" else int(getattr(image, "n_frames", 1))
         if kind == "TIFF":
-            image.load_prepare()  # looks at Pillow's limit, too
+            image.load_prepare()  # this reads Pillow's limit, too
     check_size(source, image.width, image.height, max_pixels)
     return image, frames
 
 
 def opened_tiff(stream: BinaryIO, source: Path, max_pixels: int | None) -> ImageFileDirectory_v2:
-    """The tags of a TIFF, its size checked."""
+    """Return the tags of a TIFF after its size was checked.
+
+    Raises:
+        PictureError: the picture or one of its tiles has no pixels, or more than ``max_pixels``.
+    """
     tags = tiff_tags(stream)
     width, height = int(tags[256]), int(tags[257])
     check_size(source, width, height, max_pixels)
-    # A tile may be larger than the picture, and is allocated whole.
+    # A tile may be larger than the picture, and is allocated as a whole.
     check_size(source, int(tags.get(322, width)), int(tags.get(323, height)), max_pixels)
     return tags
 
@@ -193,6 +214,6 @@ def _decode(data: bytes, kind: str, source: Path, max_pixels: int | None) -> Pic
             pixels, alpha = arrays(image, source, notes)
         icc_profile = None if image.mode == "CMYK" else image.info.get("icc_profile") or None
         picture = Picture(pixels, alpha, icc_profile, dpi_of(image.info.get("dpi")), tuple(notes))
-        # Asked after loading: a PNG may hold it behind the pixels, and for a TIFF Pillow has then
-        # turned the picture already and forgotten the tag.
+        # The tag is read after loading, because a PNG may hold it behind the pixels. For a TIFF,
+        # Pillow has turned the picture by then and removed the tag.
         return upright(picture, int(image.getexif().get(ORIENTATION_TAG, 1)))

@@ -1,4 +1,4 @@
-"""What every writer of pictures row by row has: rows that fit, and as many as were announced."""
+"""The base class of all writers that take a picture row by row."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WriterT = TypeVar("WriterT", bound="RowWriter")
 
 
 class RowWriter(abc.ABC):
-    """Takes the rows of one picture; a context manager.
+    """Takes the rows of one picture and checks their shape, dtype and number; a context manager.
 
-    Leaving the ``with`` block without an exception ends the file. A format fills in ``_append``,
-    ``_end`` and, where it holds something, ``_release``.
+    Leaving the ``with`` block without an exception completes the file. A subclass implements
+    ``_append``, ``_end`` and, if it holds resources, ``_release``.
     """
 
     def __init__(self, height: int, width: int, channels: int, dtype: Any) -> None:
@@ -28,20 +28,20 @@ class RowWriter(abc.ABC):
 
     @abc.abstractmethod
     def _append(self, rows: NDArray[Any]) -> None:
-        """Write rows that fit, and count them in ``_rows``."""
+        """Write rows that were checked, and count them in ``_rows``."""
 
     @abc.abstractmethod
     def _end(self) -> None:
         """Write what comes after the last row."""
 
-    def _release(self) -> None:  # noqa: B027 - most formats hold nothing
-        """Let go of everything, whether the file was ended or not."""
+    def _release(self) -> None:  # noqa: B027 - most formats hold no resources
+        """Release all resources, whether the file is complete or not."""
 
     def write_rows(self, rows: NDArray[Any]) -> None:
         """Append [n, width, channels] rows of the announced dtype.
 
         Raises:
-            ValueError: the rows do not fit.
+            ValueError: the rows have another shape or dtype.
             PictureError: the file would be larger than its format can hold.
         """
         if rows.shape[1:] != self._shape[1:] or rows.dtype != self._dtype:

@@ -1,9 +1,9 @@
-"""Reads TIFF with 16 bits a sample; Pillow keeps these for plain gray only, and not all of that.
+"""Read TIFF with 16 bits a sample, which Pillow keeps only for some gray pictures.
 
-This borrows Pillow's decoder all the same: W pixels of three 16-bit samples lie in the file as
-3 W gray pixels would, under any lossless compression, and a separate plane lies there as a gray
-picture of its own. So the file is given a new directory that says so, and what was taken out of
-it (horizontal predictor) is done here.
+Pillow's decoder is used all the same. In the file, W pixels of three 16-bit samples look like 3 W
+gray pixels, under any lossless compression; a separate plane looks like a gray picture. So the
+file gets a new directory that describes gray pictures. The horizontal predictor is left out of
+that directory and undone here.
 Tag numbers and types are those of the TIFF 6.0 specification.
 """
 
@@ -36,13 +36,13 @@ _SAMPLE_FORMAT = 339
 
 
 def tiff_tags(stream: BinaryIO) -> ImageFileDirectory_v2:
-    """The first directory of a TIFF: tag number -> value.
+    """Return the first directory of a TIFF, which maps a tag number to its value.
 
     Args:
-        stream: at the start of the file; is left anywhere.
+        stream: the file, at its start. Its position afterwards is undefined.
 
     Raises:
-        SyntaxError: Pillow's word for a file that is not a TIFF, or a damaged one.
+        SyntaxError: the file is not a TIFF, or is damaged. Pillow chose this class.
     """
     head = stream.read(16)
     tags = ImageFileDirectory_v2(head[: 16 if head[2:4] in (b"+\0", b"\0+") else 8])
@@ -52,9 +52,9 @@ def tiff_tags(stream: BinaryIO) -> ImageFileDirectory_v2:
 
 
 def is_tiff16(size: int, tags: ImageFileDirectory_v2) -> bool:
-    """Whether :func:`read_tiff16` serves a file of ``size`` bytes with these tags.
+    """Return whether :func:`read_tiff16` can read a file of ``size`` bytes with these tags.
 
-    It does for gray or RGB, whole numbers of 16 bits.
+    It reads gray and RGB pictures whose samples are whole numbers of 16 bits.
     """
     return (
         size < 2**32 - 2**24
@@ -70,11 +70,12 @@ def read_tiff16(data: bytes, tags: ImageFileDirectory_v2) -> NDArray[np.uint16]:
     """Decode all samples of a 16-bit TIFF.
 
     Args:
-        data: the whole file, one that :func:`is_tiff16` accepts.
+        data: the whole file; :func:`is_tiff16` must accept it.
         tags: its directory.
 
     Returns:
-        [height, width, samples] as stored: not turned upright, colours before the rest.
+        [height, width, samples] uint16 as stored: not turned upright; the colours come before
+        other samples.
     """
     samples = int(tags.get(_SAMPLES, 1))
     if samples > 1 and tags.get(_PLANAR, 1) == 2:
@@ -86,7 +87,7 @@ def read_tiff16(data: bytes, tags: ImageFileDirectory_v2) -> NDArray[np.uint16]:
 def _read_plane(
     data: bytes, tags: ImageFileDirectory_v2, plane: int, planes: int, samples: int
 ) -> NDArray[np.uint16]:
-    """[height, width, samples] of one of the file's separate planes."""
+    """Return one of the separate planes of a file as [height, width, samples]."""
     height, width = int(tags[_HEIGHT]), int(tags[_WIDTH])
     tile_width = int(tags.get(_TILE_WIDTH, width))
     fields: list[Field] = [
@@ -114,7 +115,8 @@ def _read_plane(
     stream.seek(0, io.SEEK_END)
     write_directory(stream, fields, order)
     stream.seek(0)
-    with pillow_limit(None):  # three times as wide, and the caller has checked the picture
+    # The gray picture is three times as wide, and the caller has checked the size already.
+    with pillow_limit(None):
         image = TiffImageFile(stream)
         image.load_prepare()
     with image as gray:

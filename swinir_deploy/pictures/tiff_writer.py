@@ -1,4 +1,4 @@
-"""TIFF of 8 or 16 bits a sample, strip by strip, so that a picture need not be whole in memory.
+"""Write TIFF of 8 or 16 bits a sample by strips, so that a picture need not be whole in memory.
 
 Tag numbers and types are those of the TIFF 6.0 specification.
 """
@@ -19,11 +19,11 @@ __all__ = ["LONG", "SHORT", "Field", "TiffWriter", "write_directory"]
 
 SHORT, LONG, _RATIONAL, _UNDEFINED = 3, 4, 5, 7
 Field = tuple[int, int, "list[int] | bytes"]
-"""Tag number, type, values."""
+"""A tag's number, its type and its values."""
 
 _STRIP_ROWS = 64
-# Offsets have 32 bits; what comes behind the pixels (directory, colour profile) needs some room.
-_MOST_BYTES = 2**32 - 2**26
+# Offsets have 32 bits. The directory and the colour profile come after the pixels and need room.
+_MAX_BYTES = 2**32 - 2**26
 
 
 class TiffWriter(RowWriter):
@@ -62,7 +62,7 @@ class TiffWriter(RowWriter):
     def _append(self, rows: NDArray[Any]) -> None:
         first = 0
         while first < rows.shape[0]:
-            # Strips end where the format wants them, whatever pieces the rows come in.
+            # All strips have the same number of rows, however many rows a call brings.
             part = rows[first : first + _STRIP_ROWS - self._rows % _STRIP_ROWS]
             self._waiting.append(part.copy())
             self._rows += part.shape[0]
@@ -81,10 +81,10 @@ class TiffWriter(RowWriter):
         strip = samples.astype(self._dtype.newbyteorder("<"))
         strip[:, 1:] -= samples[:, :-1]
         packed = zlib.compress(strip.tobytes(), 6)
-        if self._handle.tell() + len(packed) > _MOST_BYTES:
+        if self._handle.tell() + len(packed) > _MAX_BYTES:
             raise PictureError(
-                f"Cannot write the TIFF: {self._shape[1]}x{self._shape[0]} pixels pass 4 GB, which "
-                "is the most that the format holds. Write a .png instead."
+                f"Cannot write the TIFF: {self._shape[1]}x{self._shape[0]} pixels take more than "
+                "4 GB, which is the limit of the format. Write a .png instead."
             )
         self._offsets.append(self._handle.tell())
         self._sizes.append(len(packed))
@@ -108,7 +108,7 @@ class TiffWriter(RowWriter):
             (339, SHORT, [1] * channels),  # whole numbers
         ]
         if channels > colours:
-            fields.append((338, SHORT, [2]))  # opacity that colours are not multiplied by
+            fields.append((338, SHORT, [2]))  # opacity; colours are not multiplied by it
         if self._dpi:
             for tag, value in zip((282, 283), self._dpi, strict=True):
                 fields.append((tag, _RATIONAL, [round(min(value, 4e5) * 10000), 10000]))
@@ -119,12 +119,14 @@ class TiffWriter(RowWriter):
 
 
 def write_directory(handle: BinaryIO, fields: list[Field], order: str = "<") -> None:
-    """Write the values that are longer than four bytes, then the directory; link it.
+    """Write the directory of a TIFF, and its offset into the head of the file.
+
+    Values that are longer than four bytes are written before the directory.
 
     Args:
-        handle: open for binary writing, behind all else; can seek.
-        fields: of the directory, in any order.
-        order: of bytes: ``<`` or ``>``.
+        handle: a file that is open for binary writing, at its end; it can seek.
+        fields: the fields of the directory, in any order.
+        order: the byte order, ``<`` or ``>``.
     """
     entries = []
     for tag, kind, values in sorted(fields, key=lambda field: field[0]):
@@ -146,7 +148,7 @@ def write_directory(handle: BinaryIO, fields: list[Field], order: str = "<") -> 
 
 
 def _align(handle: BinaryIO) -> int:
-    """Move to an even position, as the format wants for values, and give it."""
+    """Move to an even position, which the format requires for values, and return it."""
     if handle.tell() % 2:
         handle.write(b"\0")
     return handle.tell()

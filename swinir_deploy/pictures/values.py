@@ -1,6 +1,6 @@
-"""Whole numbers and floats: how a picture's levels become values in 0..1, and the way back.
+"""Convert the levels of a picture to values in 0..1, and back.
 
-Levels are uint8 (0..255) or uint16 (0..65535), values float32 with 1.0 as white.
+Levels are uint8 (0..255) or uint16 (0..65535). Values are float32, and 1.0 is white.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ def to_values(levels: NDArray[Any]) -> Values:
 def to_levels(values: Values) -> Levels:
     """Return the uint8 levels of values, in the same shape.
 
-    Values are clamped to 0..1, multiplied in single precision and rounded half to even, as the
-    official script does it.
+    Values are clamped to 0..1, multiplied by 255 in single precision and rounded half to even, as
+    the official script does.
     """
     levels: Levels = np.rint(np.clip(values, 0.0, 1.0) * np.float32(255)).astype(np.uint8)
     return levels
 
 
 def nhwc_levels(values: Values) -> Levels:
-    """Return NCHW values as NHWC levels, contiguous."""
+    """Return the NHWC uint8 levels of NCHW values, as a contiguous array."""
     return np.ascontiguousarray(to_levels(values).transpose(0, 2, 3, 1))
 
 
 def nchw_values(levels: NDArray[Any]) -> Values:
-    """Return NHWC levels as NCHW values, contiguous."""
+    """Return the NCHW values of NHWC levels, as a contiguous array."""
     return np.ascontiguousarray(to_values(levels).transpose(0, 3, 1, 2))

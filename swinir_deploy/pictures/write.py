@@ -1,6 +1,6 @@
-"""Writes picture files: PNG, JPEG, WebP, TIFF and BMP, 8 and 16 bit, whole or row by row.
+"""Write picture files: PNG, JPEG, WebP, TIFF and BMP, 8 and 16 bits, whole or row by row.
 
-Pillow does the work, except where it would reduce 16 bits to 8 or wants a picture whole
+Pillow encodes them, except where it would reduce 16 bits to 8 or needs the whole picture in memory
 (:mod:`.png_writer`, :mod:`.tiff_writer`, :mod:`.jpeg_writer`).
 """
 
@@ -35,10 +35,10 @@ __all__ = [
 ]
 
 DEFAULT_QUALITY = 95
-"""Of JPEG and WebP output: restored detail is what the user came for."""
+"""The quality of JPEG and WebP. It is high, so that the restored detail is kept."""
 
 STREAMED = ("PNG", "TIFF", "JPEG")
-"""Formats that :func:`stream_picture` writes."""
+"""The formats that :func:`stream_picture` writes."""
 
 _WITH_ALPHA = ("PNG", "WEBP", "TIFF")
 _WITH_16_BIT = ("PNG", "TIFF")
@@ -46,29 +46,30 @@ _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 
 
 class RowSink(Protocol):
-    """Takes a picture from top to bottom."""
+    """Takes the rows of a picture from top to bottom."""
 
     def write_rows(self, rows: NDArray[Any]) -> None:
-        """Append [n, width, channels] rows: the colours, then the opacity if there is one."""
+        """Append [n, width, channels] rows: the colours, then the opacity if there is any."""
 
 
 # ----------------------------------------------------------------------------------------- checks
 
 
 def check_target(path: str | os.PathLike[str]) -> str:
-    """Whether a picture could be written there; better asked before hours of computing.
+    """Check that a picture can be written to a path; call it before a long computation.
 
     Returns:
-        The format that the suffix stands for, in Pillow's spelling.
+        The format that belongs to the suffix, in Pillow's spelling.
 
     Raises:
-        PictureError: an unknown suffix, a folder, or a parent that is no writable folder.
+        PictureError: the suffix is unknown, the path is a folder, or its parent is not a writable
+            folder.
     """
     target = Path(path)
     kind = PICTURE_SUFFIXES.get(target.suffix.lower())
     if kind is None:
         raise PictureError(
-            f"Cannot write {target}: the suffix {target.suffix!r} is none of "
+            f"Cannot write {target}: the suffix {target.suffix!r} is not one of "
             f"{', '.join(PICTURE_SUFFIXES)}. Give a name with one of these."
         )
     check_output(target, PictureError)
@@ -78,27 +79,27 @@ def check_target(path: str | os.PathLike[str]) -> str:
 def check_picture_fits(
     path: str | os.PathLike[str], layout: PictureLayout, is_transparent: bool
 ) -> tuple[str, ...]:
-    """Whether the format of the name's suffix holds a picture.
+    """Check that the format of a file can hold a picture.
 
     Args:
-        path: the target.
-        layout: of the picture.
+        path: the file to write; its suffix decides the format.
+        layout: layout of the picture.
         is_transparent: whether any pixel is not opaque.
 
     Returns:
-        What the format could not keep, as sentences: 16 bits in JPEG, WebP or BMP, a colour
-        profile in BMP.
+        Sentences about what the format cannot keep: 16 bits in JPEG, WebP or BMP, a colour profile
+        in BMP.
 
     Raises:
-        PictureError: transparency or a size that the format cannot hold; the message names one
-            that can.
+        PictureError: the format cannot hold the transparency or the size of the picture. The
+            message names a format that can.
     """
     target = Path(path)
     kind = PICTURE_SUFFIXES[target.suffix.lower()]
     if is_transparent and kind not in _WITH_ALPHA:
         raise PictureError(
-            f"Cannot write {target}: the picture has transparent pixels and {kind} holds none. "
-            "Write a .png, .tif or .webp instead."
+            f"Cannot write {target}: the picture has transparent pixels and {kind} cannot hold "
+            "them. Write a .png, .tif or .webp instead."
         )
     longest = _LONGEST_SIDE.get(kind)
     if longest is not None and max(layout.height, layout.width) > longest:
@@ -108,9 +109,9 @@ def check_picture_fits(
         )
     notes = []
     if layout.bit_depth == 16 and kind not in _WITH_16_BIT:
-        notes.append(f"16 bits a sample were reduced to 8: {kind} holds no more.")
+        notes.append(f"16 bits a sample were reduced to 8: {kind} cannot hold more.")
     if kind == "BMP" and layout.icc_profile:
-        notes.append("The colour profile was dropped: BMP holds none.")
+        notes.append("The colour profile was dropped: BMP cannot hold one.")
     return tuple(notes)
 
 
@@ -120,21 +121,22 @@ def check_picture_fits(
 def write_picture(
     path: str | os.PathLike[str], picture: Picture, quality: int = DEFAULT_QUALITY
 ) -> tuple[str, ...]:
-    """Write a picture in the format of the name's suffix; the file is whole or not there.
+    """Write a picture to a file. After a failure there is no file, or the old one.
 
     Args:
-        path: the target; its folder must exist. A file there is replaced.
-        picture: what to write. Colour profile and DPI go along where the format has them.
-        quality: of JPEG (1 to 100, chroma not subsampled from 90 on) and WebP (1 to 99, or 100
-            for lossless).
+        path: the file to write; its suffix decides the format. Its folder must exist; a file that
+            exists is replaced.
+        picture: the picture. Its colour profile and DPI are kept if the format can hold them.
+        quality: quality of JPEG (1 to 100; from 90 on, chroma is not subsampled) and of WebP (1 to
+            99; 100 is lossless).
 
     Returns:
-        What the format could not keep, as sentences; see :func:`check_picture_fits`.
+        Sentences about what the format could not keep; see :func:`check_picture_fits`.
 
     Raises:
-        PictureError: an unknown suffix, transparency or a size that the format cannot hold (the
-            message names one that can), or a target that cannot be written.
-        UsageError: ``quality`` outside 1..100.
+        PictureError: the suffix is unknown, the format cannot hold the transparency or the size of
+            the picture, or the file cannot be written.
+        UsageError: ``quality`` is outside 1..100.
     """
     target = Path(path)
     _check_quality(quality)
@@ -160,27 +162,27 @@ def write_picture(
 def stream_picture(
     path: str | os.PathLike[str], layout: PictureLayout, quality: int = DEFAULT_QUALITY
 ) -> Iterator[RowSink]:
-    """Write a picture row by row; the file is there when the block has succeeded, else it is not.
+    """Yield a sink that writes a picture row by row; the file exists only if the block succeeds.
 
-    The pixels are those that :func:`write_picture` writes; :func:`check_picture_fits` is the
-    caller's to ask.
+    The file has the same pixels as one of :func:`write_picture`. The caller must have called
+    :func:`check_picture_fits`.
 
     Args:
-        path: the target, with the suffix of one of the formats ``STREAMED``.
-        layout: of the picture.
-        quality: of JPEG.
+        path: the file to write, with the suffix of a format in :data:`STREAMED`.
+        layout: layout of the picture.
+        quality: quality of JPEG, from 1 to 100.
 
     Raises:
-        PictureError: a format that is written whole only, or a target that cannot be written.
-        UsageError: ``quality`` outside 1..100.
+        PictureError: the format can only be written as a whole, or the file cannot be written.
+        UsageError: ``quality`` is outside 1..100.
     """
     target = Path(path)
     _check_quality(quality)
     kind = check_target(target)
     if kind not in STREAMED:
         raise PictureError(
-            f"Cannot write {target} in strips: {kind} is written whole. Write a .png, .tif or "
-            ".jpg instead."
+            f"Cannot write {target} in strips: {kind} can only be written as a whole. Write a "
+            ".png, .tif or .jpg instead."
         )
     with _replacing(target) as temporary, open(temporary, "wb") as handle:
         if kind == "JPEG":
@@ -197,7 +199,7 @@ def stream_picture(
 
 def _check_quality(quality: int) -> None:
     if not 1 <= quality <= 100:
-        raise UsageError(f"quality is {quality}; it must be from 1 to 100.")
+        raise UsageError(f"quality is {quality}; it must be from 1 to 100. Give another value.")
 
 
 @contextlib.contextmanager
@@ -224,7 +226,7 @@ def _writer(handle: BinaryIO, kind: str, layout: PictureLayout) -> PngWriter | T
 
 
 class _Fitted:
-    """Passes rows on as the format takes them."""
+    """Converts rows to what the format can hold, and passes them on."""
 
     def __init__(self, sink: RowSink, kind: str, layout: PictureLayout) -> None:
         self._sink, self._kind, self._layout = sink, kind, layout
@@ -234,7 +236,10 @@ class _Fitted:
 
 
 def _fitting(samples: NDArray[Any], kind: str, layout: PictureLayout) -> NDArray[np.uint8]:
-    """8 bits a sample, without opacity where the format has none (checked before: all opaque)."""
+    """Return samples with 8 bits, and without opacity if the format cannot hold any.
+
+    The caller has checked that all pixels are opaque in that case.
+    """
     if samples.dtype == np.uint16:
         samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if layout.has_alpha and kind not in _WITH_ALPHA:
@@ -243,9 +248,10 @@ def _fitting(samples: NDArray[Any], kind: str, layout: PictureLayout) -> NDArray
 
 
 def _options(kind: str, layout: PictureLayout, quality: int) -> dict[str, Any]:
-    """Of Pillow's encoder."""
+    """Return the options of Pillow's encoder."""
     options: dict[str, Any] = {}
-    if layout.icc_profile and not (kind == "WEBP" and layout.colours == 1):  # it stores RGB
+    # WebP stores gray as RGB, which a gray profile does not fit.
+    if layout.icc_profile and not (kind == "WEBP" and layout.colours == 1):
         options["icc_profile"] = layout.icc_profile
     if layout.dpi:
         options["dpi"] = layout.dpi

@@ -1,1 +1,1 @@
-"""A picture, or a folder of them, through a model."""
+"""Restore a picture, or a folder of pictures, with a model."""

@@ -1,4 +1,4 @@
-"""Between pictures and a model: layout, number range, colour, batch size."""
+"""Convert between pictures and a model: layout, value range, colour and batch size."""
 
 from __future__ import annotations
 
@@ -13,47 +13,57 @@ from swinir_deploy.runtimes.base import Runtime
 
 __all__ = ["MemoryRanOutError", "ModelBridge"]
 
-# Rec. 601 luma, as Pillow's convert("L").
+# The weights of red, green and blue in the Rec. 601 luma, as in Pillow's convert("L").
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class MemoryRanOutError(Exception):
-    """The runtime had no memory for a batch; the cause is what it raised."""
+    """The runtime had no memory for a batch; ``__cause__`` is the error that it raised."""
 
 
 class ModelBridge:
-    """Feeds tiles of a gray or colour picture of any dtype to a runtime of any kind."""
+    """Runs tiles of a picture through a runtime; converts colour, dtype and layout.
+
+    Args:
+        runtime: an open runtime, which is not closed.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._spec = runtime.spec
 
     def notes(self, channels: int, dtype: np.dtype[Any]) -> list[str]:
-        """What a user should know about such a picture on this model, as sentences."""
+        """Return sentences for the user about how the model treats such a picture.
+
+        Args:
+            channels: channels of the picture, 1 or 3.
+            dtype: dtype of the picture.
+        """
         notes = []
         if channels < self._spec.in_chans:
-            notes.append("The model is for colour: gray went in as RGB, the luma came out.")
+            notes.append("The model is for colour: gray went in as RGB, and the luma came out.")
         elif channels > self._spec.in_chans:
             notes.append("The model is for gray: red, green and blue were restored one by one.")
         if self._spec.io == "image" and dtype != np.uint8:
-            notes.append("The model has 8 bits: the picture was rounded to them on the way.")
+            notes.append("The model takes 8 bits: the picture was rounded to 8 bits.")
         return notes
 
     def run(self, tiles: NDArray[Any]) -> NDArray[Any]:
         """Restore tiles of one size.
 
-        A gray tile goes through a colour model as three equal channels, and the Rec. 601 luma of
-        the result is given; a colour tile goes through a gray model as a batch of three.
+        A gray tile goes through a colour model as three equal channels, and the result is the Rec.
+        601 luma. A colour tile goes through a gray model as three gray tiles.
 
         Args:
-            tiles: [n, height, width, 1 or 3] uint8, uint16 or float32 0..1.
+            tiles: [n, height, width, 1 or 3] uint8, uint16 or float32 in 0..1.
 
         Returns:
-            [n, height * scale, width * scale, same channels] float32 around 0..1, or whatever
-            8-bit models give around 0..255: :meth:`to_dtype` knows.
+            [n, height * scale, width * scale, same channels] in the value range of the model:
+            float32 around 0..1, or 0..255 for models that take bytes. :meth:`to_dtype` converts
+            it.
 
         Raises:
-            MemoryRanOutError: the runtime says so.
+            MemoryRanOutError: the runtime has no memory for the batch.
             CheckFailedError: the model gave values that are not finite.
         """
         count, height, width, channels = tiles.shape
@@ -70,9 +80,14 @@ class ModelBridge:
         return outputs
 
     def to_dtype(self, values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Results of :meth:`run`, blended, as a picture of ``dtype``.
+        """Return blended results of :meth:`run` as pixels of a picture.
 
-        Clamped to the range; whole numbers rounded half to even, as the official script does.
+        Values are clamped to the range of ``dtype``. Whole numbers are rounded half to even, as the
+        official script does.
+
+        Args:
+            values: results of :meth:`run` in the value range of the model, of any shape.
+            dtype: uint8, uint16 or float32.
         """
         if self._spec.io == "image":
             values = values / np.float32(255)
@@ -83,7 +98,7 @@ class ModelBridge:
         return result
 
     def _to_model(self, tiles: NDArray[Any]) -> NDArray[Any]:
-        """[n, height, width, channels] of a picture's dtype in the model's layout and dtype."""
+        """Return [n, height, width, channels] tiles in the layout and dtype of the model."""
         if self._spec.io == "image":
             if tiles.dtype == np.uint16:
                 tiles = (tiles.astype(np.uint32) + 128) // 257
@@ -97,15 +112,15 @@ class ModelBridge:
         return floats
 
     def _run_batches(self, tiles: NDArray[Any]) -> NDArray[Any]:
-        """Results [n, height, width, channels] for n tiles in the model's layout."""
-        least, most = self._spec.ranges[0]
-        size = most or len(tiles)
+        """Return the results [n, height, width, channels] of n tiles in the model's layout."""
+        min_batch, max_batch = self._spec.ranges[0]
+        size = max_batch or len(tiles)
         outputs = []
         for first in range(0, len(tiles), size):
             batch = tiles[first : first + size]
             count = len(batch)
-            if count < least:
-                batch = np.concatenate([batch, batch[-1:].repeat(least - count, axis=0)])
+            if count < min_batch:
+                batch = np.concatenate([batch, batch[-1:].repeat(min_batch - count, axis=0)])
             outputs.append(self._run(batch)[:count])
         joined = np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
         return joined.transpose(0, 2, 3, 1) if self._spec.io == "tensor" else joined

@@ -1,8 +1,8 @@
-"""``tile="auto"``: the size of tiles, and how many at once, by trying them on the model itself.
+"""Choose the size and number of tiles for ``tile="auto"`` by trying them on the model.
 
-Tiles of growing size are run. Each shows what it costs (time for a pixel that is kept: what
-overlaps is computed twice) and what memory it takes; a line through what was measured says whether
-the next larger one would still fit. Nothing is chosen that was not run.
+Tiles of growing size are run. Each trial shows the memory and the time for a pixel that is kept
+(pixels in an overlap are computed twice). A line through the measured memory tells whether the
+next larger tile would still fit. Only a size that was run can be selected.
 """
 
 from __future__ import annotations
@@ -33,43 +33,44 @@ __all__ = ["MemoryMeter", "TileChoice", "TileTrial", "choose_tile", "meter_for",
 _SIDES_PX = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _BATCHES = (1, 2, 4, 8, 16)
 _GAIN = 0.03
-"""A larger tile or batch must be faster by this part to be worth its memory."""
+"""A larger tile or batch must be faster by this share to be worth its memory."""
 
-_MOST_IDLE_TRIALS = 2
-"""Larger tiles are given up after so many that were not worth it."""
+_MAX_IDLE_TRIALS = 2
+"""Larger tiles are not tried any more after so many in a row that were not worth it."""
 
-_LEAST_SECONDS = 1.0
+_MIN_BUDGET_S = 1.0
 _SHARE_OF_WORK = 0.05
-"""Trials last at most so long, or this part of the picture's own time if that is more."""
+"""Trials may take ``_MIN_BUDGET_S``, or this share of the picture's own time if that is more."""
 
 _SHARE_OF_AVAILABLE = 0.7
-"""Of the memory that is free; the rest is for pictures, and for others."""
+"""The share of free memory that tiles may take; the rest is for pictures and other programs."""
 
 
 class MemoryMeter(Protocol):
-    """What the model's runs take, on the device that it computes on."""
+    """Measures the memory that runs of a model take on their device."""
 
     def available(self) -> int | None:
-        """Bytes that runs could take beyond what is held now; None where nobody can say."""
+        """Return the bytes that are still free, or None if that cannot be measured."""
 
     def start(self) -> None:
-        """Count from here."""
+        """Begin to measure."""
 
     def taken(self) -> int | None:
-        """The most that was held since :meth:`start`, beyond what was held then."""
+        """Return the peak since :meth:`start` in bytes, beyond what was held then, or None."""
 
 
 @dataclass(frozen=True)
 class TileTrial:
-    """One size that was run.
+    """One size of tiles that was run.
 
     Attributes:
-        height: of the tiles in pixels.
-        width: of the tiles in pixels.
-        batch: tiles in a run.
-        ms_per_mpix: time for a million pixels of a picture, without those that overlap.
-        taken_bytes: memory beyond that of the open model, by the line through the others where a
-            larger one was run before; None where it cannot be measured.
+        height: height of the tiles in pixels.
+        width: width of the tiles in pixels.
+        batch: number of tiles in a run.
+        ms_per_mpix: time in milliseconds for a million pixels of a picture; pixels in an overlap
+            count once.
+        taken_bytes: memory beyond that of the open model. It is estimated by the line through the
+            other trials if a larger size was run before. None if it cannot be measured.
     """
 
     height: int
@@ -81,14 +82,14 @@ class TileTrial:
 
 @dataclass(frozen=True)
 class TileChoice:
-    """What was chosen, and from what.
+    """The selected size of tiles, and the trials that led to it.
 
     Attributes:
         tile: side of a tile in pixels; sides that the runtime fixes stay as they are.
-        batch: tiles in a run.
-        limit_bytes: that tiles had to stay within; None where memory could not be measured.
-        chosen: the trial behind it.
-        trials: all of them, in the order in which they were run.
+        batch: number of tiles in a run.
+        limit_bytes: the limit for the memory of tiles; None if memory could not be measured.
+        chosen: the trial of the selected size.
+        trials: all trials, in the order in which they were run.
     """
 
     tile: int
@@ -109,36 +110,37 @@ def choose_tile(
     meter: MemoryMeter | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> TileChoice:
-    """Try tiles, and take the fastest that fits.
+    """Try sizes of tiles, and return the fastest that fits into memory.
 
     Args:
-        runtime: open. Sizes stay within what it takes.
-        overlap_px: of neighbouring tiles, as in
+        runtime: an open runtime. Only sizes that it takes are tried.
+        overlap_px: overlap of neighbouring tiles in input pixels, as in
             :class:`~swinir_deploy.restoration.restorer.Restorer`.
-        pixels: of the picture; more of them allow more trials.
-        longest_px: longer side of the picture; larger tiles are not tried.
-        limit_bytes: for the runs; None takes a part of what is free.
-        batch: tiles in a run; None tries several.
-        meter: None measures this process, or the CUDA device that the runtime computes on.
-        clock: gives seconds.
+        pixels: number of pixels of the picture; a larger picture allows more trials.
+        longest_px: longer side of the picture in pixels; larger tiles are not tried.
+        limit_bytes: limit for the memory of the runs. None means a share of the free memory.
+        batch: number of tiles in a run; None tries several.
+        meter: measures memory. None measures this process, or the CUDA device of the runtime.
+        clock: returns the time in seconds.
 
     Raises:
-        DeviceMemoryError: not even the smallest tile can be run.
+        DeviceMemoryError: the memory does not suffice for the smallest tile.
     """
     run = _Trials(runtime, overlap_px, meter or meter_for(runtime.spec), limit_bytes, clock)
-    least, most = runtime.spec.ranges[0]
-    first_batch = max(least, min(batch or 1, most or batch or 1))
+    minimum, maximum = runtime.spec.ranges[0]
+    first_batch = max(minimum, min(batch or 1, maximum or batch or 1))
     run.sides(first_batch, pixels, longest_px)
     best = run.best()
     if batch is None:
-        run.batches(best, [n for n in _BATCHES if n > least and (most is None or n <= most)])
+        larger = (n for n in _BATCHES if n > minimum)
+        run.batches(best, [n for n in larger if maximum is None or n <= maximum])
         best = run.best()
     side = max(best.height, best.width)
     return TileChoice(side, best.batch, run.limit_bytes, best, tuple(run.done))
 
 
 class _Trials:
-    """Runs sizes one after the other and keeps what they showed."""
+    """Runs sizes of tiles one after the other, and keeps the results in ``done``."""
 
     def __init__(
         self,
@@ -156,11 +158,11 @@ class _Trials:
         self.limit_bytes = min(known) if known else None
         self.done: list[TileTrial] = []
         self._began = clock()
-        self._budget_s = _LEAST_SECONDS
+        self._budget_s = _MIN_BUDGET_S
         meter.start()
 
     def sides(self, batch: int, pixels: int, longest_px: int) -> None:
-        """Tiles of growing size, until memory, time or gain is at its end."""
+        """Run tiles of growing size until memory or time is used up or nothing is gained."""
         idle = 0
         for height, width in self._shapes(longest_px):
             if self.done and not self._may_run(height * width * batch):
@@ -171,14 +173,14 @@ class _Trials:
             latest = self.done[-1]
             if before is None:
                 work_s = latest.ms_per_mpix * pixels / 1e9
-                self._budget_s = max(_LEAST_SECONDS, _SHARE_OF_WORK * work_s)
+                self._budget_s = max(_MIN_BUDGET_S, _SHARE_OF_WORK * work_s)
                 continue
             idle = 0 if _is_worth_it(latest, before) else idle + 1
-            if idle == _MOST_IDLE_TRIALS:
+            if idle == _MAX_IDLE_TRIALS:
                 return
 
     def batches(self, tile: TileTrial, batches: list[int]) -> None:
-        """More tiles of one size at once, as long as that pays."""
+        """Run larger batches of one size of tiles, as long as they are faster."""
         for batch in batches:
             if batch <= tile.batch:
                 continue
@@ -191,7 +193,7 @@ class _Trials:
                 return
 
     def best(self) -> TileTrial:
-        """The smallest of those that are about as fast as the fastest within the limit."""
+        """Return the smallest trial that is about as fast as the fastest one within the limit."""
         fitting = [t for t in self.done if self._fits(t.taken_bytes)] or self.done[:1]
         fastest = min(t.ms_per_mpix for t in fitting)
         return next(t for t in fitting if t.ms_per_mpix * (1 - _GAIN) <= fastest)
@@ -200,21 +202,21 @@ class _Trials:
         return taken is None or self.limit_bytes is None or taken <= self.limit_bytes
 
     def _shapes(self, longest_px: int) -> list[tuple[int, int]]:
-        """Heights and widths that the runtime takes, no two alike, growing."""
+        """Return the different heights and widths to try, from small to large."""
         spec, window = self._runtime.spec, self._runtime.spec.window_size
-        every = (spec.ranges, *spec.other_ranges)  # an engine with several profiles has others
+        every = (spec.ranges, *spec.other_ranges)  # an engine may have several profiles
         sides = [ranges[1:] for ranges in every if ranges[0] == spec.ranges[0]]
-        found: set[tuple[int, int]] = set()
+        shapes: set[tuple[int, int]] = set()
         for side in _SIDES_PX:
             used = max(window, min(side, padded_side(longest_px, window)) // window * window)
-            found |= {
+            shapes |= {
                 (_within(used, heights, window), _within(used, widths, window))
                 for heights, widths in sides
             }
-        return sorted(found, key=lambda shape: (shape[0] * shape[1], shape))
+        return sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape))
 
     def _may_run(self, pixels: int) -> bool:
-        """Whether time and, by the line through what was measured, memory allow it."""
+        """Return whether a run with so many pixels is expected to fit into time and memory."""
         seconds = 2 * self.done[-1].ms_per_mpix * pixels / 1e9
         if self._clock() - self._began + seconds > self._budget_s:
             return False
@@ -222,7 +224,10 @@ class _Trials:
         return expected is None or self._fits(expected)
 
     def _expected_bytes(self, pixels: int) -> int | None:
-        """On the line through what was measured, from the last point on."""
+        """Return the memory in bytes that a run with so many pixels is expected to take, or None.
+
+        It lies on a line with the slope of all measured points, through the last of them.
+        """
         points = [
             (t.height * t.width * t.batch, t.taken_bytes)
             for t in self.done
@@ -236,12 +241,12 @@ class _Trials:
         return max(0, int(y[-1] + slope * (pixels - x[-1])))
 
     def _run(self, height: int, width: int, batch: int) -> bool:
-        """Run one size twice; whether there was memory for it."""
+        """Run one size twice, and return whether the memory sufficed."""
         spec = self._runtime.spec
         tiles = _noise(spec, batch, height, width)
         times = []
         try:
-            for _ in range(2):  # the first of a shape may allocate and compile
+            for _ in range(2):  # the first run of a shape may allocate memory and compile
                 started = self._clock()
                 self._runtime.run(tiles)
                 times.append(self._clock() - started)
@@ -255,15 +260,23 @@ class _Trials:
         taken = self._meter.taken()
         pixels = height * width * batch
         if taken is not None and any(t.height * t.width * t.batch > pixels for t in self.done):
-            # The peak is that of a larger one; this one's own lies on the line.
+            # The measured peak is that of a larger size. The line tells the need of this one.
             taken = min(taken, self._expected_bytes(pixels) or taken)
         self.done.append(TileTrial(height, width, batch, min(times) * 1e9 / kept, taken))
         return True
 
 
-def overlap_of(side: int, wanted_px: int, window: int) -> int:
-    """The least overlap of tiles of ``side``: at most half a tile, and a window less than one."""
-    return max(0, min(wanted_px, side // 2, side - window))
+def overlap_of(side: int, requested_px: int, window: int) -> int:
+    """Return the smallest overlap of neighbouring tiles, in pixels.
+
+    It is the requested overlap, but at most half a tile, and at most a tile less one window.
+
+    Args:
+        side: side of a tile in pixels.
+        requested_px: the requested overlap.
+        window: side of an attention window in pixels.
+    """
+    return max(0, min(requested_px, side // 2, side - window))
 
 
 def _is_worth_it(trial: TileTrial, before: TileTrial) -> bool:
@@ -271,11 +284,11 @@ def _is_worth_it(trial: TileTrial, before: TileTrial) -> bool:
 
 
 def _within(side: int, limits: tuple[int, int | None], window: int) -> int:
-    """The side that a plan would use for tiles of ``side`` pixels."""
-    least, most = padded_side(1, window, limits[0]), limits[1]
-    if most is not None and most < least:
-        return most
-    return max(least, side if most is None else min(side, most // window * window))
+    """Return the side that a plan would use for tiles of ``side`` pixels, within the limits."""
+    minimum, maximum = padded_side(1, window, limits[0]), limits[1]
+    if maximum is not None and maximum < minimum:
+        return maximum
+    return max(minimum, side if maximum is None else min(side, maximum // window * window))
 
 
 def _noise(spec: RuntimeSpec, batch: int, height: int, width: int) -> NDArray[Any]:
@@ -290,7 +303,7 @@ def _noise(spec: RuntimeSpec, batch: int, height: int, width: int) -> NDArray[An
 
 
 def meter_for(spec: RuntimeSpec) -> MemoryMeter:
-    """Measures where a runtime computes."""
+    """Return a meter for the device on which a runtime computes."""
     kind, index = split_device(spec.device)
     if kind == "cuda":
         return _GpuMeter(index)
@@ -298,7 +311,7 @@ def meter_for(spec: RuntimeSpec) -> MemoryMeter:
 
 
 class _HostMeter:
-    """The peak of this process, which begins anew where the system allows it."""
+    """Measures the peak of this process, where the system allows to reset it."""
 
     def available(self) -> int | None:
         return available_bytes()
@@ -315,7 +328,10 @@ class _HostMeter:
 
 
 class _GpuMeter:
-    """What became less on the device: allocators keep what they once took."""
+    """Measures by how much the free memory of a GPU has fallen.
+
+    That is the peak, because the allocators of the libraries keep the memory that they once took.
+    """
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -332,7 +348,7 @@ class _GpuMeter:
 
 
 class _NoMeter:
-    """For devices that nobody can ask."""
+    """Measures nothing, for devices that cannot tell their memory."""
 
     def available(self) -> int | None:
         return None

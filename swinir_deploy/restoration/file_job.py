@@ -1,4 +1,4 @@
-"""One picture file into another, in three stages: read, compute, write."""
+"""Restore one picture file into another in three stages: read, compute, write."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from swinir_deploy.system.memory import size_rounded_up
 __all__ = ["FileJob", "FileOptions"]
 
 _SLOW_TO_WRITE = ("PNG", "TIFF")
-"""Formats whose compression takes as long as a small model, and that are written row by row."""
+"""Formats that are written row by row and whose compression takes as long as a small model."""
 
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How files are read and written.
+    """Options of reading and writing files.
 
     Attributes:
-        quality: of JPEG and WebP.
-        max_pixels: refuse larger sources; None for no limit.
-        max_memory_bytes: for pictures, without the model; None for no limit. A result that would
-            not fit is written in strips.
+        quality: quality of JPEG and WebP, from 1 to 100.
+        max_pixels: the largest accepted number of pixels of a source; None for no limit.
+        max_memory_bytes: limit for the memory of pictures, without the model; None for no limit.
+            A result that would not fit is written in strips.
         overwrite_input: allow the target to be the source.
     """
 
@@ -52,33 +52,40 @@ class FileOptions:
 
 
 class FileJob:
-    """Restores one file; the stages are called once, in order, from any thread.
+    """Restores one file. The stages are called once each, in order, from any thread.
 
-    Between the stages the job holds the picture; after the last it holds nothing.
+    Between the stages the job holds the picture. After the last stage it holds nothing.
     """
 
     def __init__(self, model: TiledModel, source: Path, target: Path, options: FileOptions) -> None:
-        """Prepare; nothing is read yet."""
+        """Make the job; nothing is read yet.
+
+        Args:
+            model: the model that restores the picture.
+            source: the file to read.
+            target: the file to write.
+            options: options of reading and writing.
+        """
         self.source = source
         self.target = target
         self._model = model
         self._options = options
         self._kind = ""
-        self._streams = False  # because memory is short
+        self._streams = False  # True if the limit for memory requires it
         self._picture: Picture | None = None
         self._result: Picture | None = None
         self._report: RestoredFile | None = None
         self._elapsed_ms = 0.0
 
     def prepare(self) -> int:
-        """Check what can be checked before reading, and decide how to go about the memory.
+        """Check what can be checked before reading, and decide whether to write in strips.
 
         Returns:
-            Bytes that this job will take at its peak; 0 where there is no limit.
+            The peak memory of this job in bytes; 0 if there is no limit.
 
         Raises:
-            PictureError: a target that cannot be, a source whose head is broken, or a picture for
-                which the limit does not suffice.
+            PictureError: the target cannot be written, the head of the source is damaged, or the
+                limit for memory does not suffice.
             UsageError: the target is the source.
         """
         source, target, limit = self.source, self.target, self._options.max_memory_bytes
@@ -86,13 +93,13 @@ class FileJob:
         is_itself = target.exists() and source.exists() and target.samefile(source)
         if is_itself and not self._options.overwrite_input:
             raise UsageError(
-                f"{target} is the input itself. Give another name, or ask for it to be "
-                "overwritten (overwrite_input)."
+                f"{target} is the input itself. Give another name, or allow to overwrite it "
+                "(overwrite_input)."
             )
         if limit is None:
             return 0
         probed = probe_picture(source, self._options.max_pixels)
-        need = memory_needed(probed, self._model, self._kind)  # which may try and choose tiles
+        need = memory_needed(probed, self._model, self._kind)  # this may try sizes of tiles
         reserved = self._model.reserved_bytes
         limit -= reserved
         if need.whole <= limit:
@@ -101,26 +108,36 @@ class FileJob:
         if need.decode > limit:
             raise PictureError(
                 f"Cannot read {source}: decoding it takes up to {size_rounded_up(need.decode)}; "
-                f"the limit for memory is {size_rounded_up(limit)}, and pictures are decoded "
-                "whole. Give more (max_memory, --max-memory), or cut the picture."
+                f"the limit for memory is {size_rounded_up(limit)}, and a picture is decoded as a "
+                "whole. Raise the limit (max_memory, --max-memory), or cut the picture into parts."
             )
         if self._kind not in STREAMED:
             raise PictureError(
                 f"Cannot write {target}: restoring it takes up to {size_rounded_up(need.whole)}; "
                 f"the limit for memory is {size_rounded_up(limit)}, and {self._kind} cannot be "
-                "written in strips. Write a .png, .tif or .jpg instead, or give more "
+                "written in strips. Write a .png, .tif or .jpg instead, or raise the limit "
                 "(max_memory, --max-memory)."
             )
         self._streams = True
         return reserved + min(need.streamed, limit)
 
     def read(self) -> None:
-        """Decode the source."""
+        """Read and decode the source.
+
+        Raises:
+            PictureError: the source cannot be read.
+        """
         with self._stage("reading"):
             self._picture = read_picture(self.source, self._options.max_pixels)
 
     def compute(self) -> None:
-        """Restore the picture; where memory is short, write it at the same time."""
+        """Restore the picture, and write it at the same time if it is written in strips.
+
+        Raises:
+            PictureError: the limit for memory does not suffice, or the target cannot be written.
+            DeviceMemoryError: the memory does not suffice for the smallest tile.
+            CheckFailedError: the model gave values that are not finite.
+        """
         assert self._picture is not None
         with self._stage("restoring"):
             if self._streams or self._pays_to_stream(self._picture.height, self._picture.width):
@@ -132,7 +149,11 @@ class FileJob:
             self._result = whole.picture(self._picture.notes + tuple(dict.fromkeys(rows.notes)))
 
     def write(self) -> RestoredFile:
-        """Write what has not been written, and say what was done."""
+        """Write the result if it was not written yet, and return the report.
+
+        Raises:
+            PictureError: the target cannot be written.
+        """
         with self._stage("writing"):
             if self._result is not None:
                 notes = write_picture(self.target, self._result, self._options.quality)
@@ -142,14 +163,14 @@ class FileJob:
         return self._report
 
     def restore(self) -> RestoredFile:
-        """All stages in a row."""
+        """Run all stages, and return the report."""
         self.prepare()
         self.read()
         self.compute()
         return self.write()
 
     def _pays_to_stream(self, height: int, width: int) -> bool:
-        """Whether rows can be compressed while the model computes others."""
+        """Return whether rows can be compressed while the model computes the next ones."""
         plan = self._model.plan(height, width)
         return self._kind in _SLOW_TO_WRITE and len(plan.rows.starts) > 1
 
@@ -193,7 +214,7 @@ class FileJob:
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
-        """Count its time, and say it plainly when the computer's own memory runs out."""
+        """Add the time of a stage to the total, and explain when the host memory runs out."""
         started = time.perf_counter()
         try:
             yield

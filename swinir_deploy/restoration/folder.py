@@ -1,4 +1,4 @@
-"""A folder of pictures into another folder."""
+"""Restore a folder of pictures into another folder."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ __all__ = ["find_pictures", "is_done", "restore_folder"]
 def find_pictures(
     folder: str | os.PathLike[str], leave_out: str | os.PathLike[str] | None = None
 ) -> tuple[list[Path], int]:
-    """Files below a folder whose suffix is that of a picture.
+    """Find the files below a folder that have the suffix of a picture.
 
-    Hidden files and folders (a leading dot) are passed over.
+    Hidden files and folders, whose names begin with a dot, are ignored.
 
     Args:
-        folder: looked through to any depth; links to folders are not followed.
-        leave_out: a folder below it that is not looked into.
+        folder: the folder to search, at any depth; links to folders are not followed.
+        leave_out: a folder below it that is not searched.
 
     Returns:
-        Paths relative to ``folder``, sorted, and the number of other files.
+        The sorted paths relative to ``folder``, and the number of other files.
     """
     root = Path(folder)
     barred = None if leave_out is None else Path(leave_out).resolve()
-    found, others = [], 0
+    pictures, others = [], 0
     for where, folders, names in os.walk(root):
-        here = Path(where)
-        folders[:] = [n for n in folders if n[0] != "." and (here / n).resolve() != barred]
+        current = Path(where)
+        folders[:] = [n for n in folders if n[0] != "." and (current / n).resolve() != barred]
         for name in names:
             if name.startswith("."):
                 continue
             if Path(name).suffix.lower() in PICTURE_SUFFIXES:
-                found.append((here / name).relative_to(root))
+                pictures.append((current / name).relative_to(root))
             else:
                 others += 1
-    return sorted(found), others
+    return sorted(pictures), others
 
 
 def restore_folder(
@@ -57,17 +57,18 @@ def restore_folder(
     resume: bool = False,
     max_memory_bytes: int | None = None,
 ) -> FolderReport:
-    """What :meth:`Restorer.restore_folder` does.
+    """Restore every picture below a folder; see :meth:`Restorer.restore_folder`.
 
     Args:
-        make_job: gives the work of restoring one file into another.
+        make_job: makes the job that restores one file into another.
         source: the folder to read. Nothing in it is changed.
-        target: the folder to write; made if it is not there. It may lie inside ``source``.
-        suffix: of all results, such as ``.png``; None keeps each file's own.
-        on_error: ``continue`` collects failures in the report; ``raise`` stops at the first.
-        progress: a bar on stderr; None for one only where stderr is a terminal.
-        resume: leave out pictures whose result :func:`is_done`.
-        max_memory_bytes: for all pictures on their way together; None for no limit.
+        target: the folder to write. It is created if it is missing, and may lie inside ``source``.
+        suffix: suffix of all results, such as ``.png``; None keeps the suffix of each file.
+        on_error: ``continue`` collects failures in the report; ``raise`` stops at the first one.
+        progress: whether to show a progress bar on stderr; None shows it if stderr is a terminal.
+        resume: skip pictures whose result :func:`is_done`.
+        max_memory_bytes: limit for the memory of all pictures that are processed at the same time;
+            None for no limit.
 
     Raises:
         PictureError: ``source`` is not a folder or holds no picture; ``target`` is a file.
@@ -111,9 +112,9 @@ def restore_folder(
 
 
 def is_done(source: Path, target: Path) -> bool:
-    """Whether a result is there and not older than its picture.
+    """Return whether a result exists and is not older than its picture.
 
-    Results get their names when they are complete, so one that is there is whole.
+    A result gets its name when it is complete, so a result that exists is complete.
     """
     try:
         return target.stat().st_mtime_ns >= source.stat().st_mtime_ns
@@ -122,7 +123,7 @@ def is_done(source: Path, target: Path) -> bool:
 
 
 class _FolderRun:
-    """What has become of the pictures of a folder so far."""
+    """The state of :func:`restore_folder`: which pictures were restored, failed or skipped."""
 
     def __init__(
         self,
@@ -146,11 +147,11 @@ class _FolderRun:
         make_job: Callable[[Path, Path], StagedJob[RestoredFile]],
         on_passed: Callable[[], object],
     ) -> Iterator[StagedJob[RestoredFile]]:
-        """The work for each picture, in the order of the names.
+        """Yield the job of each picture, in the order of the names.
 
         Args:
             make_job: as in :func:`restore_folder`.
-            on_passed: called for a picture that there is no work for.
+            on_passed: called for each picture that needs no job.
         """
         inputs = {(self._root / name).resolve() for name in self._names}
         taken: dict[Path, Path] = {}
@@ -171,7 +172,7 @@ class _FolderRun:
             yield make_job(source, target)
 
     def fail(self, name: Path, error: Exception) -> None:
-        """List a picture as failed, or stop everything."""
+        """Add a picture to the failures, or raise the error again if it must stop everything."""
         is_ours = isinstance(error, SwinIRDeployError)
         if not is_ours or isinstance(error, RuntimeClosedError) or self._on_error == "raise":
             raise error

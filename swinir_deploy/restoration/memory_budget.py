@@ -1,8 +1,8 @@
-"""How much memory a picture takes on its way, and how to stay within a limit.
+"""Estimate the memory that restoring a picture takes, and find tiles that stay within a limit.
 
-Counted is what grows with the picture: the decoded picture, rows of tiles, the result and what
-its encoder needs. The model and the runtime come on top; what they need depends on the tile.
-The figures are upper bounds, held to measured ones by tests/restoration/test_memory_budget.py.
+The estimate counts what grows with the picture: the decoded picture, rows of tiles, the result and
+its encoder. The model and the runtime come on top; their memory depends on the tile. The figures
+are upper bounds; tests/restoration/test_memory_budget.py compares them with measured peaks.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from swinir_deploy.system.memory import size_rounded_up
 
 __all__ = ["MemoryNeed", "memory_needed", "rows_within"]
 
-# For a colour of a pixel while invisible pixels are filled: sums, averages and what joins them, in
-# float32, over a quarter of the pixels, a sixteenth and so on.
+# Bytes for each colour of a pixel while transparent pixels are filled: float32 sums, averages and
+# temporary arrays, over a quarter of the pixels, a sixteenth and so on.
 _FILL_BYTES = 7
 
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """Peak bytes for one picture from reading to writing.
+    """Peak memory for one picture in bytes, from reading to writing.
 
     Attributes:
-        whole: with the result whole in memory.
-        streamed: with the result written in strips.
-        decode: of reading alone; part of both.
+        whole: the peak if the whole result is in memory.
+        streamed: the peak if the result is written in strips.
+        decode: the peak of reading alone; both others include it.
     """
 
     whole: int
@@ -41,11 +41,11 @@ class MemoryNeed:
 
 
 def memory_needed(probed: ProbedFile, model: TiledModel, kind: str) -> MemoryNeed:
-    """What a picture would take.
+    """Estimate the memory for one picture.
 
     Args:
-        probed: the picture's file.
-        model: with what it is restored.
+        probed: what the head of the file says.
+        model: the model that restores the picture.
         kind: format of the result, in Pillow's spelling.
     """
     layout = probed.layout
@@ -65,18 +65,19 @@ def memory_needed(probed: ProbedFile, model: TiledModel, kind: str) -> MemoryNee
 
 
 def rows_within(limit_bytes: int, layout: PictureLayout, model: TiledModel) -> int | None:
-    """The tallest tiles with which a picture's computing stays within a limit.
+    """Return the height of the tallest tiles that keep a picture within a limit for memory.
 
     Args:
-        limit_bytes: for the picture and all work on it, the result in strips.
-        layout: of the picture, which is in memory.
-        model: with what it is restored.
+        limit_bytes: the limit in bytes for the picture and all work on it, when the result is
+            written in strips.
+        layout: layout of the picture, which is in memory.
+        model: the model that restores the picture.
 
     Returns:
-        Rows of a tile in input pixels, or None when the usual ones will do.
+        The height of a tile in input pixels, or None if the usual tiles stay within the limit.
 
     Raises:
-        UsageError: not even the smallest tiles stay within the limit.
+        UsageError: even the smallest tiles do not stay within the limit.
     """
     before = layout.width * layout.height * layout.pixel_bytes
     usual = model.plan(layout.height, layout.width)
@@ -93,25 +94,25 @@ def rows_within(limit_bytes: int, layout: PictureLayout, model: TiledModel) -> i
         f"{layout.width}x{layout.height} pixels need "
         f"{size_rounded_up(before + _work(layout, model, plan))} with the lowest tiles and the "
         "result written in strips; the limit for memory is "
-        f"{size_rounded_up(limit_bytes)}. Give more (max_memory, --max-memory)."
+        f"{size_rounded_up(limit_bytes)}. Raise it (max_memory, --max-memory)."
     )
 
 
 def _work(layout: PictureLayout, model: TiledModel, plan: TilePlan) -> int:
-    """Bytes that computing takes beside the picture and its result."""
+    """Return the bytes that computing takes in addition to the picture and its result."""
     spec = model.spec
     area = spec.scale**2
     colours = max(layout.colours, spec.in_chans)
-    # One row of tiles in float32, and again the part of it that overlaps while it is moved.
+    # One row of tiles in float32, and a copy of the overlapping part while it is moved.
     band = plan.columns.padded * plan.rows.tile * area * layout.colours * 4
     if len(plan.tiles) > 1:
         band += band // 2
-    # A tile's result as the model gives it, in another layout or as luma, weighed, and spare.
+    # The result of a tile: as the model gives it, in another layout or as luma, times its weights.
     tile = plan.rows.tile * plan.columns.tile * colours * 4
     tiles = model.batch * tile * (2 + 3 * area) + tile * area
-    if len(plan.tiles) > model.batch:  # the next ones are computed meanwhile
+    if len(plan.tiles) > model.batch:  # the next tiles are computed at the same time
         tiles += model.batch * tile * (2 + 3 * area)
-    # Finished rows on their way: float32 several times, then what the writer's filters need.
+    # Finished rows: several copies in float32, then the memory of the writer's filters.
     width = layout.width * spec.scale
     rows = ROWS_AT_ONCE * width * layout.channels * 40 + encoder_bytes(width, layout.pixel_bytes)
     computing = band + tiles + rows
@@ -119,7 +120,7 @@ def _work(layout: PictureLayout, model: TiledModel, plan: TilePlan) -> int:
         return computing
     pixels = layout.width * layout.height
     filled = layout.colours * layout.dtype.itemsize
-    if spec.in_chans == 1:  # the opacity goes through the model, too
+    if spec.in_chans == 1:  # a gray model also restores the opacity
         computing += band // layout.colours + tiles
     return pixels * filled + max(
         pixels * (1 + layout.colours * _FILL_BYTES), computing + pixels * 4
@@ -127,11 +128,11 @@ def _work(layout: PictureLayout, model: TiledModel, plan: TilePlan) -> int:
 
 
 def _encoder_pixel_bytes(layout: PictureLayout, kind: str) -> int:
-    """For each pixel that is written whole, beside the samples."""
+    """Return the bytes that encoding a whole picture takes for a pixel, beside its samples."""
     joined = layout.pixel_bytes if layout.has_alpha else 0
     if layout.bit_depth == 16:
         if kind in ("PNG", "TIFF"):
             return joined
-        joined += 4 * layout.channels + layout.channels  # on the way to 8 bits
+        joined += 4 * layout.channels + layout.channels  # while 16 bits are reduced to 8
     pillow = 1 if layout.channels == 1 else 4
     return joined + pillow + (12 if kind == "WEBP" else 0)

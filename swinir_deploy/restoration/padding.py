@@ -1,8 +1,8 @@
-"""Padding by reflection to whole windows, for pictures of any size.
+"""Pad pictures of any size to whole windows, by reflection.
 
-The official forward (``check_image_size`` in models/network_swinir.py) pads right and bottom with
-``torch.nn.functional.pad(mode="reflect")``, which refuses a pad as long as the side. Here the
-reflection goes on back and forth, so that one pixel is enough.
+The official network (``check_image_size`` in models/network_swinir.py) pads right and bottom with
+``torch.nn.functional.pad(mode="reflect")``, which refuses a padding as long as the side. Here the
+reflection goes back and forth, so that a picture of one pixel can be padded, too.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ __all__ = ["ceil_to_multiple", "crop", "pad_to_window", "padded_side", "reflect_
 
 
 def ceil_to_multiple(value: int, multiple: int) -> int:
-    """The smallest multiple of ``multiple`` that is not below ``value``."""
+    """Return the smallest multiple of ``multiple`` that is at least ``value``."""
     return -(-value // multiple) * multiple
 
 
 def padded_side(side: int, window: int, min_side: int = 1) -> int:
-    """Side in pixels after padding: a multiple of ``window``, at least ``min_side``."""
+    """Return the side in pixels after padding: a multiple of ``window``, at least ``min_side``."""
     return ceil_to_multiple(max(side, min_side, 1), window)
 
 
 def reflect_indices(side: int, padded: int) -> NDArray[np.intp]:
-    """Where each of ``padded`` rows (or columns) comes from in a picture with ``side`` of them.
+    """Return, for each row (or column) of the padded picture, its source row (or column).
 
-    Reflects about the last row without repeating it, then about the first, and so on; a single
-    row repeats itself. The same as ``numpy.pad(mode="reflect")`` on the right.
+    The picture is reflected about its last row without repeating it, then about its first row, and
+    so on; a single row is repeated. The result equals ``numpy.pad(mode="reflect")`` at the end.
 
     Args:
-        side: rows there are, at least 1.
-        padded: rows wanted, at least ``side``.
+        side: number of rows of the picture, at least 1.
+        padded: number of rows of the padded picture, at least ``side``.
 
     Returns:
-        [padded] indices in 0..side-1; the first ``side`` of them count up from 0.
+        [padded] indices in 0..side-1; the first ``side`` of them are 0, 1, 2 ...
     """
     if side == 1:
         return np.zeros(padded, np.intp)
@@ -47,16 +47,16 @@ def reflect_indices(side: int, padded: int) -> NDArray[np.intp]:
 def pad_to_window(
     array: NDArray[Any], window: int, min_side: int = 1, axes: tuple[int, int] = (-2, -1)
 ) -> NDArray[Any]:
-    """Pad an array right and bottom by reflection to whole windows.
+    """Pad an array at the right and at the bottom to whole windows, by reflection.
 
     Args:
-        array: of any dtype; ``axes`` name its height and width, each at least 1.
+        array: an array of any dtype; the lengths of ``axes`` are at least 1.
         window: the padded sides are multiples of it, in pixels.
         min_side: the padded sides are at least this, in pixels.
-        axes: height and width; (-2, -1) suits NCHW, (0, 1) suits HWC.
+        axes: the axes of height and width: (-2, -1) for NCHW, (0, 1) for HWC.
 
     Returns:
-        ``array`` itself when nothing is to be padded, else a new array.
+        ``array`` itself if it needs no padding, else a new array.
     """
     for axis in axes:
         side = array.shape[axis]
@@ -69,9 +69,15 @@ def pad_to_window(
 def crop(
     array: NDArray[Any], height: int, width: int, axes: tuple[int, int] = (-2, -1)
 ) -> NDArray[Any]:
-    """The top left ``height`` by ``width`` pixels of an array, as a view.
+    """Return the top left ``height`` x ``width`` pixels of an array, as a view.
 
-    After scaling give the scaled sides: ``crop(output, height * scale, width * scale)``.
+    After scaling, give the scaled sides: ``crop(output, height * scale, width * scale)``.
+
+    Args:
+        array: an array of any dtype.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
+        axes: the axes of height and width: (-2, -1) for NCHW, (0, 1) for HWC.
     """
     index = [slice(None)] * array.ndim
     for axis, side in zip(axes, (height, width), strict=True):

@@ -1,8 +1,9 @@
-"""Reading, computing and writing of many pictures at the same time, within bounds.
+"""Read, compute and write several pictures at the same time, within a limit for memory.
 
-The caller's thread computes; one thread reads ahead and one writes behind. At any time at most one
-picture waits or is being read, one is computed and one is being written, and together they take no
-more memory than allowed. Where two would not fit side by side, they come one after the other.
+The caller's thread computes. One thread reads the next picture, and one thread writes the last
+picture. So at any time at most one picture is read or waits, one is computed and one is written.
+If two pictures together would take more memory than allowed, they are processed one after the
+other.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ ResultT = TypeVar("ResultT")
 
 
 class StagedJob(Protocol[ResultT_co]):
-    """A piece of work in stages, which are called once each, in order."""
+    """A job with four stages, which are called once each, in order."""
 
     def prepare(self) -> int:
-        """Bytes that the job will take. Called early, in the caller's thread."""
+        """Return the peak memory of the job in bytes; this runs early, in the caller's thread."""
 
     def read(self) -> None:
-        """Called in the reader's thread."""
+        """Read the input; this runs in the reader's thread."""
 
     def compute(self) -> None:
-        """Called in the caller's thread."""
+        """Compute the result; this runs in the caller's thread."""
 
     def write(self) -> ResultT_co:
-        """Called in the writer's thread."""
+        """Write the result and return a report; this runs in the writer's thread."""
 
 
 @dataclass
@@ -52,17 +53,17 @@ def run_stages(
 ) -> None:
     """Run all jobs; the results come in the order of the jobs.
 
-    Args:
-        jobs: taken one by one, not further ahead than they are read.
-        on_result: gets a job's number and what ``write`` gave, in the caller's thread.
-        on_error: gets a job's number and what any of its stages raised; what this function raises
-            stops everything. A job that failed early may be reported before an earlier one ends.
-        max_memory_bytes: jobs are not side by side when they need more together; a job that needs
-            more alone runs alone.
+    If ``on_error`` raises an exception, or Ctrl-C is pressed, the exception is passed on: the
+    result that is being written is finished, and all other work is dropped.
 
-    Raises:
-        Whatever ``on_error`` raises, and KeyboardInterrupt: what is being written is finished,
-        the rest is dropped.
+    Args:
+        jobs: the jobs; each one is taken when it can be read.
+        on_result: called in the caller's thread with the number of a job and what its ``write``
+            returned.
+        on_error: called in the caller's thread with the number of a job and what one of its stages
+            raised. A job that fails early may be reported before an earlier job ends.
+        max_memory_bytes: jobs that need more together do not run at the same time; a job that
+            needs more alone runs alone. None for no limit.
     """
     line = _Line(on_result, on_error, max_memory_bytes)
     with line.readers, line.writers:
@@ -75,7 +76,7 @@ def run_stages(
 
 
 class _Line(Generic[ResultT]):
-    """The state of :func:`run_stages`; all of it belongs to the caller's thread."""
+    """The state of :func:`run_stages`; only the caller's thread uses it."""
 
     def __init__(
         self,
@@ -112,19 +113,19 @@ class _Line(Generic[ResultT]):
         except Exception as error:
             self._on_error(running.index, error)
             return
-        self._finish(0)  # one picture at a time waits for the disk
+        self._finish(0)  # only one picture at a time is written
         running.written = self.writers.submit(running.job.write)
         self._behind.append(running)
 
     def _read_next(self, jobs: Iterator[tuple[int, StagedJob[ResultT]]], must: bool) -> bool:
-        """Start reading the next job that can be prepared.
+        """Start to read the next job that can be prepared.
 
         Args:
-            jobs: what is left.
-            must: wait for memory; otherwise the job waits when there is too little.
+            jobs: the remaining jobs.
+            must: whether to wait until there is enough memory; otherwise the job is read later.
 
         Returns:
-            Whether one is being read.
+            Whether a job is being read.
         """
         if self._next is None:
             self._next = self._prepared(jobs)
@@ -158,7 +159,7 @@ class _Line(Generic[ResultT]):
         return size_bytes + sum(other.size_bytes for other in others) <= self._max_memory_bytes
 
     def _finish(self, leave: int) -> None:
-        """Wait until only so many are being written."""
+        """Wait until at most ``leave`` jobs are being written."""
         while len(self._behind) > leave:
             running = self._behind.popleft()
             assert running.written is not None

@@ -1,4 +1,4 @@
-"""Where results go, and what speaks against it."""
+"""Decide where results are written, and check that they can be written there."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ __all__ = ["check_places", "place_of_result"]
 
 
 def place_of_result(source: Path, target: str, suffix: str | None) -> Path:
-    """Return the file or folder to write: a file goes into a folder under its own name.
+    """Return the file or folder to write.
+
+    If the source is a file and the target is a folder, the result has the name of the source.
 
     Args:
         source: a picture or a folder of pictures.
         target: a file or a folder.
-        suffix: of the results, such as ``.png``; None keeps each picture's.
+        suffix: suffix of the results, such as ``.png``; None keeps that of each picture.
 
     Raises:
-        UsageError: the target's name has another suffix.
+        UsageError: the name of the target has another suffix.
     """
     goal = Path(target)
     if source.is_dir():
@@ -38,18 +40,18 @@ def place_of_result(source: Path, target: str, suffix: str | None) -> Path:
 def check_places(
     source: Path, goal: Path, suffix: str | None, overwrite: bool, resume: bool
 ) -> None:
-    """Refuse what can be seen to be wrong before a model is loaded.
+    """Check source, results and options before a model is loaded.
 
     Args:
         source: a picture or a folder of pictures.
         goal: the file or folder to write, from :func:`place_of_result`.
-        suffix: of the results; None keeps each picture's.
+        suffix: suffix of the results; None keeps that of each picture.
         overwrite: replace results that exist.
-        resume: leave out pictures whose result exists.
+        resume: skip pictures whose result exists.
 
     Raises:
-        UsageError: options that exclude each other, or results that exist.
-        PictureError: there is no such source, or the goal cannot be written.
+        UsageError: the options exclude each other, or results exist.
+        PictureError: the source does not exist, or the goal cannot be written.
     """
     if resume and overwrite:
         raise UsageError("--resume keeps results and --overwrite replaces them. Give one of them.")

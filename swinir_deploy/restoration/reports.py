@@ -1,4 +1,4 @@
-"""What restoring files gives back."""
+"""The reports that restoring files returns."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ __all__ = ["FailedFile", "FolderReport", "RestoredFile"]
 
 @dataclass(frozen=True)
 class RestoredFile:
-    """What became of one file.
+    """The report on one restored file.
 
     Attributes:
         source: the file that was read.
         target: the file that was written.
-        width: of the source in pixels.
-        height: of the source in pixels.
-        target_width: of the target in pixels.
-        target_height: of the target in pixels.
-        elapsed_ms: reading, computing and writing, without waiting for each other.
-        notes: what a user would want to know: how colour, depth or tiles were dealt with.
+        width: width of the source in pixels.
+        height: height of the source in pixels.
+        target_width: width of the target in pixels.
+        target_height: height of the target in pixels.
+        elapsed_ms: time of reading, computing and writing in milliseconds, without the time that
+            these stages wait for each other.
+        notes: sentences for the user about changes of colour, bit depth or tiles.
+
+    Example:
+        >>> from swinir_deploy import RestoredFile
+        >>> report = RestoredFile("a.png", "b.png", 64, 48, 256, 192, elapsed_ms=20.5)
+        >>> report.target_width
+        256
     """
 
     source: Path
@@ -50,13 +57,18 @@ class FailedFile:
 
 @dataclass(frozen=True)
 class FolderReport:
-    """What became of a folder, in the order of the file names.
+    """The report on a folder, in the order of the file names.
 
     Attributes:
-        restored: files that were written.
-        failures: files that could not be.
-        ignored: how many files were left alone because their suffix is not that of a picture.
-        skipped: pictures that were left out because their result was there already.
+        restored: files that were restored.
+        failures: files that could not be restored.
+        ignored: number of files that were ignored because their suffix is not that of a picture.
+        skipped: pictures that were skipped because their result existed already (``resume``).
+
+    Example:
+        >>> from swinir_deploy import FolderReport
+        >>> FolderReport(restored=(), failures=(), ignored=2).ok
+        True
     """
 
     restored: tuple[RestoredFile, ...]
@@ -66,5 +78,5 @@ class FolderReport:
 
     @property
     def ok(self) -> bool:
-        """True when nothing failed."""
+        """Return whether no file failed."""
         return not self.failures

@@ -1,4 +1,4 @@
-"""Pictures of any size and kind through a model that takes batches of tiles."""
+"""Restore pictures of any size and kind with an open runtime."""
 
 from __future__ import annotations
 
@@ -30,10 +30,18 @@ __all__ = ["Restorer", "restore"]
 class Restorer:
     """Restores arrays, pictures and files with an open runtime, which it does not close.
 
-    Pictures are padded by reflection and cut into overlapping tiles as the runtime needs it; a
-    runtime with fixed sides gets tiles of just that size. When memory runs out the batch becomes
-    1, then the tile is halved, for this picture and all that follow. Not for several threads at
-    once.
+    Pictures are padded by reflection and cut into overlapping tiles as the runtime needs it. A
+    runtime with fixed sides gets tiles of exactly this size. When memory runs out, the batch
+    becomes 1; when it runs out again, the tile is halved. This applies to this picture and all
+    later ones. Only one thread at a time may use a restorer.
+
+    Example:
+        >>> import numpy as np
+        >>> from swinir_deploy import Restorer, open_runtime
+        >>> picture = np.zeros((30, 20, 3), np.uint8)
+        >>> with open_runtime("tiny-sr-x4") as runtime:
+        ...     Restorer(runtime).restore_array(picture).shape
+        (120, 80, 3)
     """
 
     def __init__(
@@ -44,36 +52,37 @@ class Restorer:
         batch: int | None = None,
         progress: bool | None = None,
     ) -> None:
-        """Prepare; nothing is computed yet.
+        """Make a restorer; nothing is computed yet.
 
         Args:
-            runtime: open; its ``spec`` says what it takes.
-            tile: side of a tile in input pixels, rounded down to whole windows (but at least one);
-                0 for the whole picture at once; None for the whole picture up to
-                ``WHOLE_PICTURE_PX``, else ``DEFAULT_TILE_PX``; ``"auto"`` for the whole picture up
-                to ``WHOLE_PICTURE_PX``, else what is fastest of the sizes that fit in the memory
-                there is: they are tried at the first such picture (:attr:`tile_choice`). A runtime
-                with fixed sides has its own.
-            overlap_px: neighbouring tiles share at least as many input pixels; never more than
-                half a tile.
-            batch: tiles for one call of the runtime; None is one, or with ``"auto"`` what is
-                fastest. A runtime with a fixed batch has its own.
-            progress: a bar on stderr; None for one only where stderr is a terminal.
+            runtime: an open runtime; its ``spec`` says which sizes it takes.
+            tile: side of a tile in input pixels, rounded down to whole windows (but at least one
+                window). 0 restores the whole picture at once. With None and ``"auto"``, pictures
+                of up to ``WHOLE_PICTURE_PX`` pixels are not cut. For larger pictures, None means
+                ``DEFAULT_TILE_PX``, and ``"auto"`` means the fastest size that fits into the free
+                memory; the sizes are tried when the first such picture comes
+                (:attr:`tile_choice`). A runtime with fixed sides gets tiles of these sides.
+            overlap_px: the smallest overlap of neighbouring tiles in input pixels; it is reduced
+                to half a tile if it is larger.
+            batch: number of tiles for one call of the runtime. None means one tile, or with
+                ``"auto"`` the fastest number. A runtime with a fixed batch gets that batch.
+            progress: whether to show a progress bar on stderr; None shows it if stderr is a
+                terminal.
 
         Raises:
-            UsageError: a negative tile or overlap, a batch below 1.
+            UsageError: the tile or the overlap is negative, or the batch is below 1.
         """
         self._model = TiledModel(runtime, tile, overlap_px, batch, progress)
         self._progress = progress
 
     @property
     def runtime(self) -> Runtime:
-        """As given."""
+        """Return the runtime that the restorer uses."""
         return self._model.runtime
 
     @property
     def tile_choice(self) -> TileChoice | None:
-        """What ``tile="auto"`` came to, with all that was tried; None while nothing was."""
+        """Return the result of ``tile="auto"`` with all trials, or None if there were none yet."""
         return self._model.choice
 
     # ------------------------------------------------------------------------------ for callers
@@ -81,22 +90,30 @@ class Restorer:
     def restore_array(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Restore one picture.
 
-        A gray picture goes through a colour model as three equal channels, and the luma (Rec. 601)
-        of the result is given; a colour picture goes through a gray model channel by channel.
+        A gray picture goes through a colour model as three equal channels, and the result is the
+        luma (Rec. 601). A colour picture goes through a gray model channel by channel.
 
         Args:
-            pixels: [height, width, channels] or, for gray, [height, width]; 1 or 3 channels (RGB);
-                uint8 0..255, uint16 0..65535 or float32 0..1. Float values outside 0..1 (noise)
-                reach a float model as they are.
+            pixels: [height, width, channels] with 1 or 3 channels (RGB), or [height, width] for
+                gray; uint8 in 0..255, uint16 in 0..65535 or float32 in 0..1. A model that takes
+                floats gets values outside 0..1 (noise) unchanged.
 
         Returns:
-            The same dtype, number of axes and of channels; sides ``spec.scale`` times as long.
-            Clamped to the range; whole numbers rounded half to even, as the official script does.
+            A picture of the same dtype, with the same number of axes and channels, and sides
+            ``spec.scale`` times as long. Values are clamped to the range; whole numbers are rounded
+            half to even, as the official script does.
 
         Raises:
-            InputError: another shape or dtype, or float values that are not finite.
+            InputError: the picture has another shape or dtype, or float values that are not finite.
             CheckFailedError: the model gave values that are not finite.
-            DeviceMemoryError: memory runs out even with the smallest tile.
+            DeviceMemoryError: the memory does not suffice for the smallest tile.
+
+        Example:
+            >>> import numpy as np
+            >>> from swinir_deploy import Restorer, open_runtime
+            >>> with open_runtime("tiny-sr-x4") as runtime:
+            ...     Restorer(runtime).restore_array(np.zeros((16, 24), np.float32)).shape
+            (64, 96)
         """
         array = _checked_pixels(pixels)
         height, width, channels = array.shape
@@ -116,12 +133,13 @@ class Restorer:
     def restore_picture(self, picture: Picture) -> Picture:
         """Restore a picture with its opacity, colour profile, DPI and notes.
 
-        Colours under full transparency are replaced by those around them first. Opacity itself is
-        scaled by a gray model as a picture of its own, else by bicubic interpolation; a model of
-        scale 1 leaves it alone.
+        First, fully transparent pixels get the colour of the visible pixels around them. A gray
+        model scales the opacity as a second picture; for a colour model it is scaled by bicubic
+        interpolation. A model of scale 1 does not change the opacity.
 
         Raises:
-            As :meth:`restore_array`.
+            CheckFailedError: the model gave values that are not finite.
+            DeviceMemoryError: the memory does not suffice for the smallest tile.
         """
         rows = PictureRows(self._model, picture)
         whole = WholePicture(rows.layout)
@@ -137,25 +155,28 @@ class Restorer:
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
         max_memory_bytes: int | None = None,
     ) -> RestoredFile:
-        """Restore one picture file into another; see ``read_picture`` and ``write_picture``.
+        """Restore one picture file into another file.
 
         Args:
-            source: the file to read.
-            target: the file to write, in the format of its suffix; its folder must exist.
-            quality: of JPEG and WebP.
+            source: the file to read: PNG, JPEG, WebP, TIFF or BMP.
+            target: the file to write; its suffix decides the format. Its folder must exist.
+            quality: quality of JPEG and WebP, from 1 to 100.
             overwrite_input: allow ``target`` to be ``source``.
-            max_pixels: refuse larger sources; None for no limit.
-            max_memory_bytes: for the picture on its way, without the model and its runtime; None
-                for no limit. A PNG, TIFF or JPEG that would not fit is written in strips as they
-                are computed, with the same pixels; where even one row of tiles would not fit,
-                tiles get lower, and a note says so. Sources are decoded whole. With
-                ``tile="auto"`` it counts for the model's runs, too, which get half at most.
+            max_pixels: the largest accepted number of pixels of the source; None for no limit.
+            max_memory_bytes: limit for the memory of the picture, without the model and its
+                runtime; None for no limit. A PNG, TIFF or JPEG that would not fit is written in
+                strips as they are computed, with the same pixels. If even one row of tiles would
+                not fit, the tiles are made lower, and a note says so. The source is always decoded
+                as a whole. With ``tile="auto"`` the limit includes the runs of the model, which
+                may take at most half of it.
 
         Raises:
-            PictureError: a file that cannot be read or written, or that the limit for memory does
-                not suffice for.
-            UsageError: ``target`` is ``source``, and that was not allowed.
-            As :meth:`restore_array`.
+            PictureError: a file cannot be read or written, or the limit for memory does not
+                suffice.
+            UsageError: ``target`` is ``source`` without ``overwrite_input``, or ``quality`` is
+                outside 1..100.
+            CheckFailedError: the model gave values that are not finite.
+            DeviceMemoryError: the memory does not suffice for the smallest tile.
         """
         self._model.memory_limit_bytes = max_memory_bytes
         options = FileOptions(quality, max_pixels, max_memory_bytes, overwrite_input)
@@ -172,20 +193,24 @@ class Restorer:
         max_memory_bytes: int | None = None,
         resume: bool = False,
     ) -> FolderReport:
-        """Restore every picture below a folder, in the order of their names; the tree is kept.
+        """Restore every picture below a folder, in the order of their names.
 
-        The next picture is read and the last one written while one is computed.
+        The results have the same tree of folders. While one picture is computed, the next one is
+        read and the last one is written.
 
         Args:
             source: the folder to read. Nothing in it is changed.
-            target: the folder to write; made if it is not there. It may lie inside ``source``.
-            suffix: of all results, such as ``.png``; None keeps each file's own.
-            quality: of JPEG and WebP.
-            on_error: ``continue`` collects failures in the report; ``raise`` stops at the first.
-            max_pixels: refuse larger pictures; None for no limit.
-            max_memory_bytes: as in :meth:`restore_file`, for all pictures on their way together.
-            resume: leave out pictures whose result is there and not older than they are. Results
-                are whole or not there; by which model they were made is not looked at.
+            target: the folder to write. It is created if it is missing, and may lie inside
+                ``source``.
+            suffix: suffix of all results, such as ``.png``; None keeps the suffix of each file.
+            quality: quality of JPEG and WebP, from 1 to 100.
+            on_error: ``continue`` collects failures in the report; ``raise`` stops at the first
+                one.
+            max_pixels: the largest accepted number of pixels of a picture; None for no limit.
+            max_memory_bytes: as in :meth:`restore_file`, for all pictures that are processed at the
+                same time.
+            resume: skip pictures whose result exists and is not older than the picture. A result
+                that exists is complete. It is not checked which model made it.
 
         Raises:
             PictureError: ``source`` is not a folder or holds no picture; ``target`` is a file.
@@ -203,7 +228,7 @@ class Restorer:
 
 
 def _checked_pixels(pixels: NDArray[Any]) -> NDArray[Any]:
-    """[height, width, channels]; see :meth:`Restorer.restore_array` for what is accepted."""
+    """Return checked pixels as [height, width, channels]; see :meth:`Restorer.restore_array`."""
     array = pixels[..., None] if pixels.ndim == 2 else pixels
     if (
         array.dtype not in (np.uint8, np.uint16, np.float32)
@@ -242,26 +267,43 @@ def restore(
     """Restore a picture file, or every picture below a folder.
 
     Args:
-        source: a picture or a folder.
-        target: the picture to write (its folder must exist), or the folder.
+        source: a picture or a folder of pictures.
+        target: the picture to write (its folder must exist), or the folder to write.
         model: an exported file, a checkpoint or a catalogue id.
-        backend: as in :func:`swinir_deploy.open_runtime`.
-        device: likewise.
-        tile: as in :class:`Restorer`.
-        overlap_px: likewise.
-        batch: likewise.
-        max_pixels: refuse larger pictures; None for no limit.
-        max_memory_bytes: as in :meth:`Restorer.restore_file`.
-        resume: as in :meth:`Restorer.restore_folder`; not for a single picture.
-        progress: as in :class:`Restorer`.
-        **options: of the back end, as in :func:`swinir_deploy.open_runtime`.
+        backend: name of the back end, as in :func:`swinir_deploy.open_runtime`.
+        device: the device, as in :func:`swinir_deploy.open_runtime`.
+        tile: side of a tile in input pixels, as in :class:`Restorer`.
+        overlap_px: the smallest overlap of tiles in input pixels, as in :class:`Restorer`.
+        batch: number of tiles in a run, as in :class:`Restorer`.
+        max_pixels: the largest accepted number of pixels of a picture; None for no limit.
+        max_memory_bytes: limit for memory, as in :meth:`Restorer.restore_file`.
+        resume: skip results that exist, as in :meth:`Restorer.restore_folder`. It has no effect on
+            a single picture.
+        progress: whether to show a progress bar, as in :class:`Restorer`.
+        **options: options of the back end, as in :func:`swinir_deploy.open_runtime`.
 
     Returns:
-        A :class:`FolderReport` for a folder; files that failed are listed in it.
+        A :class:`RestoredFile` for a picture; a :class:`FolderReport`, which lists files that
+        failed, for a folder.
 
     Raises:
-        InputError: a picture or model that cannot be read, a target that cannot be written.
-        BackendUnavailableError: the back end's packages or device are missing.
+        InputError: a picture or the model cannot be read, or the target cannot be written.
+        UsageError: the options are impossible, or the target is the source.
+        BackendUnavailableError: the packages or the device of the back end are missing.
+        CheckFailedError: the model gave values that are not finite.
+        DeviceMemoryError: the memory does not suffice for the smallest tile.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from swinir_deploy import restore
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     source, target = Path(folder, "small.png"), Path(folder, "large.png")
+        ...     Image.new("RGB", (24, 16)).save(source)
+        ...     report = restore(source, target, model="tiny-sr-x4")
+        >>> report.target_width, report.target_height
+        (96, 64)
     """
     with open_runtime(model, backend, device, **options) as runtime:
         restorer = Restorer(runtime, tile, overlap_px, batch, progress)

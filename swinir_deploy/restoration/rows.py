@@ -1,4 +1,4 @@
-"""A restored picture as rows: colours and opacity side by side, from top to bottom."""
+"""Restore a picture row by row, from top to bottom, with the opacity beside the colours."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = ["PictureRows", "WholePicture", "layout_after"]
 
 
 def layout_after(layout: PictureLayout, scale: int) -> PictureLayout:
-    """Of the result for a picture of ``layout``."""
+    """Return the layout of the result for a picture of ``layout``."""
     return replace(layout, width=layout.width * scale, height=layout.height * scale)
 
 
 class PictureRows:
-    """Restores a picture into whatever takes rows.
+    """Restores a picture into a sink for rows.
 
-    Colours under full transparency are replaced by those around them first. Opacity itself is
-    scaled by a gray model as a picture of its own, else by bicubic interpolation; a model of scale
-    1 leaves it alone.
+    First, fully transparent pixels get the colour of the visible pixels around them. A gray model
+    scales the opacity as a second picture; for a colour model it is scaled by bicubic
+    interpolation. A model of scale 1 does not change the opacity.
 
     Attributes:
-        layout: of the result.
-        notes: what a user would want to know, as sentences; more come while rows are made.
+        layout: layout of the result.
+        notes: sentences for the user; more may be added while rows are computed.
     """
 
     def __init__(self, model: TiledModel, picture: Picture) -> None:
@@ -62,19 +62,20 @@ class PictureRows:
         open_sink: Callable[[], AbstractContextManager[RowSink]],
         most_rows: int | None = None,
     ) -> None:
-        """Compute all rows and hand them on.
+        """Compute all rows and write them to a sink.
 
         Args:
-            open_sink: gives an empty sink; called again when memory ran out half way.
-            most_rows: height of a tile in input pixels at most.
+            open_sink: returns an empty sink. It is called again if memory ran out before the end.
+            most_rows: the largest height of a tile in input pixels; None for no limit.
 
         Raises:
-            DeviceMemoryError: memory runs out even with the smallest tile.
+            DeviceMemoryError: the memory does not suffice for the smallest tile.
             CheckFailedError: the model gave values that are not finite.
         """
 
         def work(plan: TilePlan) -> None:
-            # Closed before anyone closes the runtime, whatever happens: tiles are computed ahead.
+            # Tiles are computed ahead in a thread. It must end before the runtime is closed, also
+            # after an error.
             with open_sink() as sink, contextlib.closing(self._rows(plan)) as pieces:
                 for rows in pieces:
                     sink.write_rows(rows)
@@ -82,7 +83,7 @@ class PictureRows:
         self._model.attempt(self._picture.height, self._picture.width, self.notes, work, most_rows)
 
     def _rows(self, plan: TilePlan) -> Generator[NDArray[Any], None, None]:
-        """[n, width, channels] of the result."""
+        """Yield the rows of the result as [n, width, channels]."""
         colours = self._model.strips(self._pixels, plan)
         alpha = self._picture.alpha
         if alpha is None:
@@ -101,7 +102,7 @@ class PictureRows:
 
 
 class WholePicture:
-    """A sink that keeps the picture in memory."""
+    """A sink that keeps the whole picture in memory."""
 
     def __init__(self, layout: PictureLayout) -> None:
         self._layout = layout
@@ -114,14 +115,14 @@ class WholePicture:
 
     def write_rows(self, rows: NDArray[Any]) -> None:
         """Append [n, width, channels] rows."""
-        here = slice(self._done, self._done + len(rows))
-        self._pixels[here] = rows[..., : self._layout.colours]
+        place = slice(self._done, self._done + len(rows))
+        self._pixels[place] = rows[..., : self._layout.colours]
         if self._alpha is not None:
-            self._alpha[here] = rows[..., -1]
+            self._alpha[place] = rows[..., -1]
         self._done += len(rows)
 
     def picture(self, notes: tuple[str, ...] = ()) -> Picture:
-        """What has been written."""
+        """Return the picture that was written, with these notes."""
         layout = self._layout
         return Picture(self._pixels, self._alpha, layout.icc_profile, layout.dpi, notes)
 

@@ -1,4 +1,4 @@
-"""A picture through a model that takes batches of tiles; smaller tiles when memory runs out."""
+"""Run a picture through a model in batches of tiles; make tiles smaller when memory runs out."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ __all__ = [
 ]
 
 DEFAULT_TILE_PX = 256
-"""Side of a tile where none is asked for, rounded down to whole windows (252 for window 7)."""
+"""Side of a tile in input pixels by default, rounded down to whole windows (252 for window 7)."""
 
 DEFAULT_OVERLAP_PX = 32
-"""Least overlap of neighbouring tiles, in input pixels."""
+"""The smallest overlap of neighbouring tiles by default, in input pixels."""
 
 WHOLE_PICTURE_PX = 384 * 384
-"""Pictures of at most so many pixels are not cut unless a tile is asked for."""
+"""Pictures of at most so many pixels are not cut, unless the caller gives a tile."""
 
 ROWS_AT_ONCE = 16
-"""Finished rows are handed on so many at a time, which keeps what they pass through small."""
+"""Finished rows are passed on in groups of so many, so that their temporary arrays are small."""
 
-# Halving stops at tiles of so many windows: below, the overlap would be most of the work.
+# Tiles are halved down to so many windows. In smaller tiles, most of the work would be overlap.
 _SMALLEST_TILE_WINDOWS = 4
 
 ResultT = TypeVar("ResultT")
@@ -49,23 +49,26 @@ ResultT = TypeVar("ResultT")
 class TiledModel:
     """Plans tiles as a runtime needs them, runs them in batches and joins the results.
 
+    The arguments have the same meaning as those of
+    :class:`~swinir_deploy.restoration.restorer.Restorer`.
+
     Args:
-        runtime: open; it is not closed.
-        tile: as in :class:`~swinir_deploy.restoration.restorer.Restorer`, and so are the others.
-        overlap_px: likewise.
-        batch: likewise.
-        progress: likewise.
+        runtime: an open runtime; it is not closed.
+        tile: side of a tile in input pixels, 0, ``"auto"`` or None.
+        overlap_px: the smallest overlap of neighbouring tiles in input pixels.
+        batch: number of tiles in a run, or None.
+        progress: whether to show a progress bar, or None.
 
     Attributes:
-        runtime: as given.
-        spec: of the runtime.
-        bridge: feeds the runtime.
-        memory_limit_bytes: for pictures and, with ``tile="auto"``, tiles together; half of it is
-            the most that tiles may take. None for no limit.
-        choice: what ``tile="auto"`` came to, once a picture was large enough to ask.
+        runtime: the runtime.
+        spec: what the runtime takes and gives.
+        bridge: converts tiles for the runtime.
+        memory_limit_bytes: limit for the memory of pictures and, with ``tile="auto"``, of tiles
+            together; tiles may take at most half of it. None for no limit.
+        choice: the result of ``tile="auto"``; None until a picture is large enough to be cut.
 
     Raises:
-        UsageError: a negative tile or overlap, a batch below 1.
+        UsageError: the tile or the overlap is negative, or the batch is below 1.
     """
 
     def __init__(
@@ -80,64 +83,65 @@ class TiledModel:
             raise UsageError(
                 f"Restorer got tile {tile!r}; it must be a number of pixels, 'auto' or None."
             )
-        for name, value, least in (
+        for name, value, minimum in (
             ("tile", tile, 0),
             ("overlap_px", overlap_px, 0),
             ("batch", batch, 1),
         ):
-            if isinstance(value, int) and value < least:
-                raise UsageError(f"Restorer got {name} {value}; it must be at least {least}.")
+            if isinstance(value, int) and value < minimum:
+                raise UsageError(f"Restorer got {name} {value}; it must be at least {minimum}.")
         self.runtime = runtime
         self.spec = runtime.spec
         self.bridge = ModelBridge(runtime)
         self._is_auto = tile == "auto"
         self._tile = None if isinstance(tile, str) else tile
         self._overlap_px = overlap_px
-        self._asked_batch = batch
+        self._requested_batch = batch
         self._batch = self._batch_within(batch or 1)
         self._progress = progress
         self._largest_tile: int | None = None
         self.memory_limit_bytes: int | None = None
         self.choice: TileChoice | None = None
-        # An engine with several profiles has others; batches are put together for one range.
+        # An engine may have several profiles. Only those with the same range of batches are used.
         every = [self.spec.ranges, *self.spec.other_ranges]
         self._sides = [sides for batches, *sides in every if batches == self.spec.ranges[0]]
 
     def _batch_within(self, batch: int) -> int:
-        least, most = self.spec.ranges[0]
-        return max(least, min(batch, most or batch))
+        minimum, maximum = self.spec.ranges[0]
+        return max(minimum, min(batch, maximum or batch))
 
     @property
     def batch(self) -> int:
-        """Tiles in one run, as memory has allowed so far."""
+        """Return the number of tiles in a run, as memory has allowed so far."""
         return self._batch
 
     @property
     def reserved_bytes(self) -> int:
-        """What runs take of :attr:`memory_limit_bytes`; 0 where tiles are not chosen by it."""
+        """Return the share of :attr:`memory_limit_bytes` that runs take; 0 without "auto"."""
         if self.choice is None or self.memory_limit_bytes is None:
             return 0
         return self.choice.chosen.taken_bytes or 0
 
     @property
     def smallest_tile(self) -> int:
-        """Tiles are not made smaller than this when memory is short, in input pixels."""
+        """Return the smallest side of a tile when memory runs out, in input pixels."""
         window = self.spec.window_size
         return max(_SMALLEST_TILE_WINDOWS * window, padded_side(1, window, self.spec.min_side_px))
 
     # ------------------------------------------------------------------------------------ plans
 
     def plan(self, height: int, width: int, most_rows: int | None = None) -> TilePlan:
-        """Tiles for a picture, as asked for and as memory has allowed so far.
+        """Plan the tiles of a picture, as requested and as memory has allowed so far.
 
-        Where the runtime has several ranges of sides, the one whose tiles are nearest to what was
-        asked for; else the one that computes the fewest pixels, of these in the fewest tiles.
+        A runtime may have several ranges of sides. If a tile was requested, the range with the
+        nearest tile is used. Otherwise it is the range with which the fewest pixels are computed,
+        and of equal ones the range with the fewest tiles.
 
         Args:
-            height: of the picture in pixels.
-            width: of the picture in pixels.
-            most_rows: height of a tile in input pixels at most, rounded down to whole windows; the
-                heights that the runtime takes come first.
+            height: height of the picture in pixels.
+            width: width of the picture in pixels.
+            most_rows: the largest height of a tile in input pixels, rounded down to whole windows.
+                The limits of the runtime take precedence.
         """
         if self._is_auto and self.choice is None and height * width > WHOLE_PICTURE_PX:
             self._choose(height, width)
@@ -153,18 +157,22 @@ class TiledModel:
             )
             for heights, widths in self._sides
         ]
-        asked = tile if self._tile or self._largest_tile is not None else 0
+        requested = tile if self._tile or self._largest_tile is not None else 0
 
         def cost(plan: TilePlan) -> tuple[int, int, int]:
-            """How far from the tile that was asked for, then how many pixels are computed."""
+            """Return the distance from the requested tile, the computed pixels and the tiles."""
             tiles = (plan.rows.tile, plan.columns.tile)
-            far = sum(abs(used - asked) for used in tiles) if asked else 0
-            return far, len(plan.tiles) * tiles[0] * tiles[1], len(plan.tiles)
+            distance = sum(abs(used - requested) for used in tiles) if requested else 0
+            return distance, len(plan.tiles) * tiles[0] * tiles[1], len(plan.tiles)
 
         return plans[0] if len(plans) == 1 else min(plans, key=cost)
 
     def _choose(self, height: int, width: int) -> None:
-        """Try tiles; all further pictures get the same, so that order does not matter."""
+        """Try sizes of tiles, and use the best one for this picture and all later ones.
+
+        Later pictures get the same size, so that the order of pictures of a folder does not change
+        their pixels.
+        """
         limit = self.memory_limit_bytes
         self.choice = choose_tile(
             self.runtime,
@@ -172,22 +180,22 @@ class TiledModel:
             pixels=height * width,
             longest_px=max(height, width),
             limit_bytes=None if limit is None else limit // 2,
-            batch=self._asked_batch,
+            batch=self._requested_batch,
         )
         self._tile, self._batch = self.choice.tile, self._batch_within(self.choice.batch)
 
     def _plan_axis(
         self, side: int, tile: int, limits: tuple[int, int | None], most_px: int | None = None
     ) -> AxisPlan:
-        """Tiles along one side: of ``tile`` pixels (0: one tile), as far as the limits allow."""
+        """Plan tiles along one side: of ``tile`` pixels (0: one tile), within the limits."""
         window = self.spec.window_size
-        least, most = padded_side(1, window, limits[0]), limits[1]
-        if most is not None and most < least:
-            # No whole number of windows is within the limits: no other side is used.
-            used, is_fixed = most, True
+        minimum, maximum = padded_side(1, window, limits[0]), limits[1]
+        if maximum is not None and maximum < minimum:
+            # No whole number of windows is within the limits, so the largest side is used.
+            used, is_fixed = maximum, True
         else:
-            wanted = (tile or padded_side(side, window), most_px, most)
-            used = max(least, min(px for px in wanted if px is not None) // window * window)
+            bounds = (tile or padded_side(side, window), most_px, maximum)
+            used = max(minimum, min(px for px in bounds if px is not None) // window * window)
             is_fixed = False
         overlap_px = overlap_of(used, self._overlap_px, window)
         return plan_axis(side, used, overlap_px, window, limits[0], is_fixed)
@@ -200,17 +208,20 @@ class TiledModel:
         work: Callable[[TilePlan], ResultT],
         most_rows: int | None = None,
     ) -> ResultT:
-        """Do ``work`` with a plan, and again with a smaller one each time that memory runs out.
+        """Call ``work`` with a plan, and again with a smaller one each time that memory runs out.
 
         Args:
-            height: of the picture in pixels.
-            width: of the picture in pixels.
-            notes: gets a sentence for each time.
-            work: must start from the beginning when it is called again.
+            height: height of the picture in pixels.
+            width: width of the picture in pixels.
+            notes: gets a sentence each time that memory runs out.
+            work: does the work. It starts from the beginning when it is called again.
             most_rows: as in :meth:`plan`.
 
+        Returns:
+            What ``work`` returned.
+
         Raises:
-            DeviceMemoryError: memory runs out even with the smallest tile.
+            DeviceMemoryError: the memory does not suffice for the smallest tile.
         """
         while True:
             plan = self.plan(height, width, most_rows)
@@ -221,23 +232,23 @@ class TiledModel:
             notes.append(note)
 
     def _shrink(self, plan: TilePlan, cause: BaseException | None) -> str:
-        """Ask for less memory from now on.
+        """Reduce the batch or the tile, for this picture and all later ones.
 
         Returns:
-            The note that says so.
+            A sentence for the user that says so.
 
         Raises:
-            DeviceMemoryError: there is nothing left to make smaller.
+            DeviceMemoryError: neither the batch nor the tile can be reduced.
         """
         spec = self.spec
-        least = spec.ranges[0][0]
-        if self._batch > least:
-            self._batch = least
-            at_once = "one" if least == 1 else least
+        minimum = spec.ranges[0][0]
+        if self._batch > minimum:
+            self._batch = minimum
+            at_once = "one" if minimum == 1 else minimum
             return f"Memory ran out: tiles went through the model {at_once} at a time."
         before = max(plan.rows.tile, plan.columns.tile)
         if self._largest_tile is not None:
-            # A smallest height or width of the model may have kept that side above what was asked.
+            # A smallest side of the model may have kept the tile above the last reduction.
             before = min(before, self._largest_tile)
         after = max(self.smallest_tile, before // 2 // spec.window_size * spec.window_size)
         if after >= before or spec.height is not None or spec.width is not None:
@@ -255,18 +266,18 @@ class TiledModel:
     def strips(
         self, pixels: NDArray[Any], plan: TilePlan, is_main: bool = True
     ) -> Generator[NDArray[Any], None, None]:
-        """The restored picture from top to bottom, ``ROWS_AT_ONCE`` rows at a time or fewer.
+        """Yield the restored picture from top to bottom, at most ``ROWS_AT_ONCE`` rows at a time.
 
-        The model computes the next tiles, in a thread, while the caller uses the rows.
+        While the caller uses the rows, a thread computes the next tiles.
 
         Args:
             pixels: [height, width, channels] uint8, uint16 or float32.
-            plan: of a picture of that size.
-            is_main: whether these tiles are counted in a progress bar and computed ahead, as
-                those of one of several pictures that are restored side by side are.
+            plan: the plan of a picture of this size.
+            is_main: whether these tiles are computed ahead and counted in the progress bar. Of two
+                pictures that are restored at the same time, only one may be the main one.
 
         Yields:
-            [rows, width * scale, channels] of the dtype of ``pixels``.
+            [rows, width * scale, channels], of the dtype of ``pixels``.
 
         Raises:
             MemoryRanOutError: the runtime has no memory for these tiles; see :meth:`attempt`.
@@ -279,12 +290,13 @@ class TiledModel:
     def _run_tiles(
         self, pixels: NDArray[Any], plan: TilePlan, is_main: bool
     ) -> Iterator[NDArray[Any]]:
-        """The model's result for each tile of the plan: [height, width, channels], model range."""
+        """Yield the result of each tile: [height, width, channels] in the range of the model."""
         rows = reflect_indices(plan.rows.side, plan.rows.padded)
         columns = reflect_indices(plan.columns.side, plan.columns.padded)
 
         def cut(tile: Tile) -> NDArray[Any]:
-            # Both at once: all columns of these rows would be a large copy of a wide picture.
+            # Rows and columns are taken in one step. Taking all columns of these rows first would
+            # make a large copy of a wide picture.
             part = columns[tile.left : tile.left + tile.width]
             return pixels[np.ix_(rows[tile.top : tile.top + tile.height], part)]
 
@@ -301,13 +313,13 @@ class TiledModel:
                     bar.update()
 
     def _bar(self, tiles: int) -> Any:
-        """A progress bar; none for a single tile."""
+        """Return a progress bar, which is disabled for a single tile."""
         disable = None if self._progress is None else not self._progress
         return tqdm(total=tiles, unit="tile", leave=False, disable=True if tiles < 2 else disable)
 
 
 def _groups(tiles: Iterable[Tile], size: int) -> Iterator[list[Tile]]:
-    """Consecutive tiles, ``size`` at a time."""
+    """Yield lists of ``size`` consecutive tiles; the last one may be shorter."""
     left = iter(tiles)
     while group := list(itertools.islice(left, size)):
         yield group
@@ -317,13 +329,11 @@ ItemT = TypeVar("ItemT")
 
 
 def one_ahead(items: Iterator[ItemT]) -> Generator[ItemT, None, None]:
-    """The same items, of which the next is made in a thread while the caller uses the last.
+    """Yield the same items; a thread makes the next item while the caller uses the last one.
 
-    Only one thread ever runs ``items``, and only one item waits. Whoever stops early waits for the
-    one that is being made, and no more are.
-
-    Raises:
-        Whatever ``items`` raises, at the place where the item would have come.
+    Only one thread runs ``items``, and at most one item waits. A caller that stops early waits for
+    the item that is being made; no further items are made. An exception of ``items`` is raised in
+    the place of the item that failed.
     """
     end = object()
     with ThreadPoolExecutor(1, "swinir-ahead") as pool:

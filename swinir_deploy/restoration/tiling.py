@@ -1,12 +1,12 @@
-"""Where tiles lie and how their results are joined: arithmetic only, no model.
+"""Plan the positions of tiles, and join their results; this needs no model.
 
-All tiles of a plan have the same size, and every tile starts at a multiple of the window, so that
-its windows are windows of the whole picture too. The picture is thought of as padded to whole
-windows, as the official forward pads it; the last tile ends where that padding ends.
+All tiles of a plan have the same size. Every tile starts at a multiple of the window, so that its
+windows are also windows of the whole picture. The picture counts as padded to whole windows, as
+the official network pads it; the last tile ends where this padding ends.
 
-Two neighbours share an overlap. Its outer quarters are thrown away, because there a model has
-seen the least of the surroundings; over the middle half one result fades into the other by a
-squared sine. The weights of all tiles sum to exactly one at every pixel.
+Two neighbours share an overlap. The outer quarters of the overlap are dropped, because there a
+model has seen the least of the surroundings. Over the middle half, one result fades into the other
+by a squared sine. At every pixel, the weights of all tiles sum to exactly one.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from swinir_deploy.restoration.padding import ceil_to_multiple, padded_side
 
 __all__ = ["AxisPlan", "Tile", "TilePlan", "blend_strips", "plan_axis", "plan_tiles"]
 
-# Weights are multiples of 2**-12, so that float32 adds them without rounding.
+# Weights are multiples of 2**-12, so that float32 adds them exactly.
 _WEIGHT_STEPS = 4096
 
 
 @dataclass(frozen=True)
 class AxisPlan:
-    """Tiles along one axis, in input pixels.
+    """The tiles along one axis, in input pixels.
 
     Attributes:
-        side: of the picture.
-        padded: the side that the tiles cover together; at least ``side``.
+        side: side of the picture.
+        padded: the side that all tiles cover together; at least ``side``.
         tile: side of every tile.
-        starts: first pixel of each tile: multiples of the window, strictly increasing, the first
-            0 and the last ``padded - tile``.
+        starts: first pixel of each tile. They are multiples of the window and strictly increasing;
+            the first is 0 and the last is ``padded - tile``.
     """
 
     side: int
@@ -46,15 +46,18 @@ class AxisPlan:
     starts: tuple[int, ...]
 
     def weights(self, scale: int = 1) -> list[NDArray[np.float32]]:
-        """The share of each tile in the result, for output ``scale`` times as large.
+        """Return the weights of each tile in the result.
+
+        Args:
+            scale: output side divided by input side.
 
         Returns:
-            For each tile [tile * scale] values in 0..1. At every output pixel the values of the
-            tiles over it sum to exactly 1. A picture's own edges do not fade.
+            For each tile [tile * scale] float32 in 0..1. At every output pixel, the weights of the
+            tiles that cover it sum to exactly 1. At the edges of the picture the weight is 1.
         """
         pixels = np.arange(self.padded * scale, dtype=np.float64) + 0.5
-        # rise[i] goes from 0 to 1 where tile i takes over from tile i - 1; tile i weighs
-        # rise[i] - rise[i + 1], and that sum telescopes to 1 however many tiles overlap.
+        # rise[i] goes from 0 to 1 where tile i takes over from tile i - 1. The weight of tile i is
+        # rise[i] - rise[i + 1]; the sum of all weights telescopes to 1 for any number of tiles.
         rise = [np.ones_like(pixels)]
         for before, start in zip(self.starts, self.starts[1:], strict=False):
             overlap = before + self.tile - start
@@ -74,12 +77,12 @@ class Tile:
     """One rectangle of the padded picture, in input pixels.
 
     Attributes:
-        row: which row of tiles it is in.
-        column: which column of tiles it is in.
-        top: first pixel row.
-        left: first pixel column.
-        height: pixel rows.
-        width: pixel columns.
+        row: number of its row of tiles, from 0.
+        column: number of its column of tiles, from 0.
+        top: its first row of pixels.
+        left: its first column of pixels.
+        height: its height in pixels.
+        width: its width in pixels.
     """
 
     row: int
@@ -92,14 +95,19 @@ class Tile:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """All tiles of a picture: every row of ``rows`` with every column of ``columns``."""
+    """All tiles of a picture.
+
+    Attributes:
+        rows: the tiles along the height.
+        columns: the tiles along the width.
+    """
 
     rows: AxisPlan
     columns: AxisPlan
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
-        """Row by row, from the top left."""
+        """Return all tiles, row by row, from the top left."""
         return tuple(
             Tile(row, column, top, left, self.rows.tile, self.columns.tile)
             for row, top in enumerate(self.rows.starts)
@@ -110,22 +118,22 @@ class TilePlan:
 def plan_axis(
     side: int, tile: int, overlap_px: int, window: int, min_side: int = 1, fixed: bool = False
 ) -> AxisPlan:
-    """Spread as few tiles as possible evenly along one axis, none larger than they must be.
+    """Plan the tiles along one axis: as few as possible, evenly spread, and as small as possible.
 
     Args:
-        side: of the picture in pixels, at least 1.
-        tile: side of a tile in pixels at most; a multiple of ``window`` unless ``fixed``.
-        overlap_px: neighbours share at least as many pixels; at most ``tile - window``.
+        side: side of the picture in pixels, at least 1.
+        tile: the largest side of a tile in pixels; a multiple of ``window`` unless ``fixed``.
+        overlap_px: the smallest overlap of neighbours in pixels; at most ``tile - window``.
         window: side of an attention window in pixels.
-        min_side: smallest side that the model takes.
-        fixed: the model takes no other side than ``tile``; a smaller picture is padded to it.
-            Otherwise a smaller picture gets one tile of whole windows.
+        min_side: the smallest side that the model takes, in pixels.
+        fixed: whether ``tile`` is the only side that the model takes; then a smaller picture is
+            padded to it. Otherwise a smaller picture gets one tile of whole windows.
 
     Raises:
-        UsageError: a value outside its range.
+        UsageError: a value is outside its range.
     """
     if side < 1:
-        raise UsageError(f"A picture's side is {side}; it must be at least 1 pixel.")
+        raise UsageError(f"The picture's side is {side}; it must be at least 1 pixel.")
     if tile < window or (tile % window and not fixed):
         raise UsageError(
             f"The tile is {tile} pixels; it must be a multiple of the model's window of {window}. "
@@ -134,7 +142,7 @@ def plan_axis(
     if not 0 <= overlap_px <= tile - window:
         raise UsageError(
             f"The overlap is {overlap_px} pixels; with tiles of {tile} and a window of {window} "
-            f"it must be from 0 to {tile - window}."
+            f"it must be from 0 to {tile - window}. Give another overlap or larger tiles."
         )
     if tile < min_side:
         raise UsageError(
@@ -143,15 +151,16 @@ def plan_axis(
     if side <= tile:
         only = tile if fixed else padded_side(side, window, min_side)
         return AxisPlan(side, only, only, (0,))
-    # Counted in windows: how far the last tile is from the first, and the longest step.
+    # In windows: the distance from the first tile to the last one, and the longest step.
     distance = ceil_to_multiple(side - tile, window) // window
     step = (tile - overlap_px) // window
     gaps = -(-distance // step)
     if not fixed:
-        # The smallest tile with which as many reach: the rest would only be computed twice.
+        # The smallest tile with which the same number of tiles covers the side. A larger tile
+        # would only increase the overlap, which is computed twice.
         windows, overlap = -(-side // window), -(-overlap_px // window)
-        least = -(-(windows + gaps * overlap) // (gaps + 1)) * window
-        tile = max(least, ceil_to_multiple(min_side, window))
+        smallest = -(-(windows + gaps * overlap) // (gaps + 1)) * window
+        tile = max(smallest, ceil_to_multiple(min_side, window))
         distance = windows - tile // window
     starts = tuple(i * distance // gaps * window for i in range(gaps + 1))
     return AxisPlan(side, distance * window + tile, tile, starts)
@@ -166,19 +175,19 @@ def plan_tiles(
     min_side: int = 1,
     fixed: tuple[bool, bool] = (False, False),
 ) -> TilePlan:
-    """Cover a picture with tiles of one size.
+    """Plan tiles of one size that cover a picture.
 
     Args:
-        height: of the picture in pixels.
-        width: of the picture in pixels.
-        tile: side of a tile in pixels at most, or its (height, width).
-        overlap_px: least overlap of neighbours, or that of (rows, columns).
+        height: height of the picture in pixels.
+        width: width of the picture in pixels.
+        tile: the largest side of a tile in pixels, or the largest (height, width).
+        overlap_px: the smallest overlap of neighbours in pixels, or that of (rows, columns).
         window: side of an attention window in pixels.
-        min_side: smallest side that the model takes.
-        fixed: whether the model takes this tile (height, width) and no other.
+        min_side: the smallest side that the model takes, in pixels.
+        fixed: for (height, width), whether the model takes only this side of a tile.
 
     Raises:
-        UsageError: as :func:`plan_axis`.
+        UsageError: a value is outside its range; see :func:`plan_axis`.
     """
     tiles = (tile, tile) if isinstance(tile, int) else tile
     overlaps = (overlap_px, overlap_px) if isinstance(overlap_px, int) else overlap_px
@@ -192,20 +201,20 @@ def plan_tiles(
 def blend_strips(
     plan: TilePlan, scale: int, outputs: Iterable[NDArray[Any]], most_rows: int | None = None
 ) -> Iterator[NDArray[np.float32]]:
-    """Join the tiles' results into horizontal strips of the finished picture.
+    """Join the results of tiles into horizontal strips of the finished picture.
 
-    At no time is more held than one row of tiles.
+    At most one row of tiles is in memory at a time.
 
     Args:
-        plan: where the tiles lie.
+        plan: the positions of the tiles.
         scale: output side divided by input side.
         outputs: one [tile height * scale, tile width * scale, channels] array for each of
-            ``plan.tiles``, in that order; any real dtype.
-        most_rows: of a strip; by default a row of tiles gives one strip.
+            ``plan.tiles``, in this order, of any real dtype.
+        most_rows: the largest number of rows of a strip; by default a row of tiles is one strip.
 
     Yields:
-        Strips [rows, picture width * scale, channels] float32, from top to bottom, together
-        picture height * scale rows; each is a fresh array.
+        Strips [rows, picture width * scale, channels] float32 from top to bottom; each is a new
+        array. Together they have picture height * scale rows.
     """
     height, width = plan.rows.side * scale, plan.columns.side * scale
     if len(plan.tiles) == 1:
@@ -235,7 +244,7 @@ def blend_strips(
 
 
 def _pieces(strip: NDArray[Any], most_rows: int | None) -> Iterator[NDArray[np.float32]]:
-    """Copies of a strip's rows, so many at a time."""
+    """Yield copies of the rows of a strip, at most ``most_rows`` at a time."""
     step = most_rows or len(strip)
     for first in range(0, len(strip), step):
         yield strip[first : first + step].astype(np.float32)

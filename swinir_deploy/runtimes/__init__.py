@@ -1,8 +1,8 @@
-"""One interface over every back end; each is imported only when it is asked for.
+"""Run models on every back end through one interface; a back end is imported when it is opened.
 
-``open_runtime("model.onnx")`` gives a :class:`~swinir_deploy.runtimes.base.Runtime` whose ``run``
-takes and gives arrays. The same input gives the same output on every back end, within the
-tolerance of its precision.
+``open_runtime("model.onnx")`` returns a :class:`~swinir_deploy.runtimes.base.Runtime`, whose
+``run`` takes and returns arrays. All back ends give the same output for the same input, within the
+tolerance of their precision.
 """
 
 from __future__ import annotations

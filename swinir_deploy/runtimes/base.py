@@ -1,7 +1,7 @@
-"""The contract of every back end: checks once for all, private hooks for the rest.
+"""The base class of all back ends: it makes the common checks and calls private hooks.
 
-A back end subclasses :class:`Runtime` and fills in ``_load``, ``_infer`` and ``_unload``. What a
-caller may rely on (shape, dtype, state, statistics) is enforced here and nowhere else.
+A back end subclasses :class:`Runtime` and implements ``_load``, ``_infer`` and ``_unload``. What a
+caller relies on (shape, dtype, state, statistics) is checked here and nowhere else.
 """
 
 from __future__ import annotations
@@ -34,16 +34,25 @@ RuntimeT = TypeVar("RuntimeT", bound="Runtime")
 
 @dataclass(frozen=True)
 class RuntimeStats:
-    """Counted since the runtime was opened; times are of ``run`` as the caller sees it.
+    """Counts and times since the runtime was opened.
+
+    The times are in milliseconds, from the call of ``run`` to its result.
 
     Attributes:
-        runs: calls of ``run`` that returned.
+        runs: number of runs that succeeded.
         pictures: sum of their batch sizes.
-        load_ms: time to open the model, in milliseconds.
-        first_run_ms: the first run, which may compile; 0 before it.
-        total_run_ms: all runs together.
-        device_ms: of the run that ended last, by the GPU's own events, from its first piece of work
-            there to its last; None unless :meth:`Runtime.time_device` asked for it before.
+        load_ms: time to open the model.
+        first_run_ms: time of the first run, which may compile the model; 0 before it.
+        total_run_ms: time of all runs together.
+        device_ms: time of the last run by the GPU's own events, from its first work on the GPU to
+            its last; None unless :meth:`Runtime.time_device` was called before.
+
+    Example:
+        >>> from swinir_deploy import open_runtime
+        >>> with open_runtime("tiny-sr-x4") as runtime:
+        ...     runtime.warmup(16, 16, batch=2)
+        ...     print(runtime.stats.runs, runtime.stats.pictures)
+        1 2
     """
 
     runs: int
@@ -57,8 +66,18 @@ class RuntimeStats:
 class Runtime(abc.ABC):
     """A model that is open on one back end; a context manager.
 
-    Constructing one opens the model; :meth:`close` (or leaving the ``with`` block) releases it.
-    :meth:`run` may be called from several threads.
+    :func:`swinir_deploy.open_runtime` makes one. The constructor opens the model; :meth:`close` or
+    the end of the ``with`` block releases it. :meth:`run` may be called from several threads.
+
+    Example:
+        >>> import numpy as np
+        >>> from swinir_deploy import open_runtime
+        >>> with open_runtime("tiny-sr-x4") as runtime:
+        ...     batch = np.zeros((2, 3, 9, 13), np.float32)  # NCHW, RGB in 0..1
+        ...     print(runtime.run(batch).shape, runtime.closed)
+        (2, 3, 36, 52) False
+        >>> runtime.closed
+        True
     """
 
     def __init__(self) -> None:
@@ -75,22 +94,26 @@ class Runtime(abc.ABC):
         self._device_ms: float | None = None
         self._open = True
 
-    # ------------------------------------------------------------------ what a back end fills in
+    # ---------------------------------------------------------------- what a back end implements
 
     @abc.abstractmethod
     def _load(self) -> RuntimeSpec:
-        """Open the model and describe it."""
+        """Open the model, and return what it takes and gives."""
 
     @abc.abstractmethod
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Compute one checked, C-contiguous batch."""
+        """Compute one batch, which was checked and is C-contiguous."""
 
     @abc.abstractmethod
     def _unload(self) -> None:
-        """Release everything. Called once."""
+        """Release everything; this is called once."""
 
     def _check_range(self, shape: tuple[int, ...]) -> None:
-        """Raise InputError for a size outside the spec's ranges; for several ranges, override."""
+        """Check a size against the ranges of the spec.
+
+        Raises:
+            InputError: the size is outside all ranges.
+        """
         if not self._spec.takes(*self._spec.batch_height_width(shape)):
             raise InputError(
                 f"run() got shape {list(shape)}; this model takes {self._spec.describe_input()}. "
@@ -98,35 +121,35 @@ class Runtime(abc.ABC):
             )
 
     def _takes_gpu_memory(self) -> bool:
-        """Whether the next three hooks work, and ``_times_device`` is heeded by both ``_infer``.
+        """Return whether the back end implements the next three hooks and ``_times_device``.
 
-        A back end that heeds it times the work of a run by events of the GPU, copies included, and
-        puts the milliseconds into ``_device_ms``.
+        If ``_times_device`` is set, ``_infer`` and ``_infer_on_gpu`` time their work, including
+        copies, by events of the GPU, and store the milliseconds in ``_device_ms``.
         """
         return False
 
     def _copy_to_gpu(self, batch: NDArray[Any]) -> Any:
-        """A copy of one checked, C-contiguous batch in the own GPU's memory."""
+        """Copy one batch, which was checked and is C-contiguous, to the GPU of the back end."""
         raise NotImplementedError
 
     def _describe_on_gpu(self, tensor: Any) -> tuple[tuple[int, ...], Any]:
-        """Shape and NumPy dtype of a DLPack tensor in GPU memory."""
+        """Return the shape and the NumPy dtype of a DLPack tensor in GPU memory."""
         raise NotImplementedError
 
     def _infer_on_gpu(self, tensor: Any, shape: tuple[int, ...]) -> Any:
-        """Compute one checked batch in GPU memory; the result stays there."""
+        """Compute one checked batch that is in GPU memory; the result stays there."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------------ what callers use
 
     @property
     def spec(self) -> RuntimeSpec:
-        """What the model takes and gives; stays readable after :meth:`close`."""
+        """Return what the model takes and gives; this also works after :meth:`close`."""
         return self._spec
 
     @property
     def stats(self) -> RuntimeStats:
-        """Counters since the model was opened."""
+        """Return the counts and times since the model was opened."""
         with self._lock:
             return RuntimeStats(
                 self._runs,
@@ -139,22 +162,25 @@ class Runtime(abc.ABC):
 
     @property
     def closed(self) -> bool:
-        """True once :meth:`close` was called."""
+        """Return whether :meth:`close` was called."""
         return not self._open
 
     @property
     def takes_gpu_memory(self) -> bool:
-        """Whether :meth:`run_on_gpu`, :meth:`copy_to_gpu` and :meth:`time_device` work here."""
+        """Return whether :meth:`run_on_gpu`, :meth:`copy_to_gpu` and :meth:`time_device` work."""
         return self._takes_gpu_memory()
 
     def time_device(self, on: bool = True) -> bool:
-        """Time the runs that begin from now on by the GPU's own events: ``stats.device_ms``.
+        """Time the following runs by the GPU's own events; ``stats.device_ms`` has the result.
 
-        Copies from and to host memory are part of what :meth:`run` does, and of its time. A run
-        costs two events more; without this, nothing.
+        The time of :meth:`run` includes the copies from and to host memory. A timed run costs two
+        events.
+
+        Args:
+            on: whether to time them.
 
         Returns:
-            Whether they are timed: always False where ``takes_gpu_memory`` is.
+            Whether runs are timed. It is always False if ``takes_gpu_memory`` is False.
 
         Raises:
             RuntimeClosedError: the runtime is closed.
@@ -166,17 +192,17 @@ class Runtime(abc.ABC):
         return self._times_device
 
     def copy_to_gpu(self, batch: Any) -> Any:
-        """Put a batch into the memory of the back end's own GPU, for :meth:`run_on_gpu`.
+        """Copy a batch to the memory of the back end's GPU, for :meth:`run_on_gpu`.
 
         Args:
-            batch: in host memory, as :meth:`run` takes it.
+            batch: a batch in host memory, as :meth:`run` takes it.
 
         Returns:
-            A copy with ``__dlpack__``; complete when this returns.
+            An object with ``__dlpack__``. The copy is complete when this method returns.
 
         Raises:
-            InputError: as :meth:`run` does.
-            DeviceMemoryError: the GPU has no memory left for it.
+            InputError: the batch has a wrong dtype or shape.
+            DeviceMemoryError: the GPU has not enough memory.
             RuntimeClosedError: the runtime is closed.
             UsageError: this back end reads host memory only.
         """
@@ -191,17 +217,19 @@ class Runtime(abc.ABC):
         """Restore a batch of pictures.
 
         Args:
-            batch: a NumPy array, or any object with ``__dlpack__`` in host memory. ``io ==
-                "tensor"``: [batch, channels, height, width] float32 in 0..1; ``"image"``:
-                [batch, height, width, channels] uint8. Not changed; strides may be any.
+            batch: a NumPy array, or any object with ``__dlpack__`` in host memory. If ``spec.io``
+                is ``"tensor"``: [batch, channels, height, width] float32 in 0..1. If it is
+                ``"image"``: [batch, height, width, channels] uint8. The array is not changed, and
+                need not be contiguous.
 
         Returns:
-            A new array of the same layout and dtype with sides ``scale`` times as long. Float
-            output is not clamped.
+            A new array of the same layout and dtype, with sides ``spec.scale`` times as long.
+            Floats are not clamped.
 
         Raises:
-            InputError: wrong dtype, or a shape that the model does not take (``spec.ranges``).
-            DeviceMemoryError: memory ran out; smaller tiles or batches may fit.
+            InputError: the dtype is wrong, or the model does not take the shape (``spec.ranges``).
+            InferenceError: the back end failed.
+            DeviceMemoryError: memory ran out. Smaller tiles or batches may fit.
             RuntimeClosedError: the runtime is closed.
         """
         self._require_open()
@@ -214,20 +242,23 @@ class Runtime(abc.ABC):
         return result
 
     def run_on_gpu(self, tensor: Any) -> Any:
-        """Restore a batch that lies in the memory of the back end's own GPU, without a copy.
+        """Restore a batch that is in the memory of the back end's GPU, without a copy.
 
-        Only ``trt``, ``trt-rtx`` and ``torch`` on CUDA can.
+        Only the back ends ``trt``, ``trt-rtx`` and ``torch`` on CUDA can do this.
 
         Args:
-            tensor: contiguous, with ``__dlpack__`` (torch, cupy, jax); shape and dtype as in
-                :meth:`run`. What its own stream still has to compute is waited for on the GPU.
+            tensor: a contiguous tensor with ``__dlpack__`` (torch, cupy, jax); its shape and dtype
+                are as in :meth:`run`. The GPU waits for the work in the stream of the tensor.
 
         Returns:
-            The result in the same GPU's memory, computed to the end: an object with
-            ``__dlpack__``, for ``torch.from_dlpack`` or ``cupy.from_dlpack``.
+            The complete result in the memory of the same GPU: an object with ``__dlpack__``, for
+            ``torch.from_dlpack`` or ``cupy.from_dlpack``.
 
         Raises:
-            InputError: wrong shape or dtype, not contiguous, or on another device.
+            InputError: the shape or dtype is wrong, or the tensor is not contiguous or on another
+                device.
+            InferenceError: the back end failed.
+            DeviceMemoryError: memory ran out. Smaller tiles or batches may fit.
             RuntimeClosedError: the runtime is closed.
             UsageError: this back end reads host memory only.
         """
@@ -247,7 +278,7 @@ class Runtime(abc.ABC):
 
     @contextlib.contextmanager
     def _memory_errors(self, shape: tuple[int, ...]) -> Iterator[None]:
-        """Tell memory that ran out, however the library puts it, from other failures."""
+        """Raise DeviceMemoryError if an error of a library means that memory ran out."""
         try:
             yield
         except DeviceMemoryError:
@@ -261,14 +292,14 @@ class Runtime(abc.ABC):
             ) from error
 
     def _check_result(self, result: Any, shape: tuple[int, ...], started: float) -> None:
-        """Hold a result to the spec, and count it."""
+        """Compare a result with the spec, and count the run."""
         elapsed_ms = (time.perf_counter() - started) * 1e3
-        wanted = self._spec.output_shape(shape)
-        if tuple(result.shape) != wanted or not self._is_own_dtype(result.dtype):
+        expected = self._spec.output_shape(shape)
+        if tuple(result.shape) != expected or not self._is_own_dtype(result.dtype):
             raise InputError(
                 f"{self._spec.model_id or 'The model'} on {self._spec.backend} gave "
                 f"{list(result.shape)} {result.dtype} for an input of {list(shape)}; its "
-                f"metadata promises {list(wanted)} {self._spec.dtype}. The file does not match "
+                f"metadata promises {list(expected)} {self._spec.dtype}. The file does not match "
                 "its metadata: export it again."
             )
         with self._lock:
@@ -279,13 +310,25 @@ class Runtime(abc.ABC):
             self._total_run_ms += elapsed_ms
 
     def warmup(self, height: int, width: int, batch: int = 1, runs: int = 1) -> None:
-        """Run ``runs`` times on a black batch, so that later runs of this shape are steady."""
+        """Run a black batch, so that later runs of this shape need no compilation.
+
+        Args:
+            height: height of the input in pixels.
+            width: width of the input in pixels.
+            batch: number of pictures in the batch.
+            runs: number of runs.
+
+        Raises:
+            InputError: the model does not take this size.
+            DeviceMemoryError: memory ran out.
+            RuntimeClosedError: the runtime is closed.
+        """
         shape = self._spec.input_shape(batch, height, width)
         for _ in range(runs):
             self.run(np.zeros(shape, self._spec.dtype))
 
     def close(self) -> None:
-        """Release the model. Calling it again does nothing."""
+        """Release the model. A second call does nothing."""
         with self._lock:
             if not self._open:
                 return
@@ -335,7 +378,7 @@ class Runtime(abc.ABC):
             ) from error
 
     def _is_own_dtype(self, dtype: Any) -> bool:
-        """Also for the dtypes of other array libraries, which are named alike."""
+        """Return whether a dtype is that of the spec; other array libraries use the same names."""
         return dtype == self._spec.dtype or str(dtype).endswith(f".{self._spec.dtype}")
 
     def _check_input(self, shape: tuple[int, ...], dtype: Any) -> None:
@@ -349,7 +392,7 @@ class Runtime(abc.ABC):
             )
         count, height, width = spec.batch_height_width(shape)
         fixed = ((spec.batch, count), (spec.height, height), (spec.width, width))
-        if count < 1 or any(want is not None and want != got for want, got in fixed):
+        if count < 1 or any(only is not None and only != actual for only, actual in fixed):
             raise InputError(
                 f"run() got shape {list(shape)}; this model takes {spec.describe_input()}."
             )
@@ -362,7 +405,7 @@ class Runtime(abc.ABC):
 
 
 _GPU_DEVICE_TYPES = (2, 13)
-"""DLPack's numbers of CUDA memory and of managed CUDA memory."""
+"""DLPack's device types of CUDA memory and of managed CUDA memory."""
 
 
 def _is_on_gpu(batch: Any) -> bool:

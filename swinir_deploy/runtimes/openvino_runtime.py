@@ -1,4 +1,7 @@
-"""OpenVINO: an exported ``.onnx`` file on a CPU, a GPU or an NPU; no torch, no onnx."""
+"""The back end of OpenVINO: it runs an exported ``.onnx`` file on a CPU, a GPU or an NPU.
+
+It needs neither torch nor onnx.
+"""
 
 from __future__ import annotations
 
@@ -43,26 +46,29 @@ _ELEMENT_TYPES = {"tensor": "f32", "image": "u8"}
 
 
 class OpenVinoRuntime(Runtime):
-    """An ONNX model compiled by OpenVINO for one device.
+    """An ONNX model that OpenVINO has compiled for one device.
 
-    The precision of the arithmetic is always asked for, since OpenVINO would otherwise choose BF16
-    by itself on a CPU that has it; ``spec.precision`` says what the device answered, or what the
-    file holds where that is coarser.
+    The precision of the arithmetic is always requested, because OpenVINO would otherwise use BF16
+    on a CPU that has it. ``spec.precision`` is the precision that the device reports, or that of
+    the file if it is coarser.
 
     Args:
         model: path of a file that ``swinir-deploy export`` wrote.
-        device: ``cpu`` (default), ``gpu``, ``gpu.1``, ``npu``: OpenVINO's names, in any case.
-        precision: ``fp32`` (default), ``bf16`` or ``fp16``: a wish; without hardware for it
-            OpenVINO takes another one.
-        threads: of the CPU; None leaves it to OpenVINO.
-        throughput: share the cores out among the pictures of a batch, which are then computed one
-            by one and at the same time. More pictures a second, each one later.
-        cache: keep the compiled model in the cache folder, which halves the time to open.
+        device: ``cpu`` (default), ``gpu``, ``gpu.1`` or ``npu``: OpenVINO's names, in upper or
+            lower case.
+        precision: ``fp32`` (default), ``bf16`` or ``fp16``. It is a hint: OpenVINO uses another
+            precision if the hardware does not have it.
+        threads: number of threads on the CPU; None leaves it to OpenVINO.
+        throughput: whether to divide the cores among the pictures of a batch, which are then
+            computed separately and at the same time. This gives more pictures a second, and each
+            picture takes longer.
+        cache: whether to keep the compiled model in the cache folder, which halves the time to
+            open it.
 
     Raises:
-        ArtifactError: the file is missing, damaged, or was not made by this package.
-        BackendUnavailableError: OpenVINO does not find the device, or its driver.
-        UsageError: no such device or precision.
+        ArtifactError: the file is missing, is damaged, or was not made by this package.
+        BackendUnavailableError: OpenVINO does not find the device or its driver.
+        UsageError: there is no such device or precision.
     """
 
     def __init__(
@@ -96,7 +102,7 @@ class OpenVinoRuntime(Runtime):
         except RuntimeError as error:
             raise ArtifactError(
                 f"{self._path}: OpenVINO {openvino.__version__} cannot read it "
-                f"({last_line(error)}). The file is damaged or no ONNX model; export it again."
+                f"({last_line(error)}). The file is damaged or no ONNX model. Export it again."
             ) from error
         metadata = ArtifactMetadata.from_props(_properties(model), str(self._path))
         self._require_match(model, metadata)
@@ -118,14 +124,14 @@ class OpenVinoRuntime(Runtime):
             ) from error
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._request_count = 0
-        self._most_requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._max_requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._counting = threading.Lock()
         return RuntimeSpec.of_artifact(
             metadata,
             "openvino",
             self._device.lower(),
             [dim.get_length() if dim.is_static else None for dim in model.input(0).partial_shape],
-            # Half-precision weights stay so in FP32 arithmetic.
+            # FP32 arithmetic does not make half-precision weights more precise.
             coarsest(metadata.precision, answered_precision(self._compiled)),
         )
 
@@ -141,15 +147,19 @@ class OpenVinoRuntime(Runtime):
         return properties
 
     def _require_match(self, model: openvino.Model, metadata: ArtifactMetadata) -> None:
-        """Metadata and graph must say the same about input and output."""
+        """Check that metadata and graph say the same about input and output.
+
+        Raises:
+            ArtifactError: they differ.
+        """
         ports = [*model.inputs, *model.outputs]
         channel_axis = 1 if metadata.io == "tensor" else 3
-        found = [f"{p.get_element_type().get_type_name()}{p.partial_shape}" for p in ports]
-        wanted = _ELEMENT_TYPES[metadata.io]
+        actual = [f"{p.get_element_type().get_type_name()}{p.partial_shape}" for p in ports]
+        expected = _ELEMENT_TYPES[metadata.io]
         first = ports[0].partial_shape
         fits = (
             len(model.inputs) == len(model.outputs) == 1
-            and all(p.get_element_type().get_type_name() == wanted for p in ports)
+            and all(p.get_element_type().get_type_name() == expected for p in ports)
             and first.rank.is_static
             and len(first) == 4
             and first[channel_axis].is_static
@@ -158,8 +168,8 @@ class OpenVinoRuntime(Runtime):
         if not fits:
             raise ArtifactError(
                 f"{self._path}: its metadata says io={metadata.io!r} with {metadata.in_chans} "
-                f"channels, but the graph has {', '.join(found)}. The file was changed after its "
-                "export; export it again."
+                f"channels, but the graph has {', '.join(actual)}. The file was changed after its "
+                "export. Export it again."
             )
 
     def _infer(self, batch: NDArray[Any]) -> NDArray[Any]:
@@ -178,10 +188,10 @@ class OpenVinoRuntime(Runtime):
             ) from error
 
     def _one_by_one(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """Every picture in a request of its own, as many at a time as the device likes.
+        """Compute each picture in a separate request, as many at a time as the device suggests.
 
-        Without OpenVINO's AsyncInferQueue: its callbacks run Python in OpenVINO's threads, and
-        releasing the model then waited for the interpreter's lock for ever.
+        OpenVINO's AsyncInferQueue is not used: its callbacks run Python in OpenVINO's threads, and
+        releasing the model then waited for ever for the lock of the interpreter.
         """
         result = np.empty(self._spec.output_shape(batch.shape), self._spec.dtype)
         running: deque[tuple[int, Any]] = deque()
@@ -198,7 +208,8 @@ class OpenVinoRuntime(Runtime):
 
         try:
             for index in range(len(batch)):
-                # One's own oldest request before another thread's: no two wait for each other.
+                # Finish the oldest own request before waiting for one of another thread, so that
+                # two threads never wait for each other.
                 request = self._borrow(wait=not running) or finish()
                 try:
                     request.start_async([batch[index : index + 1]], share_inputs=True)
@@ -209,19 +220,24 @@ class OpenVinoRuntime(Runtime):
             while running:
                 self._requests.put(finish())
         finally:
-            for _, request in running:  # only after an error, which is the one to tell
+            for _, request in running:  # only after an error; further errors are not reported
                 with contextlib.suppress(RuntimeError):
                     request.wait()
                 self._requests.put(request)
         return result
 
     def _borrow(self, wait: bool = True) -> Any:
-        """An idle request; threads share them, and a new one is made while there are too few."""
+        """Return an idle request, or make one while there are fewer than the device suggests.
+
+        Args:
+            wait: whether to wait for a request of another thread; otherwise return None.
+        """
         try:
             return self._requests.get_nowait()
         except queue.Empty:
-            with self._counting:  # also while it is made: nobody may wait for one that fails
-                if self._request_count < max(1, self._most_requests):
+            # The lock is held while a request is made, so that no thread waits for one that fails.
+            with self._counting:
+                if self._request_count < max(1, self._max_requests):
                     request = self._compiled.create_infer_request()
                     self._request_count += 1
                     return request
@@ -232,10 +248,10 @@ class OpenVinoRuntime(Runtime):
 
 
 def precision_hint(precision: str | None) -> str:
-    """OpenVINO's name of a precision, ``fp32`` if it is None.
+    """Return OpenVINO's name of a precision; None means ``fp32``.
 
     Raises:
-        UsageError: no such precision.
+        UsageError: there is no such precision.
     """
     if (precision or "fp32") not in _HINTS:
         raise UsageError(unknown_choice("precision", precision, _HINTS))
@@ -243,17 +259,21 @@ def precision_hint(precision: str | None) -> str:
 
 
 def answered_precision(compiled: openvino.CompiledModel) -> Precision:
-    """What the device computes in, whatever it was asked for."""
+    """Return the precision in which the device computes; it may not be the requested one."""
     answered = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     return _PRECISIONS.get(answered, "fp32")
 
 
 def require_device(core: openvino.Core, device: str) -> None:
-    """``CPU``, ``GPU``, ``GPU.1`` ...: one that OpenVINO has a plug-in for, and finds here.
+    """Check that OpenVINO finds a device.
+
+    Args:
+        core: OpenVINO's core.
+        device: its name in upper case, such as ``CPU``, ``GPU`` or ``GPU.1``.
 
     Raises:
-        BackendUnavailableError: it has, and finds none.
-        UsageError: it has not.
+        BackendUnavailableError: this machine has no such device, or no driver for it.
+        UsageError: the name is not that of a device.
     """
     parse_device(device.lower(), ("cpu", "gpu", "npu"), "cpu, gpu, gpu.1 or npu", "openvino", ".")
     available = core.available_devices
@@ -266,13 +286,16 @@ def require_device(core: openvino.Core, device: str) -> None:
 
 
 def _properties(model: openvino.Model) -> dict[str, str]:
-    """ONNX ``metadata_props``, which OpenVINO keeps under ``framework``."""
+    """Return the ``metadata_props`` of the ONNX file; OpenVINO keeps them under ``framework``."""
     info = dict(model.get_rt_info().items())
     props = info.get("framework", {})
     return {k: str(v.value) for k, v in props.items() if k.startswith(METADATA_PREFIX)}
 
 
 def last_line(error: RuntimeError) -> str:
-    """OpenVINO's messages begin with places in its source; the reason comes last."""
+    """Return the last line of OpenVINO's message, which has the reason, without the full stop.
+
+    The lines before it name places in OpenVINO's source.
+    """
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__).rstrip(".")

@@ -1,4 +1,7 @@
-"""ONNX Runtime: an exported ``.onnx`` file and nothing else; no torch, no onnx."""
+"""The back end of ONNX Runtime: it runs an exported ``.onnx`` file.
+
+It needs neither torch nor onnx.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +37,17 @@ class OnnxRuntime(Runtime):
     Args:
         model: path of a file that ``swinir-deploy export`` wrote.
         device: ``cpu`` (default), ``cuda`` or ``cuda:N``.
-        provider: an execution provider: ``cpu``, ``cuda``, ``tensorrt``, ``nv-tensorrt-rtx``, or
-            ONNX Runtime's own name; None takes the device's.
-        provider_options: passed through to the provider, and keys such as ``ep.context_enable``
-            to the session (see :func:`swinir_deploy.runtimes.providers.create_session`).
-        threads: of one operator; None leaves it to ONNX Runtime.
+        provider: the execution provider: ``cpu``, ``cuda``, ``tensorrt``, ``nv-tensorrt-rtx``, or
+            ONNX Runtime's own name. None means the provider of the device.
+        provider_options: options of the provider. Keys such as ``ep.context_enable`` are options
+            of the session (see :func:`swinir_deploy.runtimes.providers.create_session`).
+        threads: number of threads for one operator; None leaves it to ONNX Runtime.
 
     Raises:
-        ArtifactError: the file is missing, damaged, or was not made by this package.
-        BackendUnavailableError: the provider is not in this onnxruntime, or cannot start. It is
-            never replaced by the CPU.
+        ArtifactError: the file is missing, is damaged, or was not made by this package.
+        BackendUnavailableError: this onnxruntime does not have the provider, or it cannot start.
+            The CPU never replaces it.
+        UsageError: there is no such device, or it is not that of the provider.
     """
 
     def __init__(
@@ -83,16 +87,16 @@ class OnnxRuntime(Runtime):
             )
         except (BackendUnavailableError, UsageError):
             raise
-        except Exception as error:  # onnxruntime's exceptions share no public base
+        except Exception as error:  # onnxruntime's exceptions have no public base class
             if "NOT_IMPLEMENTED" in str(error):
                 raise BackendUnavailableError(
                     f"{self._path}: ONNX Runtime {onnxruntime.__version__} has no kernel for a "
-                    f"node of it on {self._provider.short} ({first_line(error)}). A BF16 model "
-                    "runs with --backend openvino, or on a GPU; else export it in fp32 or fp16."
+                    f"node of it on {self._provider.short} ({first_line(error)}). Run a BF16 model "
+                    "with --backend openvino or on a GPU, or export it in fp32 or fp16."
                 ) from error
             raise ArtifactError(
                 f"{self._path}: ONNX Runtime {onnxruntime.__version__} cannot load it "
-                f"({first_line(error)}). The file is damaged or no ONNX model; export it again."
+                f"({first_line(error)}). The file is damaged or no ONNX model. Export it again."
             ) from error
         metadata = ArtifactMetadata.from_props(
             session.get_modelmeta().custom_metadata_map, str(self._path)
@@ -107,20 +111,20 @@ class OnnxRuntime(Runtime):
         self, session: onnxruntime.InferenceSession, metadata: ArtifactMetadata
     ) -> RuntimeSpec:
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        wanted = _ELEMENT_TYPES[metadata.io]
+        expected = _ELEMENT_TYPES[metadata.io]
         channel_axis = 1 if metadata.io == "tensor" else 3
         fits = (
             len(inputs) == len(outputs) == 1
-            and inputs[0].type == outputs[0].type == wanted
+            and inputs[0].type == outputs[0].type == expected
             and len(inputs[0].shape) == 4
             and inputs[0].shape[channel_axis] == metadata.in_chans
         )
         if not fits:
-            found = [f"{value.type}{value.shape}" for value in (*inputs, *outputs)]
+            actual = [f"{value.type}{value.shape}" for value in (*inputs, *outputs)]
             raise ArtifactError(
                 f"{self._path}: its metadata says io={metadata.io!r} with {metadata.in_chans} "
-                f"channels, but the graph has {', '.join(found)}. The file was changed after its "
-                "export; export it again."
+                f"channels, but the graph has {', '.join(actual)}. The file was changed after its "
+                "export. Export it again."
             )
         kind = self._provider.device or self._provider.short
         device = f"{kind}:{self._device_index}" if kind == "cuda" else kind
@@ -141,16 +145,21 @@ class OnnxRuntime(Runtime):
 
 
 def _provider(device: str | None, provider: str | None) -> tuple[Provider, int]:
-    """Execution provider and number of the device."""
+    """Return the execution provider and the number of the device.
+
+    Raises:
+        BackendUnavailableError: this onnxruntime does not have the provider.
+        UsageError: there is no such device, or it is not that of the provider.
+    """
     if device is None:
         return find_provider(provider or "cpu"), 0
     kind, index = parse_device(
         device, ("cpu", "cuda"), "cpu, cuda or cuda:0, or --provider", owner="ort"
     )
-    chosen = find_provider(provider or kind)
-    if chosen.device != kind:
+    selected = find_provider(provider or kind)
+    if selected.device != kind:
         raise UsageError(
-            f"The provider {chosen.name} computes on {chosen.device or 'a device of its own'}, not "
-            f"on {device}. Give one of the two."
+            f"The provider {selected.name} computes on "
+            f"{selected.device or 'a device of its own'}, not on {device}. Give one of the two."
         )
-    return chosen, index
+    return selected, index

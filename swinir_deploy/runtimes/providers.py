@@ -1,7 +1,7 @@
-"""ONNX Runtime's execution providers: by short names, set up, and never replaced in silence.
+"""Find ONNX Runtime's execution providers, and make sessions that really run on them.
 
-Asked for a provider whose libraries are missing, ONNX Runtime logs a line and computes on the CPU.
-Here the provider that was asked for is the one that runs, or the session is refused.
+If the libraries of a provider are missing, ONNX Runtime logs a line and computes on the CPU. Here
+the session runs on the requested provider, or an error is raised.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Provider:
     """One execution provider.
 
     Attributes:
-        short: what ``--provider`` takes.
-        name: ONNX Runtime's own.
+        short: its short name, for ``--provider``.
+        name: its name in ONNX Runtime.
         device: where it computes: ``cpu``, ``cuda``, or empty for others.
-        install: command that brings it.
-        plugin: module of a wheel that brings it as a plug-in; empty if it is built in.
-        helpers: names of providers that take the nodes which it leaves, before the CPU does.
+        install: the command that installs it.
+        plugin: module of the wheel that contains it as a plug-in; empty if it is built in.
+        helpers: names of providers that compute the nodes which it cannot, before the CPU does.
         libraries: what else it needs, for messages.
     """
 
@@ -78,30 +78,33 @@ PROVIDERS: dict[str, Provider] = {
         ),
     )
 }
-"""Short name -> provider. Others go by ONNX Runtime's own names."""
+"""The providers by short name. Other providers have only their names in ONNX Runtime."""
 
 _SESSION_PREFIXES = ("ep.", "session.", "optimization.", "mlas.")
-"""Options that belong to the session: EPContext files are asked for by ``ep.context_enable``."""
+"""Beginnings of options of the session, such as ``ep.context_enable`` for EPContext files."""
 
 
 def find_provider(name: str) -> Provider:
-    """The provider of a short name, or of ONNX Runtime's own, in any case.
+    """Return the provider with this name.
+
+    Args:
+        name: its short name or its name in ONNX Runtime, in upper or lower case.
 
     Raises:
-        BackendUnavailableError: this onnxruntime lacks it.
+        BackendUnavailableError: this onnxruntime does not have it.
     """
-    wanted = name.lower()
+    lower = name.lower()
     builtin: list[str] = onnxruntime.get_available_providers()
     for provider in PROVIDERS.values():
-        if wanted in (provider.short, provider.name.lower()):
+        if lower in (provider.short, provider.name.lower()):
             _require_installed(provider, builtin)
             return provider
     by_name = {own.removesuffix(_SUFFIX).lower(): own for own in builtin}
-    own = by_name.get(wanted.removesuffix(_SUFFIX.lower()))
+    own = by_name.get(lower.removesuffix(_SUFFIX.lower()))
     if own is not None:
-        return Provider(wanted, own, "", "")
+        return Provider(lower, own, "", "")
     known = [*PROVIDERS, *(own for own in builtin if own not in _KNOWN_NAMES)]
-    hint = did_you_mean(wanted, known)
+    hint = did_you_mean(lower, known)
     raise BackendUnavailableError(
         f"This onnxruntime {onnxruntime.__version__} has no {name}; it has {', '.join(builtin)}. "
         f"--provider takes one of them, or {', '.join(PROVIDERS)}.{hint}"
@@ -119,20 +122,21 @@ def create_session(
     options: onnxruntime.SessionOptions | None = None,
     provider_options: Mapping[str, Any] | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A session that runs on ``provider``; nodes that it does not take go to the CPU.
+    """Make a session that runs on a provider; the CPU computes the nodes that the provider cannot.
 
     Args:
-        model: path or bytes.
-        provider: from :func:`find_provider`.
-        device_index: of the GPU.
-        options: of the session; changed where ``provider_options`` say so.
-        provider_options: passed through, such as ``trt_engine_cache_enable`` or
-            ``nv_runtime_cache_path``; keys of the session (``ep.context_enable``,
+        model: path or bytes of the ONNX file.
+        provider: the provider, from :func:`find_provider`.
+        device_index: number of the GPU.
+        options: options of the session; keys of the session in ``provider_options`` are added.
+        provider_options: options of the provider, such as ``trt_engine_cache_enable`` or
+            ``nv_runtime_cache_path``. Keys of the session (``ep.context_enable``,
             ``ep.context_file_path``, ``session.…``) go to its configuration.
 
     Raises:
-        BackendUnavailableError: the provider is there and cannot start; ONNX Runtime would have
-            used the CPU instead.
+        BackendUnavailableError: the provider is installed and cannot start. ONNX Runtime would
+            have used the CPU instead.
+        UsageError: there is no GPU with this number.
     """
     options = options or onnxruntime.SessionOptions()
     own: dict[str, str] = {}
@@ -160,7 +164,7 @@ def create_session(
         session = onnxruntime.InferenceSession(
             model, options, providers=chain, enable_fallback=False
         )
-    except Exception as error:  # onnxruntime's exceptions share no public base
+    except Exception as error:  # onnxruntime's exceptions have no public base class
         if provider.device != "cpu" and _loads_on_the_cpu(model):
             raise BackendUnavailableError(_cannot_start(provider, first_line(error))) from error
         raise
@@ -174,7 +178,7 @@ def create_session(
 
 
 def first_line(error: Exception) -> str:
-    """Of an exception's text, without the full stop."""
+    """Return the first line of the text of an exception, without the full stop."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__).rstrip(".")
 
@@ -188,7 +192,7 @@ def _cannot_start(provider: Provider, reason: str) -> str:
 
 
 def _loads_on_the_cpu(model: str | bytes) -> bool:
-    """Whether the file is sound, so that the provider is to blame."""
+    """Return whether the CPU can load the file; then the provider is the cause of an error."""
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 4
     quiet.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -200,9 +204,8 @@ def _loads_on_the_cpu(model: str | bytes) -> bool:
 
 
 def _require_installed(provider: Provider, builtin: list[str]) -> None:
-    here = is_importable(provider.plugin) if provider.plugin else provider.name in builtin
-    # An onnxruntime may also have the provider built in that others get as a plug-in.
-    if here or provider.name in builtin:
+    # Some builds of onnxruntime contain a provider that other builds get as a plug-in.
+    if provider.name in builtin or (provider.plugin and is_importable(provider.plugin)):
         return
     raise BackendUnavailableError(
         f"This onnxruntime {onnxruntime.__version__} has no {provider.name}; it has "
@@ -216,7 +219,12 @@ def _add_plugin(
     own: dict[str, str],
     device_index: int,
 ) -> None:
-    """Register the plug-in's library once, and give the session its device."""
+    """Register the library of the plug-in once, and add its device to the options.
+
+    Raises:
+        BackendUnavailableError: the plug-in cannot be loaded, or finds no device.
+        UsageError: there is no device with this number.
+    """
     if not hasattr(onnxruntime, "register_execution_provider_library"):
         raise BackendUnavailableError(
             f"onnxruntime {onnxruntime.__version__} knows no plug-ins; {provider.name} needs 1.24 "
@@ -228,7 +236,7 @@ def _add_plugin(
             onnxruntime.register_execution_provider_library(
                 plugin.get_ep_name(), plugin.get_library_path()
             )
-        except Exception as error:  # ctypes and ONNX Runtime raise many kinds
+        except Exception as error:  # ctypes and ONNX Runtime raise many classes
             raise BackendUnavailableError(
                 f"The plug-in of {provider.name} cannot be loaded: "
                 f"{first_line(error)}. It needs {provider.libraries}."
@@ -252,7 +260,7 @@ def _plugin_devices(provider: Provider) -> list[Any]:
 
 
 def _preload_cuda_libraries() -> None:
-    """CUDA and cuDNN from their wheels or from torch, where they are not on the search path."""
+    """Load CUDA and cuDNN from their wheels or from torch, if they are not on the search path."""
     preload = getattr(onnxruntime, "preload_dlls", None)
     if preload is not None:
         with contextlib.suppress(Exception), contextlib.redirect_stdout(None):

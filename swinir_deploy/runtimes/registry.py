@@ -1,8 +1,6 @@
-"""One interface over every back end; each is imported only when it is asked for.
+"""The list of back ends, and the function that opens a model on one of them.
 
-``open_runtime("model.onnx")`` gives a :class:`~swinir_deploy.runtimes.base.Runtime` whose ``run``
-takes and gives arrays. The same input gives the same output on every back end, within the
-tolerance of its precision.
+A back end is imported when it is opened, so its packages may be missing until then.
 """
 
 from __future__ import annotations
@@ -39,13 +37,13 @@ class Backend:
     """One entry of :data:`BACKENDS`.
 
     Attributes:
-        name: what ``--backend`` takes.
-        factory: ``module:class`` of its :class:`Runtime`.
-        requires: import names that it needs.
-        extra: of this distribution, which installs them.
-        opens: file suffixes; empty for checkpoints and catalogue ids.
-        summary: one line.
-        flavour: of TensorRT, for back ends of engines; their sidecars name it.
+        name: its name for ``--backend``.
+        factory: module and class of its :class:`Runtime`, as ``module:class``.
+        requires: import names of the packages that it needs.
+        extra: the extra of this distribution that installs them.
+        opens: suffixes of the files that it opens; empty for checkpoints and catalogue ids.
+        summary: one line about it.
+        flavour: which TensorRT runs its engines; None for back ends that open no engines.
     """
 
     name: str
@@ -57,7 +55,7 @@ class Backend:
     flavour: FlavourName | None = None
 
     def missing(self) -> str | None:
-        """Why it cannot be used here, with the remedy, or None."""
+        """Return which packages are missing and how to install them, or None if none are."""
         return missing_packages(self.requires, self.extra, f"the back end {self.name!r}")
 
 
@@ -108,22 +106,25 @@ BACKENDS: dict[str, Backend] = {
         ),
     )
 }
-"""Name -> back end, in the order in which they are tried."""
+"""The back ends by name. If several open a file, the first one in this order is used."""
 
 
 def available_backends() -> dict[str, str | None]:
-    """Every back end's name -> None if its packages are here, else what is missing."""
+    """Return, for each back end, None if its packages are installed, else what is missing."""
     return {name: backend.missing() for name, backend in BACKENDS.items()}
 
 
 def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Backend:
-    """The back end that opens ``model``: the one named, else the one its suffix asks for.
+    """Return the back end that opens a model.
 
-    Which TensorRT an engine was built by stands in its sidecar.
+    Args:
+        model: an exported file, a checkpoint or a catalogue id.
+        backend: name of the back end; None selects it by the suffix of the file. For an engine,
+            the sidecar says which TensorRT has built it.
 
     Raises:
-        ArtifactError: an engine that is missing, or has no sidecar beside it.
-        UsageError: no back end of that name, or it does not open such a file.
+        ArtifactError: the engine or its sidecar is missing or damaged.
+        UsageError: there is no such back end, or it does not open such a file.
     """
     suffix = Path(model).suffix.lower()
     if _reads_sidecar(model, backend):
@@ -133,23 +134,23 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
         return next(by_suffix, BACKENDS["torch"])
     if backend not in BACKENDS:
         raise UsageError(unknown_choice("back end", backend, BACKENDS))
-    chosen = BACKENDS[backend]
-    if chosen.opens and suffix not in chosen.opens:
+    selected = BACKENDS[backend]
+    if selected.opens and suffix not in selected.opens:
         raise UsageError(
-            f"The back end {backend!r} opens {' and '.join(chosen.opens)} files, not "
-            f"{os.fspath(model)!r}. {_how_to_make(chosen, model)}"
+            f"The back end {backend!r} opens {' and '.join(selected.opens)} files, not "
+            f"{os.fspath(model)!r}. {_how_to_make(selected, model)}"
         )
-    taken = [b for b in BACKENDS.values() if suffix in b.opens]
-    if not chosen.opens and taken:
+    others = [b for b in BACKENDS.values() if suffix in b.opens]
+    if not selected.opens and others:
         raise UsageError(
             f"The back end {backend!r} opens checkpoints and catalogue ids, not "
-            f"{os.fspath(model)!r}. Use --backend {taken[0].name}, or name the checkpoint."
+            f"{os.fspath(model)!r}. Use --backend {others[0].name}, or name the checkpoint."
         )
-    return chosen
+    return selected
 
 
 def _how_to_make(backend: Backend, model: str | os.PathLike[str]) -> str:
-    """The command that makes a file which ``backend`` opens, from another one."""
+    """Return a sentence with the command that makes a file for this back end from a model."""
     if backend.flavour is None:
         return f"Export the model first: swinir-deploy export --model {os.fspath(model)}"
     source = os.fspath(model) if Path(model).suffix.lower() == ".onnx" else "MODEL.onnx"
@@ -160,7 +161,7 @@ _ENGINE_BACKENDS = {b.name: b for b in BACKENDS.values() if b.flavour is not Non
 
 
 def _reads_sidecar(model: str | os.PathLike[str], backend: str | None) -> bool:
-    """Whether the sidecar of ``model`` decides which back end opens it."""
+    """Return whether the sidecar of ``model`` decides which back end opens it."""
     is_engine = Path(model).suffix.lower() == ENGINE_SUFFIX
     return is_engine and (backend is None or backend in _ENGINE_BACKENDS)
 
@@ -173,7 +174,7 @@ def _backend_for_engine(
     if backend not in (None, fitting.name):
         raise UsageError(
             f"{os.fspath(model)} was built by {FLAVOURS[flavour].title}, which the back end "
-            f"{backend!r} is not. Use --backend {fitting.name}, or build it with --target "
+            f"{backend!r} does not use. Use --backend {fitting.name}, or build it with --target "
             f"{_ENGINE_BACKENDS[backend].flavour}."
         )
     return fitting
@@ -185,36 +186,47 @@ def open_runtime(
     device: str | None = None,
     **options: Any,
 ) -> Runtime:
-    """Open a model on a back end; use it in a ``with`` block or close it.
+    """Open a model on a back end. Use the result in a ``with`` block, or close it.
 
     Args:
         model: an exported file; for ``torch`` a checkpoint or a catalogue id.
-        backend: a name from :data:`BACKENDS`; None chooses by the file's suffix.
-        device: such as ``cpu`` or ``cuda:0``; None is the back end's default.
-        options: of the back end's class, such as ``threads=2``.
+        backend: ``ort``, ``openvino``, ``trt``, ``trt-rtx`` or ``torch``; None selects it by the
+            suffix of the file.
+        device: such as ``cpu`` or ``cuda:0``; None is the default of the back end.
+        options: options of the class of the back end, such as ``threads=2``.
+
+    Returns:
+        An open runtime; ``spec`` says which arrays it takes.
 
     Raises:
-        BackendUnavailableError: its packages, driver or device are missing.
+        BackendUnavailableError: the packages, the driver or the device are missing.
         InputError: the file is damaged or was not made by this package.
-        UsageError: no such back end or option, or a file that it does not open.
+        UsageError: there is no such back end or option, or the back end does not open such a file.
+
+    Example:
+        >>> import numpy as np
+        >>> from swinir_deploy import open_runtime
+        >>> with open_runtime("tiny-sr-x4") as runtime:
+        ...     runtime.run(np.zeros((1, 3, 16, 24), np.float32)).shape
+        (1, 3, 64, 96)
     """
     read: dict[str, EngineMetadata] = {}
     if _reads_sidecar(model, backend):
         read["sidecar"] = read_engine_metadata(model)
-        chosen = _backend_for_engine(model, backend, read["sidecar"])
+        selected = _backend_for_engine(model, backend, read["sidecar"])
     else:
-        chosen = backend_for(model, backend)
-    reason = chosen.missing()
+        selected = backend_for(model, backend)
+    reason = selected.missing()
     if reason is not None:
         raise BackendUnavailableError(f"Cannot open {os.fspath(model)}: {reason}.")
-    module, _, name = chosen.factory.partition(":")
+    module, _, name = selected.factory.partition(":")
     factory: type[Runtime] = getattr(importlib.import_module(module), name)
     own = ("model", "device", "sidecar")
     known = [name for name in inspect.signature(factory).parameters if name not in own]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise UsageError(
-            f"The back end {chosen.name!r} has no option {', '.join(unknown)}; "
+            f"The back end {selected.name!r} has no option {', '.join(unknown)}; "
             f"it has {', '.join(known)}."
         )
     return factory(model, device=device, **options, **read)  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""What an opened model takes and gives: shapes, types, and where it came from."""
+"""The description of an open model: the shapes and types that it takes, and its origin."""
 
 from __future__ import annotations
 
@@ -14,43 +14,49 @@ from swinir_deploy.artifacts.shapes import min_side_px
 __all__ = ["Ranges", "RuntimeSpec"]
 
 Ranges = tuple[tuple[int, int | None], ...]
-"""Smallest and largest (None: any) batch size, height and width."""
+"""The smallest and the largest batch size, height and width; None as the largest means no limit."""
 
 
 @dataclass(frozen=True)
 class RuntimeSpec:
-    """What an opened model takes and gives.
+    """What an open model takes and gives.
 
     Attributes:
         backend: name of the back end, such as ``ort``.
         device: where it computes, such as ``cpu`` or ``cuda:0``.
-        io: ``tensor``: NCHW float32, 0..1; ``image``: NHWC uint8. RGB, or gray with one channel.
+        io: ``tensor`` for NCHW float32 in 0..1, ``image`` for NHWC uint8; RGB, or gray with one
+            channel.
         scale: output side divided by input side.
         in_chans: channels of input and output, 1 or 3.
-        window_size: tiles are multiples of it.
-        precision: of the arithmetic inside.
-        min_side_px: smallest height and width that the model itself takes.
-        batch: the only batch size it takes, or None for any.
-        height: the only input height it takes, or None for any.
-        width: the only input width it takes, or None for any.
+        window_size: side of an attention window in pixels; sides of tiles are multiples of it.
+        precision: precision of the arithmetic.
+        min_side_px: smallest height and width that the model itself takes, in pixels.
+        batch: the only batch size that it takes, or None for any.
+        height: the only input height that it takes, or None for any.
+        width: the only input width that it takes, or None for any.
         min_batch: smallest batch size.
         max_batch: largest batch size, or None for any.
         min_height: smallest input height, where it is above ``min_side_px``.
         max_height: largest input height, or None for any.
         min_width: smallest input width, where it is above ``min_side_px``.
-        max_width: largest input width, or None for any. All sizes within these ranges go
-            together.
-        other_ranges: what an engine with several profiles takes besides: ranges of batch, height
-            and width that go together, each as in :attr:`ranges`.
+        max_width: largest input width, or None for any. All sizes within these ranges can be
+            combined.
+        other_ranges: the ranges of the other profiles of an engine, each as in :attr:`ranges`.
         task: ``sr``, ``denoise``, ``jpeg`` or empty.
         model_id: catalogue id or file name.
-        source_sha256: of the checkpoint that the model came from; empty if unknown.
-        target: recipe that the graph was exported for (``any`` for a checkpoint).
-        residual_scale_log2: k of the stream's factor 2**-k in an FP16 model; 0 for none.
-        config: the network's hyper-parameters, as ``SwinIRConfig.to_dict`` gives them.
-        provider: ONNX Runtime's execution provider, as read back; empty for other back ends.
-        kernels: of ``torch``: ``fused`` or ``plain``; empty for other back ends.
+        source_sha256: SHA-256 of the checkpoint that the model came from; empty if unknown.
+        target: the recipe of the export (``any`` for a checkpoint).
+        residual_scale_log2: k of the factor 2**-k of the stream in an FP16 model; 0 for none.
+        config: hyper-parameters of the network, as ``SwinIRConfig.to_dict`` returns them.
+        provider: the execution provider that ONNX Runtime reports; empty for other back ends.
+        kernels: kernels of ``torch``: ``fused`` or ``plain``; empty for other back ends.
         kernels_reason: what fused kernels run on, or why plain ones run: a sentence.
+
+    Example:
+        >>> from swinir_deploy import open_runtime
+        >>> with open_runtime("tiny-sr-x4") as runtime:
+        ...     print(runtime.spec.scale, runtime.spec.describe_input())
+        4 [batch, 3, height, width] float32 (RGB, 0..1)
     """
 
     backend: str
@@ -93,11 +99,11 @@ class RuntimeSpec:
         """Describe an exported file.
 
         Args:
-            metadata: as the file carries it.
+            metadata: the metadata of the file.
             backend: name of the back end that opened it.
             device: where it computes.
-            shape: of its input in its own layout; whatever is not a number is open.
-            precision: of the arithmetic, where the device chose another one than the file's.
+            shape: shape of its input in its own layout; a size that is not a whole number is free.
+            precision: precision of the arithmetic, if it is not that of the file.
         """
         spec = cls(
             backend=backend,
@@ -122,12 +128,12 @@ class RuntimeSpec:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of input and output."""
+        """Return the dtype of input and output: float32 or uint8."""
         return np.dtype(np.float32 if self.io == "tensor" else np.uint8)
 
     @property
     def ranges(self) -> Ranges:
-        """Smallest and largest (None: any) batch size, height and width; equal where fixed."""
+        """Return the smallest and the largest batch size, height and width; None is no limit."""
         low_height, low_width = (
             max(self.min_side_px, low) for low in (self.min_height, self.min_width)
         )
@@ -138,7 +144,7 @@ class RuntimeSpec:
         )
 
     def takes(self, batch: int, height: int, width: int) -> bool:
-        """Whether an input of this size is within :attr:`ranges`, or within other ones."""
+        """Return whether this size is within :attr:`ranges` or within :attr:`other_ranges`."""
         sizes = (batch, height, width)
         return any(
             all(
@@ -149,24 +155,24 @@ class RuntimeSpec:
         )
 
     def input_shape(self, batch: int, height: int, width: int) -> tuple[int, int, int, int]:
-        """Shape of an input batch in this model's layout."""
+        """Return the shape of an input batch in the layout of the model."""
         if self.io == "tensor":
             return batch, self.in_chans, height, width
         return batch, height, width, self.in_chans
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-        """Shape of the output for an input of ``input_shape``."""
+        """Return the shape of the output for an input of ``input_shape``."""
         batch, height, width = self.batch_height_width(input_shape)
         return self.input_shape(batch, height * self.scale, width * self.scale)
 
     def batch_height_width(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Batch, height and width of a four-dimensional shape in this model's layout."""
+        """Return batch, height and width of a four-dimensional shape in the model's layout."""
         if self.io == "tensor":
             return shape[0], shape[2], shape[3]
         return shape[0], shape[1], shape[2]
 
     def describe_input(self) -> str:
-        """For messages, such as ``[batch, 3, height, width] float32 (RGB, 0..1)``."""
+        """Return a description such as ``[batch, 3, height, width] float32 (RGB, 0..1)``."""
         batch, height, width = (
             name if high is None else f"{low}..{high}" if low < high else f"{high}"
             for name, (low, high) in zip(("batch", "height", "width"), self.ranges, strict=True)

@@ -8,18 +8,18 @@ from pathlib import Path
 __all__ = ["CACHE_VARIABLE", "cache_folder"]
 
 CACHE_VARIABLE = "SWINIR_DEPLOY_CACHE"
-"""Environment variable that names another cache folder."""
+"""The environment variable that names another cache folder."""
 
 
 def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where downloaded checkpoints lie.
+    """Return the folder that keeps downloaded checkpoints, which need not exist yet.
 
-    The first of: ``cache_dir``, the variable ``SWINIR_DEPLOY_CACHE``, the platform's cache
-    folder for this program. It need not exist yet.
+    It is the first of these that is set: ``cache_dir``, the environment variable
+    ``SWINIR_DEPLOY_CACHE``, the platform's cache folder for this program.
     """
-    chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
+    selected = cache_dir or os.environ.get(CACHE_VARIABLE)
+    if selected:
+        return Path(selected).expanduser()
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("swinir-deploy", appauthor=False))

@@ -1,4 +1,4 @@
-"""Names that are not known: the message, and the name that was probably meant."""
+"""Messages for unknown names, with the known name that was probably meant."""
 
 from __future__ import annotations
 
@@ -25,18 +25,20 @@ def unknown_choice(kind: str, value: object, choices: Iterable[str]) -> str:
 
 
 def did_you_mean(value: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return `` Did you mean 'fp16'?`` with a blank before it, or nothing if no choice is near."""
+    """Return `` Did you mean 'fp16'?`` with a leading space, or '' if no choice is similar."""
     near = near_match(value, choices, cutoff)
     return f" Did you mean {near!r}?" if near else ""
 
 
 def near_match(value: str, choices: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the choice that is most like a value, in any case, or None.
+    """Return the choice that is most similar to a value, or None if none is similar enough.
+
+    Upper and lower case count as equal.
 
     Args:
         value: the value that was given.
         choices: the values that exist.
-        cutoff: how much alike they must be, from 0 to 1.
+        cutoff: the required similarity, from 0 to 1.
     """
     by_lower = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(value.lower(), by_lower, n=1, cutoff=cutoff)

@@ -1,4 +1,4 @@
-"""The name of a device: a kind and, where it has one, a number."""
+"""Read the name of a device: a kind such as ``cuda``, and a number if there is one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ __all__ = ["Device", "parse_device", "split_device", "unknown_device"]
 
 
 class Device(NamedTuple):
-    """A device by its kind, such as ``cuda``, and its number, 0 where the name has none."""
+    """A device.
+
+    Attributes:
+        kind: such as ``cpu`` or ``cuda``.
+        number: counted from 0; 0 if the name has no number.
+    """
 
     kind: str
     number: int = 0
@@ -30,7 +35,7 @@ def parse_device(
         separator: the sign before the number.
 
     Raises:
-        UsageError: there is no such kind, or what follows it is no number.
+        UsageError: there is no such kind, or the text after the separator is not a number.
     """
     kind, _, number = name.partition(separator)
     if kind not in kinds or (number and not number.isdecimal()):
@@ -39,11 +44,11 @@ def parse_device(
 
 
 def split_device(name: str, separator: str = ":") -> Device:
-    """Read the name of a device that exists, such as that of an open model."""
+    """Split a device name that is known to be valid, such as that of an open model."""
     kind, _, number = name.partition(separator)
     return Device(kind, int(number) if number.isdecimal() else 0)
 
 
 def unknown_device(name: str, examples: str, owner: str) -> str:
-    """Return the message for a device that a back end does not know."""
+    """Return the message for a device name that a back end does not know."""
     return f"Unknown device {name!r} for {owner}. Give {examples}."

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and the SHA-256 of a file."""
+"""Write files so that they are complete or absent; hash files; lock files."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ __all__ = ["atomic_output", "check_output", "file_lock", "sha256_of"]
 
 
 def check_output(path: str | os.PathLike[str], error: type[InputError] = InputError) -> Path:
-    """Return the path, if a file can have that name; asked early, it saves computing for nothing.
+    """Return the path if a file can be written there.
+
+    Call it before a long computation, so that a wrong path is found at once.
 
     Args:
         path: the file to write.
         error: the class of the error to raise.
 
     Raises:
-        InputError: its folder does not exist or may not be written to, or it is a folder or a
-            device.
+        InputError: the folder of ``path`` does not exist or is not writable, or ``path`` is a
+            folder or a device.
     """
     target = Path(path)
     if target.is_dir():
         raise error(f"Cannot write {target}: it is a folder. Give a file name.")
     if target.exists() and not target.is_file():
-        # A rename would put a plain file in the place of /dev/null.
+        # Renaming a temporary file onto /dev/null would replace the device by a plain file.
         raise error(f"Cannot write {target}: it is a device or a pipe. Give a file name.")
     folder = target.parent
     if not folder.is_dir():
@@ -47,7 +49,11 @@ def check_output(path: str | os.PathLike[str], error: type[InputError] = InputEr
 
 
 def _default_mode() -> int:
-    """Of a new file. Reading the umask means setting it: done once, before there are threads."""
+    """Return the permissions of a new file.
+
+    The umask can only be read by setting it, which affects all threads. So this is called once,
+    at import, before there are threads.
+    """
     umask = os.umask(0)
     os.umask(umask)
     return 0o666 & ~umask
@@ -58,14 +64,14 @@ _DEFAULT_MODE = _default_mode()
 
 @contextlib.contextmanager
 def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; rename it onto ``path`` when the block succeeds.
+    """Yield a temporary path beside ``path``, and rename it onto ``path`` if the block succeeds.
 
-    The temporary name keeps the suffix, so that writers which look at it (Pillow, onnx) work.
-    The data is flushed to disk before the rename, so a crash leaves the old file or the new one.
+    The temporary name keeps the suffix, because some writers (Pillow, onnx) look at it. The data
+    is flushed to disk before the rename, so a crash leaves the old file or the new one.
 
     Raises:
-        InputError: the folder does not exist or cannot be written, the disk is full, or the path
-            is a folder or a device.
+        InputError: the folder does not exist or is not writable, the disk is full, or the path is
+            a folder or a device.
     """
     target = check_output(path)
     temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.partial{target.suffix}")
@@ -87,9 +93,10 @@ def atomic_output(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _mode_for(target: Path) -> int:
-    """Permissions of the file that is replaced, else what a plain open() would give.
+    """Return the permissions of the file that is replaced, or those of a new file.
 
-    Some writers (safetensors) make files that nobody else may read.
+    They are set explicitly because some writers (safetensors) make files that only their owner may
+    read.
     """
     return stat.S_IMODE(target.stat().st_mode) if target.exists() else _DEFAULT_MODE
 
@@ -98,10 +105,10 @@ _PIECE_BYTES = 1 << 20
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of the whole file as lower-case hex.
+    """Return the SHA-256 of the whole file as lower-case hex.
 
     Raises:
-        OSError: the file cannot be read; the caller knows what to say about it.
+        OSError: the file cannot be read. The caller turns it into a message.
     """
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
@@ -114,18 +121,18 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 def file_lock(
     path: str | os.PathLike[str], on_wait: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Hold a lock between processes and threads for the time of the block; wait until it is free.
+    """Hold a lock between processes and threads during the block; wait until it is free.
 
-    The system releases the lock when its process dies, so a crash blocks nobody.
+    The system releases the lock when its process ends, so a crash does not block others.
 
     Args:
-        path: of the lock file, made where it does not exist; nothing else may use it.
-        on_wait: called once if the lock is not free at once.
+        path: the lock file. It is created if it is missing; nothing else may use it.
+        on_wait: called once if another process or thread holds the lock.
 
     Raises:
-        OSError: the file cannot be made.
+        OSError: the lock file cannot be created.
     """
-    from filelock import FileLock, Timeout  # 50 ms, and only those need it who write
+    from filelock import FileLock, Timeout  # takes 50 ms to import, and only writers need it
 
     lock = FileLock(path)
     try:

@@ -1,4 +1,4 @@
-"""How much memory this process holds and could still get, and how libraries say that it ran out."""
+"""Measure the memory of this process, and recognise messages that memory ran out."""
 
 from __future__ import annotations
 
@@ -25,30 +25,40 @@ _forgotten_bytes = 0
 
 
 def resident_bytes() -> int | None:
-    """Physical memory held now; None where ``/proc`` does not say."""
+    """Return the physical memory that this process holds, in bytes; None without ``/proc``."""
     return _field(_PROC / "self/status", "VmRSS:")
 
 
 def peak_resident_bytes() -> int | None:
-    """The most physical memory held since the start, or since :func:`forget_peak`."""
+    """Return the peak of physical memory in bytes, or None if the system does not tell.
+
+    The peak is counted from the start of the process, or from the last :func:`forget_peak`.
+    """
     peak = _field(_PROC / "self/status", "VmHWM:")
-    if peak is not None:  # getrusage would count what the parent held before it started this
+    if peak is not None:  # getrusage would include what the parent held before it started this
         return peak
     try:
         import resource
     except ImportError:  # Windows
         return None
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on a Mac
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # in bytes on macOS
 
 
 def highest_resident_bytes() -> int | None:
-    """The most physical memory held since the start, whatever was forgotten."""
+    """Return the peak of physical memory since the start of the process, in bytes, or None.
+
+    In contrast to :func:`peak_resident_bytes`, :func:`forget_peak` does not reset it.
+    """
     peak = peak_resident_bytes()
     return None if peak is None else max(peak, _forgotten_bytes)
 
 
 def forget_peak() -> bool:
-    """Let the peak begin anew with what is held now; whether that was possible (Linux only)."""
+    """Reset the peak to the memory that is held now.
+
+    Returns:
+        Whether that was possible. Only Linux can do it.
+    """
     global _forgotten_bytes
     _forgotten_bytes = max(_forgotten_bytes, peak_resident_bytes() or 0)
     try:
@@ -59,14 +69,17 @@ def forget_peak() -> bool:
 
 
 def available_bytes() -> int | None:
-    """What this process could still take without swapping, within the limit of its container."""
-    found = [_field(_PROC / "meminfo", "MemAvailable:"), _left_in_container()]
-    known = [size for size in found if size is not None]
+    """Return the bytes that this process can still allocate without swapping, or None if unknown.
+
+    The limit of the container is taken into account.
+    """
+    sizes = [_field(_PROC / "meminfo", "MemAvailable:"), _left_in_container()]
+    known = [size for size in sizes if size is not None]
     return min(known) if known else None
 
 
 def _field(file: Path, name: str) -> int | None:
-    """A line such as ``VmRSS:  1234 kB``, in bytes."""
+    """Return the value of a line such as ``VmRSS:  1234 kB``, in bytes, or None."""
     try:
         lines = file.read_text().splitlines()
     except OSError:
@@ -75,7 +88,10 @@ def _field(file: Path, name: str) -> int | None:
 
 
 def _left_in_container() -> int | None:
-    """Of cgroup version 2 as a container sees it; pages of files count as used only in part."""
+    """Return the bytes left within the container's limit (cgroup version 2), or None if none.
+
+    Inactive pages of files are counted as free, because the kernel can drop them.
+    """
     try:
         limit = (_CGROUP / "memory.max").read_text().strip()
         used = int((_CGROUP / "memory.current").read_text())
@@ -83,16 +99,16 @@ def _left_in_container() -> int | None:
     except (OSError, ValueError):
         return None
     if not limit.isdigit():
-        return None  # "max": no limit
+        return None  # the text is "max": there is no limit
     return max(0, int(limit) - used + int(stat.get("inactive_file", 0)))
 
 
-# None of them has an exception that could be relied on.
+# The libraries have no reliable exception class for this, so their messages are searched.
 _PHRASES = (
     "alloc_failed",
     "bad allocation",
     "bad_alloc",
-    "bfcarena",  # ONNX Runtime's allocator, which names itself when it has nothing left
+    "bfcarena",  # ONNX Runtime's allocator names itself when it fails
     "can't allocate memory",
     "cannot allocate memory",
     "cl_out_of",  # OpenCL's codes, as OpenVINO passes them on
@@ -109,7 +125,7 @@ _PHRASES = (
 
 
 def means_out_of_memory(error: BaseException | None) -> bool:
-    """Return whether an exception, or what it was raised from, means that memory ran out."""
+    """Return whether an exception, or one of its causes, means that memory ran out."""
     while error is not None:
         if isinstance(error, (MemoryError, DeviceMemoryError)) or says_out_of_memory(str(error)):
             return True
@@ -130,15 +146,15 @@ _BINARY = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 def parse_bytes(text: str, *, bare_unit: int = 1, minimum: int = 1) -> int:
-    """Return the bytes of a size such as ``500MB``, ``2 GB``, ``1.5g`` or ``512MiB``.
+    """Return the number of bytes of a size such as ``500MB``, ``2 GB``, ``1.5g`` or ``512MiB``.
 
     Args:
-        text: a number and a unit. ``MB`` is decimal, ``MiB`` binary.
-        bare_unit: bytes that a number without any unit counts.
-        minimum: the fewest bytes that make sense.
+        text: a number and a unit. ``MB`` is decimal, ``MiB`` is binary.
+        bare_unit: the unit, in bytes, of a number without a unit.
+        minimum: the smallest accepted size in bytes.
 
     Raises:
-        UsageError: it is not a size, or too few bytes.
+        UsageError: ``text`` is not a size, or is below the minimum.
     """
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)(i?)(b?)\s*", text.lower())
     if match is not None:
@@ -152,7 +168,7 @@ def parse_bytes(text: str, *, bare_unit: int = 1, minimum: int = 1) -> int:
 
 
 def size_rounded_up(size_bytes: int) -> str:
-    """Return a size rounded up, such as ``2.1 GB`` or ``34 MB`` (decimal units)."""
+    """Return the text of a size in bytes, rounded up: ``2.1 GB`` or ``34 MB`` (decimal units)."""
     if size_bytes >= 10**9:
         return f"{-(-size_bytes // 10**8) / 10:.1f} GB"
     return f"{-(-size_bytes // 10**6)} MB"

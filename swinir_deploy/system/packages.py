@@ -1,4 +1,4 @@
-"""Which extra of this distribution installs a package that is missing."""
+"""Find missing packages, and name the extra of this distribution that installs them."""
 
 from __future__ import annotations
 
@@ -36,23 +36,24 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "layers": ("polygraphy", "onnx", "onnxruntime"),
     "eval": ("cv2",),
 }
-"""Extra -> the import names that it brings."""
+"""For each extra, the import names of the packages that it installs."""
 
-# Of several extras that bring a package, the one that is named when only that package is missing.
+# Several extras may install a package: this is the one that messages name.
 _EXTRA_OF = {name: extra for extra, names in reversed(_EXTRAS.items()) for name in names} | {
     "onnxruntime": "ort"
 }
 
 
 def require(extra: str, purpose: str) -> None:
-    """Make sure that all packages of an extra are here, without importing them.
+    """Check that all packages of an extra are installed, without importing them.
 
     Args:
         extra: a key of :data:`_EXTRAS`.
-        purpose: what needs them, to begin a sentence: ``Exporting a model``.
+        purpose: what needs them; it begins the message, such as ``Exporting a model``.
 
     Raises:
-        BackendUnavailableError: some are missing; the message has the command that installs them.
+        BackendUnavailableError: a package is missing; the message has the command that installs
+            it.
     """
     message = missing_packages(_EXTRAS[extra], extra, purpose)
     if message is not None:
@@ -64,8 +65,8 @@ def naming_the_extra() -> Iterator[None]:
     """Turn a failed import of an optional package into an error that names its extra.
 
     Raises:
-        BackendUnavailableError: the package is not installed, or broken.
-        ImportError: of any other module.
+        BackendUnavailableError: the package is not installed, or cannot be imported.
+        ImportError: another module could not be imported.
     """
     try:
         yield
@@ -77,7 +78,7 @@ def naming_the_extra() -> Iterator[None]:
 
 
 def explain_import_error(error: ImportError) -> BackendUnavailableError | None:
-    """The error to show for a failed import of an optional package; None for any other import."""
+    """Return the error to show if an optional package could not be imported, else None."""
     name = (error.name or "").partition(".")[0]
     extra = _EXTRA_OF.get(name)
     if extra is None:
@@ -102,9 +103,9 @@ def missing_packages(names: Iterable[str], extra: str, purpose: str) -> str | No
     """Return the message for packages that are not installed, or None if all are.
 
     Args:
-        names: import names.
-        extra: of this distribution, which installs them.
-        purpose: what needs them, to begin the message.
+        names: import names of the packages.
+        extra: the extra of this distribution that installs them.
+        purpose: what needs them; it begins the message.
     """
     missing = [name for name in names if not is_importable(name)]
     return _message(purpose, missing, extra) if missing else None

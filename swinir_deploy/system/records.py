@@ -1,4 +1,4 @@
-"""JSON documents of this package's own records: read, or refused in words that help."""
+"""Read records of this package from JSON files, and check them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORDS = {
     "object": "an object",
     "null": "null",
 }
-"""JSON's kinds in msgspec's messages -> in ours."""
+"""The names of JSON types in msgspec's messages, and in the messages of this package."""
 
 
 def read_object(
@@ -33,20 +33,20 @@ def read_object(
     """Return the object that a JSON file holds.
 
     Args:
-        path: of the file.
-        what: the file should be, such as ``a report of 'swinir-deploy bench'``.
-        advice: the next step, a sentence.
+        path: the JSON file.
+        what: what the file should be, such as ``a report of 'swinir-deploy bench'``.
+        advice: the next step, as a sentence.
         error: the class of the error to raise.
 
     Raises:
-        InputError: the file cannot be read, is not JSON, or holds something else than an object.
+        InputError: the file cannot be read, is not JSON, or does not hold an object.
     """
     name = os.fspath(path)
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as cause:
         raise error(f"Cannot read {name}: {cause.strerror or cause}. {advice}") from cause
-    except (ValueError, RecursionError) as cause:  # also: other bytes than UTF-8, nested too deep
+    except (ValueError, RecursionError) as cause:  # also: not UTF-8, or nested too deeply
         raise error(f"{name} is not {what}: it is not JSON. {advice}") from cause
     if not isinstance(values, dict):
         kinds = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
@@ -62,21 +62,21 @@ def record_of(
     advice: str,
     error: type[InputError] = InputError,
 ) -> RecordT:
-    """Return a dataclass from plain values: types, missing fields and nested records are checked.
+    """Return a dataclass from the values of a JSON object.
 
-    Unknown keys are left out.
+    The types of the values are checked, also in nested records. Unknown keys are ignored.
 
     Args:
-        values: as JSON gives them.
+        values: the object, as ``json.loads`` returns it.
         kind: the dataclass.
-        prefix: how the message begins, such as ``x4.engine.json: ``.
-        advice: the next step, a sentence.
+        prefix: the beginning of the message, such as ``x4.engine.json: ``.
+        advice: the next step, as a sentence.
         error: the class of the error to raise.
 
     Raises:
-        InputError: the first value that does not fit, by its path.
+        InputError: a field is missing or has the wrong type. The message names the first one.
     """
-    import msgspec  # 12 ms, and only those need it who read a record
+    import msgspec  # takes 12 ms to import, and only readers of records need it
 
     try:
         return msgspec.convert(values, kind)
@@ -85,7 +85,7 @@ def record_of(
 
 
 def _reason(message: str, values: Any) -> str:
-    """Return msgspec's message with the value itself: ``rows[0].batch is 'x'; it must be ...``."""
+    """Return msgspec's message with the actual value: ``rows[0].batch is 'x'; it must be ...``."""
     reason, _, place = message.rstrip("`").partition(" - at `$")
     missing = re.fullmatch("Object missing required field `(.*)`?", reason.rstrip("`"))
     where = place.lstrip(".")
@@ -94,8 +94,8 @@ def _reason(message: str, values: Any) -> str:
     expected = re.fullmatch("Expected (.*?)(?:, got .*)?", reason)
     if expected is None or not where:
         return f"{where}: {reason}" if where else reason
-    wanted = re.sub(r"`([^`]*)`", _in_words, expected[1])
-    return f"{where} is {_at(values, where)!r:.60}; it must be {wanted}"
+    words = re.sub(r"`([^`]*)`", _in_words, expected[1])
+    return f"{where} is {_at(values, where)!r:.60}; it must be {words}"
 
 
 def _in_words(kinds: re.Match[str]) -> str:

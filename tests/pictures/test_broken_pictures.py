@@ -153,7 +153,7 @@ def test_a_20000_pixel_wide_panorama_is_read(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.gif", "a", "a.txt", "a.png.bak", ".png"])
 def test_an_unknown_suffix_is_refused(tmp_path, name):
-    with pytest.raises(PictureError, match=r"the suffix .* none of \.bmp, \.jpeg"):
+    with pytest.raises(PictureError, match=r"the suffix .* not one of \.bmp, \.jpeg"):
         write_picture(tmp_path / name, Picture(NOISE))
     assert list(tmp_path.iterdir()) == []
 

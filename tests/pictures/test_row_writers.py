@@ -205,8 +205,8 @@ def test_a_full_disk_while_streaming_leaves_the_old_file(tmp_path, suffix):
 def test_what_cannot_be_streamed_is_refused_at_once(tmp_path):
     layout = Picture(noise(3, 4, 3)).layout
     for name, quality, error, says in (
-        ("a.webp", 95, PictureError, r"WEBP is written whole. Write a .png"),
-        ("a.bmp", 95, PictureError, "BMP is written whole"),
+        ("a.webp", 95, PictureError, r"WEBP can only be written as a whole. Write a .png"),
+        ("a.bmp", 95, PictureError, "BMP can only be written as a whole"),
         ("a.png", 0, UsageError, "quality is 0"),
         ("none/a.png", 95, PictureError, "there is no folder"),
     ):
@@ -221,7 +221,7 @@ def test_a_tiff_beyond_4_gb_is_an_error_that_names_a_way_out():
             return super().tell() + 2**32 - 2**26 - 100
 
     with (
-        pytest.raises(PictureError, match=r"pass 4 GB.*\.png"),
+        pytest.raises(PictureError, match=r"take more than 4 GB.*\.png"),
         TiffWriter(AlmostFull(), 300, 64, 3, np.uint8) as writer,
     ):
         writer.write_rows(noise(64, 300, 3))

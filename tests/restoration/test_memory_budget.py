@@ -161,7 +161,7 @@ def test_a_limit_that_does_not_suffice_is_said_with_figures(tmp_path, name, limi
 def test_transparency_that_the_format_has_not_is_noticed_before_the_work(tmp_path):
     write_picture(tmp_path / "in.png", Picture(noise(300, 700, 3), noise(300, 700)))
     with FakeRuntime() as runtime:
-        with pytest.raises(PictureError, match="transparent pixels and JPEG holds none"):
+        with pytest.raises(PictureError, match="transparent pixels and JPEG cannot hold them"):
             need = memory_needed(probe_picture(tmp_path / "in.png"), tiled(runtime, 64), "JPEG")
             Restorer(runtime, 64).restore_file(
                 tmp_path / "in.png", tmp_path / "out.jpg", max_memory_bytes=need.whole - 1

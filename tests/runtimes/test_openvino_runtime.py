@@ -162,7 +162,7 @@ def test_a_failure_leaves_no_run_waiting(
         wanted = runtime.run(pictures)
     monkeypatch.setattr(owner, method, flaky)
     runtime = open_runtime(models["tensor"], "openvino", throughput=True, threads=2)
-    runtime._most_requests = 1  # type: ignore[attr-defined]
+    runtime._max_requests = 1  # type: ignore[attr-defined]
     with pytest.raises(InferenceError, match="no more"):
         runtime.run(pictures)
     found = _within_a_minute(lambda: runtime.run(pictures))
@@ -192,7 +192,7 @@ def test_an_error_on_the_way_gives_every_request_back(
     monkeypatch.setattr(requests, "wait", wait)
     pictures = sample_picture(4, 3, 8, 16)
     runtime = open_runtime(models["tensor"], "openvino", throughput=True, threads=2)
-    runtime._most_requests = 2  # type: ignore[attr-defined]
+    runtime._max_requests = 2  # type: ignore[attr-defined]
     with pytest.raises(InferenceError, match="the second picture"):
         runtime.run(pictures)
     assert _within_a_minute(lambda: runtime.run(pictures)).shape == (4, 3, 16, 32)

@@ -1,1 +1,1 @@
-"""The back ends of engines."""
+"""The back ends that run engines of TensorRT and of TensorRT for RTX."""

@@ -1,4 +1,4 @@
-"""One thread's way through an engine: its stream, its memory, its context and its CUDA graphs."""
+"""Run an engine in one thread: its stream, memory, execution contexts and CUDA graphs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["Lane"]
 Shape = tuple[int, ...]
 
 _REMEMBERED_KEYS = 64
-"""Calls that are remembered to see whether one comes again; a caller's tensors move about."""
+"""So many calls are remembered, to see whether one comes again with the same addresses."""
 
 
 class _Key(NamedTuple):
-    """What a CUDA graph is bound to."""
+    """The input shape and the addresses that a CUDA graph is bound to."""
 
     shape: Shape
     input_address: int
@@ -34,7 +34,7 @@ class _Key(NamedTuple):
 
 
 class _Recordable(NamedTuple):
-    """A run that a graph can be recorded from, once it is done."""
+    """A run from which a graph can be recorded when it has ended."""
 
     key: _Key
     context: _Context
@@ -42,7 +42,7 @@ class _Recordable(NamedTuple):
 
 @dataclass
 class _Captured:
-    """A graph, and the context that it was recorded from, which nothing else may change."""
+    """A graph, and the context that it was recorded from; nothing else may change this context."""
 
     graph: CudaGraph
     context: _Context
@@ -51,21 +51,23 @@ class _Captured:
 class Lane:
     """Runs batches one after the other.
 
-    Memory for the activations is the lane's own and only as large as the shapes that came. It is
-    shared by all contexts of the lane, which never run at the same time.
+    A lane has its own memory for activations, which is only as large as the shapes that came. All
+    contexts of the lane share it, because they never run at the same time.
 
-    A batch whose shape and addresses came before is recorded as a CUDA graph, and from then on
-    replayed. TensorRT wants a context for each graph that nothing else changes; contexts without
-    memory of their own cost little. Where the library captures by itself, it is left to it.
+    The second run with the same shape and addresses is recorded as a CUDA graph; later runs replay
+    it. TensorRT requires a context for each graph that nothing else changes. Contexts without their
+    own memory cost little. If the library captures graphs by itself, none are recorded here.
 
     Args:
-        engine: open.
-        device: that the engine is on; active in the calling thread, here and in every call.
-        graphs: most CUDA graphs to keep; 0 records none.
+        engine: an open engine.
+        device: the GPU of the engine. It must be active in the calling thread, here and in every
+            call.
+        graphs: the largest number of CUDA graphs to keep; 0 records none.
 
     Attributes:
-        graph_error: why recording was given up, or empty.
-        device_ms: of the last run by the GPU's events; None if that was not timed.
+        graph_error: why no more graphs are recorded, or empty.
+        device_ms: time of the last run in milliseconds by the GPU's events; None if it was not
+            timed.
     """
 
     def __init__(self, engine: LoadedEngine, device: CudaDevice, graphs: int = 8) -> None:
@@ -73,7 +75,7 @@ class Lane:
         self._device = device
         self.graph_error = ""
         self.device_ms: float | None = None
-        self._timer: CudaTimer | None = None  # made when it is first asked for
+        self._timer: CudaTimer | None = None  # created when it is first needed
         self._limit = 0 if engine.library.flavour.captures_graphs else graphs
         self._stream = device.create_stream()
         self._input, self._output, self._workspace = (device.reserve(self._stream) for _ in "iow")
@@ -88,7 +90,7 @@ class Lane:
 
     @property
     def captured(self) -> int:
-        """How many CUDA graphs there are."""
+        """Return the number of CUDA graphs."""
         return len(self._graphs)
 
     def run(self, batch: NDArray[Any], output_shape: Shape, *, timed: bool = False) -> NDArray[Any]:
@@ -110,7 +112,7 @@ class Lane:
         return np.array(result)  # a copy: the next run overwrites the page-locked memory
 
     def run_on_gpu(self, tensor: Any, output_shape: Shape, *, timed: bool = False) -> DeviceArray:
-        """Compute on a tensor where it lies in GPU memory; the result stays there, too."""
+        """Compute on a tensor in GPU memory without a copy; the result stays in GPU memory, too."""
         view = self._device.view(tensor, self._stream)
         with self._recovering():
             result = self._device.new_array(output_shape, view.dtype, self._stream)
@@ -120,7 +122,7 @@ class Lane:
         return result
 
     def copy_to_gpu(self, batch: NDArray[Any]) -> DeviceArray:
-        """A batch in GPU memory of its own, complete when this returns."""
+        """Copy a batch to new GPU memory; the copy is complete when this method returns."""
         with self._recovering():
             copied = self._device.new_array(batch.shape, batch.dtype, self._stream)
             np.copyto(self._pinned_input.array(batch.shape, batch.dtype), batch)
@@ -129,7 +131,7 @@ class Lane:
         return copied
 
     def close(self) -> None:
-        """Release everything; nothing may be running."""
+        """Release everything; no run may be in progress."""
         self._forget_graphs()
         del self._context
         for memory in (self._input, self._output, self._workspace):
@@ -145,7 +147,7 @@ class Lane:
 
     @contextlib.contextmanager
     def _finished(self, timed: bool) -> Iterator[None]:
-        """Wait for what is enqueued inside, and time it on the GPU if asked."""
+        """Wait for the work that the block enqueues, and time it on the GPU if ``timed``."""
         self.device_ms = None
         if timed and self._timer is None:
             self._timer = self._device.create_timer(self._stream)
@@ -160,7 +162,11 @@ class Lane:
             self.device_ms = timer.elapsed_ms
 
     def _compute(self, key: _Key) -> _Recordable | None:
-        """Enqueue a run, as a graph if there is one; what to record if it was seen before."""
+        """Enqueue a run, as a graph if there is one.
+
+        Returns:
+            What to record as a graph, or None if the run is new or was a graph.
+        """
         captured = self._graphs.get(key)
         if captured is not None:
             self._graphs.move_to_end(key)
@@ -171,20 +177,20 @@ class Lane:
             self._remember(key)
             return None
         context = _Context(self._engine, self._stream.address)
-        # This run computes the result, and finishes what TensorRT puts off after a new shape;
-        # only then may a graph be recorded.
+        # This run computes the result. It also does the work that TensorRT postpones after a new
+        # shape; a graph may only be recorded afterwards.
         self._enqueue(context, key)
         return _Recordable(key, context)
 
     def _record(self, recordable: _Recordable | None) -> None:
-        """Record a run that is done; its result and its time stand already."""
+        """Record a run that has ended; its result and its time are already stored."""
         if recordable is None:
             return
         key, context = recordable
         try:
             graph = self._stream.capture(context.execute)
         except InferenceError as error:
-            # Slower without, but right: the result is computed already.
+            # Runs without graphs are slower but correct, and this result is computed already.
             self.graph_error, self._limit = str(error), 0
             self._forget_graphs()
             return
@@ -210,7 +216,7 @@ class Lane:
             self._seen.popitem(last=False)
 
     def _forget_graphs(self) -> None:
-        """Memory has moved, or the lane ends: what was recorded points to nothing."""
+        """Drop all graphs, because their memory has moved or the lane is closed."""
         while self._graphs:
             self._drop(self._graphs.popitem()[1])
         self._seen.clear()
@@ -220,7 +226,7 @@ class Lane:
         captured.graph.close()
 
     def _recovering(self) -> contextlib.AbstractContextManager[None]:
-        """After a failure, begin with nothing in flight and no memory held for what failed."""
+        """Clean up after a failure in the block: wait for the stream and release its memory."""
         return _Recovery(self._after_failure)
 
     def _after_failure(self, error: BaseException) -> None:
@@ -243,7 +249,7 @@ class _Recovery(contextlib.AbstractContextManager[None]):
 
 
 class _Context:
-    """An execution context that checks what every call gives back."""
+    """An execution context that checks the result of every call."""
 
     def __init__(self, engine: LoadedEngine, stream_address: int) -> None:
         self._engine = engine
@@ -255,7 +261,11 @@ class _Context:
         self.activation_bytes = 0
 
     def choose(self, profile: int, shape: Shape) -> None:
-        """Set profile and input shape, and find out how much memory that takes."""
+        """Set profile and input shape, and store the memory that they take.
+
+        Raises:
+            InferenceError: the library refuses them.
+        """
         if (profile, shape) == (self._profile, self._shape):
             return
         self._shape = None
@@ -272,23 +282,23 @@ class _Context:
         if not self._engine.owns_activations:
             needed = native.update_device_memory_size_for_shapes()
             self._require(needed > 0, f"tell what memory an input of {list(shape)} takes")
-            # At least one unit of alignment, so that there is an address to give.
+            # At least one unit of alignment, so that there is always an address.
             self.activation_bytes = max(256, needed)
             self._memory = None
         self._shape = shape
 
     def forget(self) -> None:
-        """Its memory is gone: the next run tells it everything anew."""
+        """Forget shape and memory after the memory was released; the next run sets them again."""
         self._shape = self._memory = None
 
     def use_memory(self, address: int, size: int) -> None:
-        """Give it memory for its activations."""
+        """Set the memory for the activations: its address and its size in bytes."""
         if self._memory != (address, size):
             self._native.set_device_memory(address, size)
             self._memory = (address, size)
 
     def bind(self, input_address: int, output_address: int) -> None:
-        """Say where input and output lie."""
+        """Set the addresses of input and output."""
         for name, address in (
             (self._engine.input_name, input_address),
             (self._engine.output_name, output_address),
@@ -296,7 +306,11 @@ class _Context:
             self._require(self._native.set_tensor_address(name, address), f"bind {name}")
 
     def execute(self) -> None:
-        """Enqueue one run."""
+        """Enqueue one run.
+
+        Raises:
+            InferenceError: the library refuses it.
+        """
         with self._engine.library.collecting() as messages:
             done = self._native.execute_async_v3(self._stream)
         if not done:

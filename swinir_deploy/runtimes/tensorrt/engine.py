@@ -1,4 +1,4 @@
-"""A TensorRT engine that is loaded, checked against its sidecar, and gives execution contexts."""
+"""Load a TensorRT engine, compare it with its sidecar, and create execution contexts."""
 
 from __future__ import annotations
 
@@ -42,26 +42,27 @@ def _require_fit(
     gpu: Gpu,
     onnx: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Refuse an engine without weights, or for something else than what is here.
+    """Check that an engine has weights, and fits the library, the GPU and the model.
 
     Args:
-        path: of the engine.
-        metadata: of the engine.
-        library: that shall open it.
-        gpu: that it shall run on.
-        onnx: the model that it should come from; None does not ask.
+        path: path of the engine.
+        metadata: the sidecar of the engine.
+        library: the library that will open it.
+        gpu: the GPU that it will run on.
+        onnx: the ONNX file that it must have been built from; None skips this check.
 
     Raises:
-        ArtifactError: the parts that differ, and the command that builds it again.
+        ArtifactError: the engine does not fit. The message names the parts that differ and the
+            command that builds it again.
         InputError: ``onnx`` cannot be read.
     """
     if metadata.options.get("strip_weights"):
         whole = replace(metadata, options={**metadata.options, "strip_weights": False})
         raise ArtifactError(
-            f"{path} was built with --strip-weights: without its weights it computes nothing of "
-            f"use. Refit it first with those of {metadata.onnx_name} (OnnxParserRefitter of "
-            "TensorRT) and describe the result with strip_weights false, or build it with its "
-            f"weights: {rebuild_command(whole, path, gpu.index)}"
+            f"{path} was built with --strip-weights and cannot run without its weights. Refit it "
+            f"first with those of {metadata.onnx_name} (OnnxParserRefitter of TensorRT) and set "
+            "strip_weights to false in its sidecar, or build it with its weights: "
+            f"{rebuild_command(whole, path, gpu.index)}"
         )
     source = None if onnx is None else _sha256_of_model(Path(onnx))
     differing = mismatches(metadata, library, gpu, onnx_sha256=source)
@@ -73,28 +74,29 @@ def _require_fit(
 
 
 class LoadedEngine:
-    """A plan in the memory of a GPU, whose context must be current.
+    """An engine in the memory of a GPU. The CUDA context of this GPU must be current.
 
     Args:
-        path: of the engine.
-        metadata: of its sidecar.
-        library: that opens it.
-        gpu: that it runs on; None leaves out whether the engine fits it.
-        onnx: as in :func:`_require_fit`.
-        runtime_cache: file with the kernels that were compiled the last time (RTX), read now and
-            written by :meth:`close`; None keeps none.
+        path: path of the engine.
+        metadata: its sidecar.
+        library: the library that opens it.
+        gpu: the GPU that it runs on.
+        onnx: the ONNX file that it must have been built from; None skips this check.
+        runtime_cache: the file that keeps compiled kernels (RTX only). It is read now and written
+            by :meth:`close`. None keeps no kernels.
 
     Attributes:
-        path: of the engine.
-        metadata: of its sidecar.
-        library: that opened it.
-        input_name: of its input.
-        output_name: of its output.
-        profiles: the ranges of shapes that it takes, by their numbers.
+        path: path of the engine.
+        metadata: its sidecar.
+        library: the library that opened it.
+        input_name: name of its input.
+        output_name: name of its output.
+        profiles: its profiles, which are ranges of shapes, by their numbers.
 
     Raises:
-        ArtifactError: the files are damaged, do not belong together, or do not fit what is here.
-        DeviceMemoryError: the weights do not fit into the GPU.
+        ArtifactError: the files are damaged, do not belong together, or do not fit the library or
+            the GPU.
+        DeviceMemoryError: the weights do not fit into the memory of the GPU.
     """
 
     def __init__(
@@ -129,17 +131,18 @@ class LoadedEngine:
 
     @property
     def owns_activations(self) -> bool:
-        """Whether contexts bring their own device memory.
+        """Return whether contexts allocate their own device memory.
 
-        Where the library captures graphs by itself, it must also know when their memory moves.
+        That is so if the library captures graphs by itself, because it must know when the memory
+        of a graph moves.
         """
         return self.library.flavour.captures_graphs
 
     def create_context(self) -> IExecutionContext:
-        """A new execution context, for one thread at a time.
+        """Create an execution context, for one thread at a time.
 
         Raises:
-            DeviceMemoryError: its memory does not fit into the GPU.
+            DeviceMemoryError: its memory does not fit into the memory of the GPU.
         """
         strategies = self.library.api.ExecutionContextAllocationStrategy
         with self._failing("create an execution context"):
@@ -151,7 +154,7 @@ class LoadedEngine:
             return context
 
     def close(self) -> None:
-        """Keep the runtime cache, and let the engine go; its contexts must be gone."""
+        """Write the runtime cache and release the engine; its contexts must be released before."""
         try:
             self._save_cache()
         finally:
@@ -164,34 +167,38 @@ class LoadedEngine:
         names = [self._engine.get_tensor_name(n) for n in range(self._engine.num_io_tensors)]
         inputs = [n for n in names if self._engine.get_tensor_mode(n) == modes.INPUT]
         outputs = [n for n in names if self._engine.get_tensor_mode(n) == modes.OUTPUT]
-        wanted = _DTYPES[self.metadata.model.io]
+        expected = _DTYPES[self.metadata.model.io]
         dtypes = [_enum_name(self._engine.get_tensor_dtype(name)) for name in names]
-        if len(inputs) != 1 or len(outputs) != 1 or set(dtypes) != {wanted}:
-            found = ", ".join(f"{n} {d}" for n, d in zip(names, dtypes, strict=True))
+        if len(inputs) != 1 or len(outputs) != 1 or set(dtypes) != {expected}:
+            actual = ", ".join(f"{n} {d}" for n, d in zip(names, dtypes, strict=True))
             raise ArtifactError(
                 f"{self.path}: its sidecar says io={self.metadata.model.io!r}, one input and one "
-                f"output of {wanted}; the engine has {found}. Build it again: "
+                f"output of {expected}; the engine has {actual}. Build it again: "
                 f"{self._rebuild}"
             )
         return inputs[0], outputs[0]
 
     def _profiles(self) -> tuple[ShapeProfile, ...]:
-        """As the engine itself has them, which must be what the sidecar says."""
-        found = []
+        """Return the profiles of the engine, which must be those of the sidecar."""
+        profiles = []
         for number in range(self._engine.num_optimization_profiles):
             shapes = self._engine.get_tensor_profile_shape(self.input_name, number)
             low, tuned, high = (_four(shape) for shape in shapes)
-            found.append(ShapeProfile(low, tuned, high))
-        if tuple(found) != self.metadata.profiles:
+            profiles.append(ShapeProfile(low, tuned, high))
+        if tuple(profiles) != self.metadata.profiles:
             raise ArtifactError(
                 f"{self.path}: the engine takes other shapes than its sidecar says. Build it "
                 f"again: {self._rebuild}"
             )
-        return tuple(found)
+        return tuple(profiles)
 
     @contextlib.contextmanager
     def _failing(self, what: str) -> Iterator[None]:
-        """Turn a refusal of the library, which says why in its log only, into an error."""
+        """Turn a failure of the library, whose reason is only in its log, into an error.
+
+        Args:
+            what: what the library was told to do, for the message.
+        """
         with self.library.collecting() as messages:
             try:
                 yield
@@ -206,7 +213,7 @@ class LoadedEngine:
         said = "; ".join([*errors, *([reason] if reason else [])]) or "without a reason"
         if says_out_of_memory(said):
             return DeviceMemoryError(
-                f"{self.path}: the GPU ran out of memory when {self.library} was to {what}. Close "
+                f"{self.path}: the GPU ran out of memory when {self.library} had to {what}. Close "
                 "other programs that use it, or build the engine for smaller shapes."
             )
         return ArtifactError(
@@ -225,7 +232,8 @@ class LoadedEngine:
             if self._cache_path is not None:
                 cache = config.create_runtime_cache()
                 with contextlib.suppress(FileNotFoundError):
-                    # Of another driver, GPU or version, it is refused, and a new one begins.
+                    # The library refuses a cache of another driver, GPU or version, and begins a
+                    # new one.
                     cache.deserialize(self._cache_path.read_bytes())
                 if not config.set_runtime_cache(cache):
                     raise InferenceError(
@@ -239,13 +247,13 @@ class LoadedEngine:
         if self._cache is None or self._cache_path is None:
             return
         blob = memoryview(self._cache.serialize()).cast("B")  # type: ignore[arg-type]
-        # A cache that cannot be written costs time at the next start, and nothing else.
+        # If the cache cannot be written, the next start only takes longer.
         with contextlib.suppress(InputError), atomic_output(self._cache_path) as temporary:
             temporary.write_bytes(blob)
 
 
 def runtime_cache_path(path: str | os.PathLike[str]) -> Path:
-    """Where kernels that were compiled for an engine are kept: ``x4.engine.runtime-cache``."""
+    """Return the path of the compiled kernels of an engine, such as ``x4.engine.runtime-cache``."""
     engine = Path(path)
     return engine.with_name(engine.name + ".runtime-cache")
 
@@ -262,7 +270,7 @@ def _sha256_of_model(path: Path) -> str:
 
 
 class _RefusalError(Exception):
-    """The library gave None where an object was asked for."""
+    """The library returned None instead of an object."""
 
 
 def _four(shape: Sequence[int]) -> tuple[int, int, int, int]:

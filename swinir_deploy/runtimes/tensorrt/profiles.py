@@ -1,4 +1,4 @@
-"""Which of an engine's ranges of shapes a batch runs under."""
+"""Choose the profile of an engine, which is a range of shapes, for a batch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ __all__ = ["choose_profile", "describe_profiles", "fixed_sizes", "widest_profile
 
 
 def choose_profile(profiles: Sequence[ShapeProfile], shape: tuple[int, ...]) -> int:
-    """Number of the profile that suits a shape best.
+    """Return the number of the profile that suits a shape best.
 
-    One that was tuned for exactly this shape; else the one with the smallest largest shape, whose
-    kernels and memory are nearest to what is needed; of those the one tuned for the nearest size;
-    else the first.
+    That is a profile that was tuned for exactly this shape. If there is none, it is the profile
+    with the smallest maximum shape, because its kernels and memory are nearest to what is needed.
+    Of equal ones it is the profile that was tuned for the nearest size, then the first.
+
+    Args:
+        profiles: the profiles of the engine.
+        shape: shape of the input, in the layout of the engine.
 
     Raises:
-        InputError: none takes the shape.
+        InputError: no profile takes the shape.
     """
     fitting = [number for number, profile in enumerate(profiles) if profile.contains(shape)]
     if not fitting:
@@ -38,10 +42,10 @@ def choose_profile(profiles: Sequence[ShapeProfile], shape: tuple[int, ...]) -> 
 
 
 def widest_profile(profiles: Sequence[ShapeProfile]) -> ShapeProfile:
-    """The profile that takes the most shapes; of those the one with the largest; else the first.
+    """Return the profile that takes the most shapes.
 
-    The sizes of one profile go together in any way. Those of several do not, so that a range
-    joined from them would promise shapes that the engine refuses.
+    Of equal ones it is the profile with the largest maximum shape, then the first. Profiles are
+    not joined to one range, because such a range would contain shapes that the engine refuses.
     """
 
     def width(profile: ShapeProfile) -> tuple[int, int]:
@@ -52,12 +56,12 @@ def widest_profile(profiles: Sequence[ShapeProfile]) -> ShapeProfile:
 
 
 def describe_profiles(profiles: Sequence[ShapeProfile]) -> str:
-    """For messages, such as ``1..8x3x256x256 (tuned for 4x3x256x256)``."""
+    """Return a description such as ``1..8x3x256x256 (tuned for 4x3x256x256)``."""
     return " or ".join(profile.describe() for profile in profiles)
 
 
 def fixed_sizes(profiles: Sequence[ShapeProfile]) -> tuple[int | None, ...]:
-    """Size of every axis if all profiles leave no choice, else None for it."""
+    """Return, for each axis, the only size that all profiles take, or None if there are more."""
     return tuple(
         profiles[0].min[axis]
         if len({size for p in profiles for size in (p.min[axis], p.max[axis])}) == 1

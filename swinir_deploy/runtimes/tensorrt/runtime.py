@@ -1,4 +1,7 @@
-"""TensorRT 10.x, 11.x and TensorRT for RTX: an engine that ``swinir-deploy build`` made."""
+"""The back ends of TensorRT 10.x, 11.x and TensorRT for RTX.
+
+They run an engine that ``swinir-deploy build`` made.
+"""
 
 from __future__ import annotations
 
@@ -30,26 +33,27 @@ __all__ = ["TensorRtRuntime"]
 class TensorRtRuntime(Runtime):
     """An engine on an NVIDIA GPU; neither torch nor onnx is needed.
 
-    :meth:`run` copies from and to host memory; :meth:`run_on_gpu` takes a tensor of torch or cupy
-    where it lies. Both take every shape that fits one of the engine's profiles. The ranges in
-    ``spec`` are those of the profile with the most shapes, ``spec.other_ranges`` those of the
-    others.
+    :meth:`run` copies from and to host memory. :meth:`run_on_gpu` uses a tensor of torch or cupy
+    without a copy. Both take every shape that fits one of the profiles of the engine. The ranges in
+    ``spec`` are those of the profile with the most shapes; ``spec.other_ranges`` has those of the
+    other profiles.
 
     Args:
-        model: path of the engine; its ``.json`` sidecar must lie beside it.
+        model: path of the engine; its ``.json`` sidecar must be beside it.
         device: ``cuda`` (default) or ``cuda:N``.
-        contexts: threads that compute at the same time; each has memory of its own. More threads
-            may call :meth:`run`, and wait.
-        cuda_graphs: most CUDA graphs to keep for each of them; 0 records none. TensorRT for RTX
-            captures by itself, and takes 0 as well.
-        runtime_cache: whether TensorRT for RTX keeps the kernels that it compiles, in a file
-            beside the engine; or the path of that file.
-        onnx: the ONNX file that the engine must have been built from; None does not ask.
+        contexts: number of threads that compute at the same time; each has its own memory. If more
+            threads call :meth:`run`, they wait.
+        cuda_graphs: the largest number of CUDA graphs to keep for each of these threads; 0 records
+            none. TensorRT for RTX captures graphs by itself and ignores this value.
+        runtime_cache: whether TensorRT for RTX keeps the kernels that it compiles in a file beside
+            the engine; or the path of this file.
+        onnx: the ONNX file that the engine must have been built from; None skips this check.
+        sidecar: the sidecar, if it was read already.
 
     Raises:
         ArtifactError: the engine is damaged, or was built for another GPU, library or model.
         BackendUnavailableError: the library, cuda-python, the driver or the GPU is missing.
-        UsageError: no such device.
+        UsageError: there is no such device.
     """
 
     def __init__(
@@ -70,19 +74,19 @@ class TensorRtRuntime(Runtime):
                 f"contexts is {contexts} and cuda_graphs {cuda_graphs}; they must be at least 1 "
                 "and 0."
             )
-        self._most_lanes, self._graph_limit = contexts, cuda_graphs
-        self._cache_wish, self._onnx, self._sidecar = runtime_cache, onnx, sidecar
+        self._max_lanes, self._graph_limit = contexts, cuda_graphs
+        self._requested_cache, self._onnx, self._sidecar = runtime_cache, onnx, sidecar
         super().__init__()
 
     @property
     def captured_graphs(self) -> int:
-        """CUDA graphs that this back end has recorded; what RTX captures is not counted."""
+        """Return the number of CUDA graphs that were recorded, without those that RTX captures."""
         with self._lanes_changed:
             return sum(lane.captured for lane in self._lanes)
 
     @property
     def graph_errors(self) -> tuple[str, ...]:
-        """Why CUDA graphs were given up; empty if they were not."""
+        """Return the errors because of which no more CUDA graphs are recorded; () without any."""
         with self._lanes_changed:
             return tuple(lane.graph_error for lane in self._lanes if lane.graph_error)
 
@@ -91,11 +95,11 @@ class TensorRtRuntime(Runtime):
     def _load(self) -> RuntimeSpec:
         metadata = self._sidecar or read_engine_metadata(self._path)
         library = load_library(metadata.flavour)
-        # Without a GPU some of TensorRT's factories give pointers to nowhere: look for one first.
+        # Without a GPU, some factories of TensorRT return invalid pointers. So the GPU comes first.
         self._device = CudaDevice(self._device_index)
-        cache = runtime_cache_path(self._path) if self._cache_wish is True else None
-        if not isinstance(self._cache_wish, bool):
-            cache = Path(self._cache_wish)
+        cache = runtime_cache_path(self._path) if self._requested_cache is True else None
+        if not isinstance(self._requested_cache, bool):
+            cache = Path(self._requested_cache)
         self._engine = LoadedEngine(
             self._path, metadata, library, self._device.gpu, onnx=self._onnx, runtime_cache=cache
         )
@@ -110,7 +114,7 @@ class TensorRtRuntime(Runtime):
             f"cuda:{self._device_index}",
             fixed_sizes(profiles),
         )
-        least = min(min(spec.batch_height_width(profile.min)[1:]) for profile in profiles)
+        smallest = min(min(spec.batch_height_width(profile.min)[1:]) for profile in profiles)
         widest = widest_profile(profiles)
 
         def ranges(profile: ShapeProfile) -> tuple[tuple[int, int], ...]:
@@ -120,7 +124,7 @@ class TensorRtRuntime(Runtime):
         (min_batch, max_batch), (min_height, max_height), (min_width, max_width) = ranges(widest)
         return replace(
             spec,
-            min_side_px=max(spec.min_side_px, least),
+            min_side_px=max(spec.min_side_px, smallest),
             min_batch=min_batch,
             max_batch=max_batch,
             min_height=min_height,
@@ -162,7 +166,7 @@ class TensorRtRuntime(Runtime):
     def _unload(self) -> None:
         self._device.activate()
         with self._lanes_changed:
-            # Runs that had begun when close() was called are let finish.
+            # Wait for the runs that had begun when close() was called.
             self._lanes_changed.wait_for(lambda: self._taken == 0)
             for lane in self._lanes:
                 lane.close()
@@ -171,14 +175,14 @@ class TensorRtRuntime(Runtime):
 
     @contextlib.contextmanager
     def _lane(self) -> Iterator[Lane]:
-        """A lane for this thread alone; waits while all are taken."""
+        """Yield a lane for this thread alone; wait while all lanes are in use."""
         self._device.activate()
         lane: Lane | None = None
         with self._lanes_changed:
-            self._lanes_changed.wait_for(lambda: self._taken < self._most_lanes)
+            self._lanes_changed.wait_for(lambda: self._taken < self._max_lanes)
             if self.closed:
                 raise RuntimeClosedError(
-                    f"{self._path} was closed while it was waited for. Open it again."
+                    f"{self._path} was closed while this run waited for it. Open it again."
                 )
             self._taken += 1
             if self._idle:
