@@ -138,7 +138,8 @@ def _read_pickle(source: Path) -> Any:
         raise CheckpointError(
             f"{source} is refused: beside weights it holds Python objects, and loading those can "
             f"run any code on this machine.{object_name} Ask its author for a safetensors file. "
-            "Or, if you trust it, load it where it was made and save its state_dict() as safetensors."
+            "Or, if you trust it, load it where it was made and save its state_dict() as "
+            "safetensors."
         ) from error
     except MemoryError:
         raise
