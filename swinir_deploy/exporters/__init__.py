@@ -1,1 +1,1 @@
-"""From a network to files that a back end runs: checked ONNX, with what it says about itself."""
+"""Export networks to files for the back ends: checked ONNX with metadata, and engines."""

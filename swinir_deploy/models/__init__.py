@@ -1,1 +1,1 @@
-"""From a name to a network with its weights."""
+"""Find, download, read and check models, from a name to a network with its weights."""

@@ -1,6 +1,6 @@
 """The catalogue of models: ``models.yaml`` as typed cards, found by name, file, hash or task.
 
-Neither torch nor the network is imported here, and the file is read on first use only.
+This module does not import torch or the network. It reads the file on first use only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Task = Literal["sr", "denoise", "jpeg"]
 Size = Literal["tiny", "light", "medium", "large"]
 
 _SIZES: tuple[str, ...] = get_args(Size)
-_NEXT_STEP = "'swinir-deploy models' lists all."
+_NEXT_STEP = "Run 'swinir-deploy models' for the list."
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Figure:
     """One number about a model's quality.
 
     Attributes:
-        dataset: such as ``Set5``.
+        dataset: name of the data set, such as ``Set5``.
         metric: ``psnr_*`` and ``psnr_b_*`` in dB, ``ssim_*`` from 0 to 1; ``*_y`` on the Y channel,
             ``*_rgb`` on all channels, ``*_gray`` on gray pictures.
-        value: of the metric, averaged over the data set.
-        source: who says so, and under which protocol.
-        baseline: the same without the model, where it was measured beside it: for bicubic
-            interpolation, the noisy picture or the JPEG.
+        value: value of the metric, averaged over the data set.
+        source: who measured it, and by which protocol.
+        baseline: value without the model, measured in the same way: of bicubic interpolation, of
+            the noisy picture or of the JPEG. None where it was not measured.
     """
 
     dataset: str
@@ -50,24 +50,24 @@ class ModelCard:
     """What the catalogue knows about one model.
 
     Attributes:
-        id: its name here, such as ``medium-sr-x4``.
-        summary: one line for people.
+        id: name in the catalogue, such as ``medium-sr-x4``.
+        summary: description in one line.
         file: name of the checkpoint file.
-        builtin: the file ships inside this package.
-        url: where the file is downloaded from; None for built-in models.
+        builtin: whether the file is part of this package.
+        url: address from which the file is downloaded; None for built-in models.
         task: ``sr`` (super-resolution), ``denoise`` or ``jpeg`` (artefact removal).
         size: ``tiny``, ``light``, ``medium`` or ``large``.
         noise: sigma of the noise on 0..255 that a ``denoise`` model removes, else None.
         quality: JPEG quality that a ``jpeg`` model was trained for, else None.
-        real: trained on real-world degradations instead of bicubic downscaling.
+        real: whether it was trained on real-world degradations instead of bicubic downscaling.
         config: the network's hyper-parameters.
-        parameters: how many numbers the network has; None while a model is being trained.
+        parameters: number of parameters of the network; None while a model is being trained.
         state_dict_key: entry of the file that holds the weights; None for a bare state dict.
-        training_set: pictures it was trained on.
+        training_set: the pictures that it was trained on; None where nobody published it.
         patch_size: side of the training patches in pixels, on the network's input.
         licence: SPDX identifier for the weights.
-        size_bytes: of the file; None where nobody published it.
-        sha256: of the file, lower-case hex; None where nobody published it.
+        size_bytes: size of the file in bytes; None where nobody published it.
+        sha256: SHA-256 of the file in lower-case hex; None where nobody published it.
         published: figures that others published for this checkpoint.
         measured: figures that this project measured.
     """
@@ -100,24 +100,24 @@ class ModelCard:
 
     @property
     def gray(self) -> bool:
-        """Takes and gives one channel instead of three."""
+        """Whether input and output have one channel instead of three."""
         return self.config.in_chans == 1
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Other names of this model: its file with and without the suffix."""
+        """Other names of this model: its file name with and without the suffix."""
         names = (self.file, PurePath(self.file).stem)
         return tuple(name for name in names if name != self.id)
 
     @property
     def purpose(self) -> str:
-        """What it does in a few words, such as ``sr x4`` or ``denoise 25, gray``."""
+        """Short description of the task, such as ``sr x4`` or ``denoise 25, gray``."""
         amount = {"sr": f"x{self.scale}", "denoise": self.noise, "jpeg": self.quality}[self.task]
         extras = (", real-world" if self.real else "") + (", gray" if self.gray else "")
         return f"{self.task} {amount}{extras}"
 
     def describe(self) -> str:
-        """A few lines of text: purpose, architecture, file, licence, training, figures."""
+        """Describe purpose, architecture, file, licence, training and figures in a few lines."""
         config, unknown = self.config, "not published"
         count = f"{self.parameters:,} parameters, " if self.parameters else ""
         size = f"{self.size_bytes:,} bytes" if self.size_bytes else f"size {unknown}"
@@ -140,7 +140,7 @@ class ModelCard:
         return "\n".join([f"{self.id}: {self.summary}"] + [f"  {k:<10}  {v}" for k, v in rows])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values fit for JSON, the derived scale, gray and aliases included."""
+        """Return plain values for JSON, with the derived scale, gray and aliases."""
         derived = {"scale": self.scale, "gray": self.gray, "aliases": list(self.aliases)}
         return {**asdict(self), "config": self.config.to_dict(), **derived}
 
@@ -167,14 +167,14 @@ class Catalog:
         self._by_sha256 = {card.sha256: card for card in self._cards if card.sha256}
 
     def all(self) -> tuple[ModelCard, ...]:
-        """Every card, in the order of the file: built-in first, then by task."""
+        """Return all cards in the order of the file: built-in first, then by task."""
         return self._cards
 
     def get(self, name: str) -> ModelCard:
-        """The model of that id or alias; upper and lower case are the same.
+        """Return the model with this id or alias, in upper or lower case.
 
         Raises:
-            CatalogError: no such name; the message suggests the nearest ones.
+            CatalogError: no model has this name; the message suggests the nearest ones.
         """
         card = self._by_name.get(name.lower())
         if card is None:
@@ -184,18 +184,18 @@ class Catalog:
         return card
 
     def did_you_mean(self, name: str) -> str:
-        """Return `` Did you mean 'tiny-sr-x4'?`` for a name that is near one, else nothing."""
+        """Return `` Did you mean 'tiny-sr-x4'?`` for a name that is near one, else ``""``."""
         near = difflib.get_close_matches(name.lower(), self._by_name, n=3, cutoff=0.6)
         ids = list(dict.fromkeys(self._by_name[match].id for match in near))
         return f" Did you mean {' or '.join(map(repr, ids))}?" if ids else ""
 
     def by_file(self, name: str) -> ModelCard | None:
-        """The model whose checkpoint has this file name (folders are ignored), or None."""
+        """Return the model whose checkpoint has this file name, or None; folders are ignored."""
         card = self._by_name.get(PurePath(name).name.lower())
         return card if card is not None and PurePath(name).suffix else None
 
     def by_sha256(self, digest: str) -> ModelCard | None:
-        """The model whose file has this SHA-256 (hex, any case), or None."""
+        """Return the model whose file has this SHA-256 (hex, any case), or None."""
         return self._by_sha256.get(digest.lower())
 
     def select(
@@ -209,26 +209,26 @@ class Catalog:
         real: bool | None = None,
         size: str | None = None,
     ) -> ModelCard:
-        """The model that fits a request best.
+        """Return the model that fits a request best.
 
-        What is None is free. Among the models that fit, a colour one comes before a gray one and
-        one for clean pictures before one for real-world pictures; then a built-in one before one
-        to download, then the smallest.
+        An argument of None allows every value. Among the models that fit, those for clean
+        pictures come before those for real-world pictures, colour before gray, built-in before
+        downloaded, and small before large.
 
         Args:
             task: ``sr``, ``denoise`` or ``jpeg``.
             scale: output side divided by input side.
-            noise: sigma on 0..255.
+            noise: sigma of the noise on 0..255.
             quality: JPEG quality.
-            gray: for one channel.
-            real: for real-world degradations.
+            gray: whether the model takes one channel.
+            real: whether the model is for real-world degradations.
             size: ``tiny``, ``light``, ``medium`` or ``large``.
 
         Raises:
-            CatalogError: nothing fits (the message lists what is possible), or models of several
-                tasks, scales, noise levels or qualities fit and none was named.
+            CatalogError: no model fits (the message lists what is possible), or models of
+                several tasks, scales, noise levels or qualities fit and none was named.
         """
-        wanted = {
+        requested = {
             "task": task,
             "scale": scale,
             "noise": noise,
@@ -237,22 +237,22 @@ class Catalog:
             "real": real,
             "size": size,
         }
-        asked = {name: value for name, value in wanted.items() if value is not None}
+        given = {name: value for name, value in requested.items() if value is not None}
         fitting = [
             card
             for card in self._cards
-            if all(getattr(card, name) == value for name, value in asked.items())
+            if all(getattr(card, name) == value for name, value in given.items())
         ]
         if not fitting:
             same_task = [card for card in self._cards if card.task == task]
-            request = ", ".join(f"{name} {value}" for name, value in asked.items())
+            request = ", ".join(f"{name} {value}" for name, value in given.items())
             raise CatalogError(
                 f"No model has {request}. Possible: {_possible(same_task or self._cards)}. "
                 f"{_NEXT_STEP}"
             )
         for name in ("task", "scale", "noise", "quality"):
             values = sorted({getattr(card, name) for card in fitting} - {None})
-            if wanted[name] is None and len(values) > 1:
+            if requested[name] is None and len(values) > 1:
                 raise CatalogError(
                     f"Models of several {name} values fit: {', '.join(map(str, values))}. "
                     f"Name one of them as {name}. {_NEXT_STEP}"
@@ -261,10 +261,18 @@ class Catalog:
 
 
 def load_catalog() -> Catalog:
-    """The catalogue that ships with the package; read once, then shared.
+    """Return the catalogue of this package, which is read once and then shared.
 
     Raises:
         CatalogError: ``models.yaml`` is damaged; the message names the model and the reason.
+
+    Example:
+        >>> from swinir_deploy import load_catalog
+        >>> catalog = load_catalog()
+        >>> catalog.get("tiny-sr-x4").scale
+        4
+        >>> catalog.select(task="sr", scale=4, size="tiny").id
+        'tiny-sr-x4'
     """
     return _read_catalog(Path(__file__).with_name("models.yaml"))
 
@@ -317,7 +325,7 @@ def _card(model_id: str, entry: Mapping[str, Any], release: str) -> ModelCard:
 
 
 def _published(groups: Iterable[Mapping[str, Any]]) -> Iterable[Figure]:
-    """Groups of ``{source, metric: {dataset: value}}`` one by one."""
+    """Yield the figures of groups of the form ``{source, metric: {dataset: value}}``."""
     for group in groups:
         for metric, values in group.items():
             if metric != "source":
@@ -326,23 +334,23 @@ def _published(groups: Iterable[Mapping[str, Any]]) -> Iterable[Figure]:
 
 
 def _figure_lines(figures: Iterable[Figure]) -> list[str]:
-    """For people, a line for each metric and source: ``psnr_y: Set5 32.92, ... (source)``."""
+    """Format a line for each metric and source: ``psnr_y: Set5 32.92, ... (source)``."""
     lines: dict[tuple[str, str], list[str]] = {}
     for figure in figures:
         before = "" if figure.baseline is None else f" (without the model {figure.baseline:g})"
         text = f"{figure.dataset} {figure.value:g}{before}"
         lines.setdefault((figure.metric, figure.source), []).append(text)
-    return [f"{metric}: {', '.join(found)} ({source})" for (metric, source), found in lines.items()]
+    return [f"{metric}: {', '.join(texts)} ({source})" for (metric, source), texts in lines.items()]
 
 
 def _possible(cards: Iterable[ModelCard]) -> str:
-    """For messages: ``sr x4 (tiny, light, medium); sr x4, real-world (medium, large); ...``."""
+    """List purposes and sizes: ``sr x4 (tiny, light); sr x4, real-world (medium, large); ...``."""
     sizes: dict[str, list[str]] = {}
     for card in cards:
-        known = sizes.setdefault(card.purpose, [])
-        if card.size not in known:
-            known.append(card.size)
+        listed = sizes.setdefault(card.purpose, [])
+        if card.size not in listed:
+            listed.append(card.size)
     return "; ".join(
-        f"{purpose} ({', '.join(sorted(found, key=_SIZES.index))})"
-        for purpose, found in sizes.items()
+        f"{purpose} ({', '.join(sorted(listed, key=_SIZES.index))})"
+        for purpose, listed in sizes.items()
     )

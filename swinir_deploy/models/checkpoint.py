@@ -1,4 +1,4 @@
-"""Checkpoint files in, checked weights and their hyper-parameters out.
+"""Read and write checkpoint files: checked weights and their hyper-parameters.
 
 A file is either read completely and found to be a SwinIR, tensor by tensor, or refused with a
 :class:`~swinir_deploy.errors.CheckpointError` that names the tensor. Pickles are read with
@@ -42,19 +42,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """The weights of one SwinIR, checked.
+    """The checked weights of one SwinIR.
 
     Attributes:
-        path: of the file.
-        sha256: of the file, lower-case hex.
+        path: path of the file.
+        sha256: SHA-256 of the file in lower-case hex.
         key: entry of the file that held the weights; None for a bare state dict or safetensors.
         state_dict: official names -> contiguous float32 CPU tensors, all finite; no buffers.
         config: hyper-parameters that these tensors fit.
-        img_range_source: who said what ``config.img_range`` is: the caller, this package when it
-            saved the file, the catalogue, the rule that networks with window 7 (the JPEG models)
-            were trained with 255, or nobody (then it is 1.0, as in nearly all SwinIRs).
-        card: of the catalogue, where hash or file name say that this is one of its models.
-        model_id: as saved in the file, else the card's id, else the file's name without suffix.
+        img_range_source: where ``config.img_range`` comes from: the caller; the file, if this
+            package saved it; the catalogue; the rule that networks with window 7 (the JPEG
+            models) were trained with 255; or the default 1.0, which fits nearly all SwinIRs.
+        card: card of the catalogue, if the hash or file name is that of one of its models.
+        model_id: the id saved in the file, else the card's id, else the file's name without
+            suffix.
     """
 
     path: Path
@@ -76,20 +77,21 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Read and check a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file.
 
-    Official, BasicSR and KAIR files are understood, and what training tools wrap around them: the
-    entries ``params_ema``, ``params``, ``state_dict`` and ``model`` (the first of them that is
-    there, for a catalogue's file the one named there), and prefixes such as ``module.``. Half
-    and double precision become float32. Stored masks and index tables of any size are ignored.
+    The function reads official, BasicSR and KAIR files and the usual wrappers of training tools:
+    the entries ``params_ema``, ``params``, ``state_dict`` and ``model`` (it takes the first that
+    exists, or for a file of the catalogue the entry named there), and prefixes such as
+    ``module.``. Half and double precision become float32. Stored masks and index tables of any
+    size are ignored.
 
     Args:
-        path: of the file.
-        img_range: overrules what file, catalogue and rules say.
-        key: entry of a pickled file to take the weights from.
-        sha256: of the file, where the caller has just computed it.
+        path: path of the file.
+        img_range: takes precedence over the file, the catalogue and the rules.
+        key: entry of a pickled file that holds the weights.
+        sha256: SHA-256 of the file in hex, if the caller has just computed it.
 
     Raises:
-        CheckpointError: missing, empty, cut short, unsafe, not a SwinIR, or with a missing, extra,
-            misshapen, non-float or non-finite tensor.
+        CheckpointError: the file is missing, empty, cut short, unsafe or not a SwinIR, or one of
+            its tensors is missing, extra, misshapen, not of a float type or not finite.
         UsageError: ``img_range`` is not positive.
     """
     source = Path(path)
@@ -130,21 +132,28 @@ def save_checkpoint(
     """Write weights as safetensors together with their hyper-parameters, ``img_range`` included.
 
     Args:
-        path: ends in ``.safetensors``; replaced only once the new file is complete.
-        state_dict: official names; converted to float32, buffers are left out.
-        config: that the tensors must fit.
-        model_id: written into the file.
+        path: file to write, ending in ``.safetensors``. An existing file is replaced only once
+            the new one is complete.
+        state_dict: official names -> tensors. They are converted to float32; buffers are left
+            out.
+        config: hyper-parameters that the tensors must fit.
+        model_id: id of the model, which is stored in the file.
+
+    Returns:
+        The path of the file.
 
     Raises:
         CheckpointError: the tensors do not fit the config, or are not finite floats.
-        UsageError: another suffix.
+        UsageError: ``path`` has another suffix.
         InputError: the file cannot be written.
     """
     from safetensors.torch import save
 
     target = Path(path)
     if target.suffix != ".safetensors":
-        raise UsageError(f"Cannot save {target}: its name must end in .safetensors.")
+        raise UsageError(
+            f"Cannot save {target}: its name does not end in .safetensors. Give it that suffix."
+        )
     weights = _checked_weights(dict(state_dict), config, target)
     metadata = {
         "format": "pt",
@@ -158,7 +167,7 @@ def save_checkpoint(
 
 @functools.lru_cache(maxsize=8)
 def _expected_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every parameter, from the network itself."""
+    """Return name -> shape of every parameter of the network."""
     with torch.device("meta"):
         network = SwinIR(config)
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -167,79 +176,90 @@ def _expected_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
 def _checked_weights(
     tensors: dict[str, Any], config: SwinIRConfig, source: Path
 ) -> dict[str, Tensor]:
-    """All parameters in the network's order, as float32; anything unexpected is an error."""
+    """Return all parameters in the network's order, as float32.
+
+    Raises:
+        CheckpointError: a tensor is missing, extra or not usable.
+    """
     expected = _expected_shapes(config)
-    found = {name: tensor for name, tensor in tensors.items() if not is_buffer(name)}
-    missing = [name for name in expected if name not in found]
-    extra = [name for name in found if name not in expected]
+    actual = {name: tensor for name, tensor in tensors.items() if not is_buffer(name)}
+    missing = [name for name in expected if name not in actual]
+    extra = [name for name in actual if name not in expected]
     if missing or extra:
-        raise CheckpointError(_name_problem(source, missing, extra, found, expected))
-    return {name: _checked_tensor(name, found[name], expected[name], source) for name in expected}
+        raise CheckpointError(_name_problem(source, missing, extra, actual, expected))
+    return {name: _checked_tensor(name, actual[name], expected[name], source) for name in expected}
 
 
 def _name_problem(
     source: Path,
     missing: list[str],
     extra: list[str],
-    found: Mapping[str, Any],
+    actual: Mapping[str, Any],
     expected: Mapping[str, tuple[int, ...]],
 ) -> str:
     parts = []
     if missing:
         shape = list(expected[missing[0]])
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        parts.append(f"tensor {missing[0]!r} of shape {shape}{more} is wanted and missing")
+        parts.append(f"tensor {missing[0]!r} of shape {shape}{more} is missing")
     if extra:
-        shape = list(found[extra[0]].shape)
+        shape = list(actual[extra[0]].shape)
         more = f" (and {len(extra) - 1} more)" if len(extra) > 1 else ""
-        parts.append(f"tensor {extra[0]!r} of shape {shape}{more} is there and not part of SwinIR")
+        parts.append(f"tensor {extra[0]!r} of shape {shape}{more} is not part of SwinIR")
     return (
-        f"{source}: {'; '.join(parts)}. Found are {len(found)} tensors, wanted {len(expected)}. "
-        "The file is incomplete, or was trained with a changed network."
+        f"{source}: {'; '.join(parts)}. The file has {len(actual)} tensors; the network has "
+        f"{len(expected)}. The file is incomplete, or was trained with a changed network. Give a "
+        "checkpoint of the official network."
     )
 
 
-def _checked_tensor(name: str, tensor: Tensor, wanted: tuple[int, ...], source: Path) -> Tensor:
-    def refuse(found: str, want: str) -> CheckpointError:
+def _checked_tensor(
+    name: str, tensor: Tensor, expected_shape: tuple[int, ...], source: Path
+) -> Tensor:
+    def refuse(actual: str, expected: str) -> CheckpointError:
         return CheckpointError(
-            f"{source}: tensor {name!r} {found}; wanted {want}. The file is damaged, or was made "
-            "for something else."
+            f"{source}: tensor {name!r} {actual}; expected {expected}. The file is damaged, or was "
+            "made for another network. Download or copy it again."
         )
 
-    if tuple(tensor.shape) != wanted:
-        raise refuse(f"has shape {list(tensor.shape)}", f"is {list(wanted)}")
+    if tuple(tensor.shape) != expected_shape:
+        raise refuse(f"has shape {list(tensor.shape)}", f"{list(expected_shape)}")
     is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
     if tensor.dtype not in _FLOATS or not is_plain:
         kind = str(tensor.dtype).removeprefix("torch.")
         where = "" if is_plain else f", {tensor.layout} on {tensor.device.type}"
-        raise refuse(f"is {kind}{where}", "are plain numbers of type float32, 16, 64 or bfloat16")
+        raise refuse(f"is {kind}{where}", "a plain tensor of float32, float16, float64 or bfloat16")
     weights = tensor.detach().to(torch.float32, copy=True).contiguous()
     # NumPy, because hundreds of small parallel reductions are slow on a busy machine.
     bad = weights.numel() - int(np.count_nonzero(np.isfinite(weights.numpy())))
     if bad:
-        raise refuse(f"holds NaN or Inf in {bad} of {weights.numel()} places", "are finite numbers")
+        raise refuse(f"holds NaN or Inf in {bad} of {weights.numel()} places", "finite numbers")
     return weights
 
 
-def _fits(known: SwinIRConfig, found: SwinIRConfig) -> bool:
-    return not _differences(known, found)
+def _fits(known: SwinIRConfig, actual: SwinIRConfig) -> bool:
+    return not _differences(known, actual)
 
 
-def _differences(known: SwinIRConfig, found: SwinIRConfig) -> list[str]:
-    """Names of the fields in which two configs differ that show in the tensors."""
+def _differences(known: SwinIRConfig, actual: SwinIRConfig) -> list[str]:
+    """Return the fields in which two configs differ, among those that the tensors show."""
     names = ["upscale", "in_chans", "window_size", "depths", "embed_dim", "num_heads"]
     names += ["mlp_hidden_dim", "upsampler", "resi_connection", "ape", "patch_norm", "qkv_bias"]
-    if found.ape:
+    if actual.ape:
         names.append("img_size")
-    if found.upsampler in ("pixelshuffle", "nearest+conv"):
+    if actual.upsampler in ("pixelshuffle", "nearest+conv"):
         names.append("num_feat")
-    return [name for name in names if getattr(known, name) != getattr(found, name)]
+    return [name for name in names if getattr(known, name) != getattr(actual, name)]
 
 
 def _stored_config(
-    metadata: Mapping[str, str], found: SwinIRConfig, source: Path
+    metadata: Mapping[str, str], actual: SwinIRConfig, source: Path
 ) -> SwinIRConfig | None:
-    """What :func:`save_checkpoint` wrote, checked against the tensors; None for other files."""
+    """Return the config that :func:`save_checkpoint` stored; None for other files.
+
+    Raises:
+        CheckpointError: the stored config does not fit the tensors.
+    """
     text = metadata.get(_CONFIG_KEY)
     if text is None:
         return None
@@ -247,24 +267,24 @@ def _stored_config(
         stored = SwinIRConfig.from_dict(json.loads(text))
     except (ValueError, TypeError, UsageError) as error:
         raise CheckpointError(
-            f"{source}: its metadata {_CONFIG_KEY!r} makes no sense: {error}. Save it again with "
-            "save_checkpoint()."
+            f"{source}: its metadata {_CONFIG_KEY!r} is not valid: {str(error).rstrip('.')}. Save "
+            "it again with save_checkpoint()."
         ) from error
-    for name in _differences(stored, found):
+    for name in _differences(stored, actual):
         raise CheckpointError(
             f"{source}: its metadata say {name} {getattr(stored, name)!r}, its tensors "
-            f"{getattr(found, name)!r}. Save it again with save_checkpoint()."
+            f"{getattr(actual, name)!r}. Save it again with save_checkpoint()."
         )
     return stored
 
 
 def _with_img_range(
     config: SwinIRConfig,
-    asked: float | None,
+    requested: float | None,
     stored: SwinIRConfig | None,
     card: ModelCard | None,
 ) -> tuple[SwinIRConfig, ImgRangeSource]:
-    """The complete config: what shapes cannot tell comes from whoever knows best."""
+    """Return the config with ``img_range``, which shapes do not show, and where it comes from."""
     values = config.to_dict()
     source: ImgRangeSource
     if stored is not None:
@@ -275,6 +295,6 @@ def _with_img_range(
         values["img_range"], source = 255.0, "window-7 rule"
     else:
         values["img_range"], source = 1.0, "default"
-    if asked is not None:
-        values["img_range"], source = float(asked), "caller"
+    if requested is not None:
+        values["img_range"], source = float(requested), "caller"
     return SwinIRConfig.from_dict(values), source

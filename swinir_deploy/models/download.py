@@ -1,8 +1,8 @@
-"""One file from the network into ``NAME.partial``: resumed, retried, over https only.
+"""Download one file into ``NAME.partial``, with resume and retries, over https only.
 
-``NAME.partial.json`` beside it notes of which address and version the bytes are, so that a later
-attempt, also of another process, goes on from there or begins again. What the bytes are worth is
-for the caller to check (:mod:`swinir_deploy.models.weights_cache`).
+``NAME.partial.json`` beside it records the address and the version of the bytes. So a later
+attempt, in this or another process, continues or starts again. The caller checks the content
+(:mod:`swinir_deploy.models.weights_cache`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 
 class _CutError(Exception):
-    """A failure that may go away by itself; ``reached`` says whether a server answered."""
+    """A failure that a retry may solve; ``reached`` tells whether a server answered."""
 
     def __init__(self, reason: str, reached: bool = True) -> None:
         super().__init__(reason)
@@ -41,10 +41,10 @@ class _CutError(Exception):
 
 
 class Transfer:
-    """One file on its way, in as many attempts as it takes.
+    """The download of one file, in up to six attempts.
 
     Attributes:
-        partial: where the bytes are gathered; complete once :meth:`run` has returned.
+        partial: path that collects the bytes; complete once :meth:`run` has returned.
     """
 
     def __init__(
@@ -57,16 +57,16 @@ class Transfer:
         by_hand: str,
         progress: bool,
     ) -> None:
-        """Prepare; nothing is sent yet.
+        """Prepare the download without sending anything.
 
         Args:
-            url: https, or http on a loopback address.
-            target: the file's final path; not touched here.
-            size_bytes: that it must have, if known.
-            has_checksum: the caller can check the content, so bytes of a version that the server
-                does not identify may be joined.
-            by_hand: sentence for the messages: how to do without this download.
-            progress: show a bar on stderr, if that is a terminal.
+            url: address of the file: https, or http on a loopback address.
+            target: the file's final path, which this class does not touch.
+            size_bytes: size that the file must have, if known.
+            has_checksum: whether the caller can check the content. Then bytes may be joined
+                even if the server does not identify their version.
+            by_hand: sentence for messages that says how to get the file without this download.
+            progress: show a progress bar if stderr is a terminal.
 
         Raises:
             DownloadError: the address is not allowed.
@@ -82,16 +82,16 @@ class Transfer:
         self._opener = _opener(url)
 
     def discard(self) -> None:
-        """Remove what is left of this transfer."""
+        """Remove the partial file and its record."""
         self.partial.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
 
     def run(self) -> None:
-        """Fetch until the file is complete.
+        """Download until the file is complete.
 
         Raises:
             DownloadError: the server refuses, has a file of another size, or the connection
-                failed too often; what was received stays for the next time.
+                failed too often. The received bytes are kept for the next call.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -137,7 +137,7 @@ class Transfer:
             raise _CutError(f"the connection was cut ({error!r})") from error
 
     def _resume_point(self) -> tuple[int, str | None]:
-        """Bytes that can be kept, and the validator that says of which version they are."""
+        """Return how many bytes can be kept, and the validator that identifies their version."""
         if not self.partial.exists():
             return 0, None
         notes = read_json(self._notes)
@@ -151,27 +151,27 @@ class Transfer:
         return offset, validator
 
     def _receive(self, response: Any, offset: int) -> None:
-        """Append the body to the partial file, or begin it again when the server does."""
+        """Append the body to the partial file, or start the file again if the server does."""
         content_range = response.headers.get("Content-Range", "")
         resumed = response.status == 206 and content_range.startswith(f"bytes {offset}-")
         if response.status == 206 and not resumed:
             self.discard()
-            raise _CutError(f"the server sent another range ({content_range!r}) than asked for")
+            raise _CutError(f"the server sent another range ({content_range!r}) than requested")
         start = offset if resumed else 0
         length = response.headers.get("Content-Length")
         total = start + int(length) if length and length.isdigit() else None
-        wanted = self._size_bytes
-        if wanted is not None and total is not None and total != wanted:
+        published = self._size_bytes
+        if published is not None and total is not None and total != published:
             self.discard()
             raise DownloadError(
-                f"{self.url} has the wrong size: {total:,} bytes; {wanted:,} are published. "
-                "The file at the source has changed, or something in between answered instead "
-                f"(a proxy, a login page). {self._by_hand}"
+                f"{self.url} has the wrong size: {total:,} bytes; {published:,} are published. "
+                "The file at the source has changed, or a proxy or login page answered instead. "
+                f"{self._by_hand}"
             )
         if not resumed:
             write_json(self._notes, {"url": self.url, "validator": _validator(response.headers)})
-        received = start + self._copy(response, start, total or wanted)
-        expected = wanted if total is None else total
+        received = start + self._copy(response, start, total or published)
+        expected = published if total is None else total
         if expected is not None and received < expected:
             raise _CutError(f"the connection was cut after {received:,} of {expected:,} bytes")
 
@@ -221,7 +221,7 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _read(response: Any) -> bytes:
-    """The next bytes; every failure of the connection is a :class:`_CutError`."""
+    """Read the next bytes; every failure of the connection raises :class:`_CutError`."""
     try:
         chunk: bytes = response.read(_CHUNK_BYTES)
     except (OSError, http.client.HTTPException) as error:
@@ -236,7 +236,7 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
 
 
 def _check_url(url: str, came_from: str | None = None) -> None:
-    """Https everywhere; http from this machine to itself, for tests and local mirrors."""
+    """Refuse other addresses than https, and http on loopback, for tests and local mirrors."""
     scheme = urllib.parse.urlsplit(url).scheme
     is_local = scheme == "http" and _is_loopback(url) and _is_loopback(came_from or url)
     if scheme != "https" and not is_local:
@@ -255,7 +255,7 @@ def _is_loopback(url: str) -> bool:
 
 
 def _validator(headers: Any) -> str | None:
-    """What If-Range may carry: a strong ETag, else the date of the last change."""
+    """Return the value for If-Range: a strong ETag, else the date of the last change."""
     etag = headers.get("ETag")
     if etag and not etag.startswith("W/"):
         return str(etag)
@@ -264,7 +264,7 @@ def _validator(headers: Any) -> str | None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object, empty if the file is missing or damaged."""
+    """Read a JSON object; return an empty one if the file is missing or damaged."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -273,7 +273,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write the whole object or leave the old one."""
+    """Write a JSON object; a failure leaves the old file as it was."""
     temporary = path.with_name(path.name + ".new")
     temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)

@@ -1,4 +1,4 @@
-"""From a name to a file or to a model of the catalogue; nothing is loaded."""
+"""Find the file or the model of the catalogue for a name, without loading it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SUFFIXES = (".onnx", ENGINE_SUFFIX, ".pth", ".pt", ".ckpt", ".bin", ".safetenso
 
 @dataclass(frozen=True)
 class FoundModel:
-    """One model.
+    """The file or the model of the catalogue that a name stands for.
 
     Attributes:
         name: an id of the catalogue, or the path of a file that exists.
-        card: of the catalogue, where the name is an id.
+        card: card of the catalogue, if the name is an id; else None.
     """
 
     name: str
@@ -34,26 +34,26 @@ class FoundModel:
 
     @property
     def is_onnx(self) -> bool:
-        """Whether it is an exported file."""
+        """Whether the name is that of an exported ONNX file."""
         return self.card is None and Path(self.name).suffix.lower() == ".onnx"
 
     @property
     def is_engine(self) -> bool:
-        """Whether it is an engine of TensorRT."""
+        """Whether the name is that of a TensorRT engine."""
         return self.card is None and Path(self.name).suffix.lower() == ENGINE_SUFFIX
 
     @property
     def checkpoint(self) -> str:
-        """The name, if it is that of a checkpoint.
+        """The name, if it is that of a checkpoint or of a model of the catalogue.
 
         Raises:
-            InputError: it is an exported file or an engine.
+            InputError: the name is that of an exported file or an engine.
         """
         if self.is_onnx or self.is_engine:
             kind = "an ONNX file" if self.is_onnx else "an engine"
             raise InputError(
-                f"{self.name} is {kind}; wanted is the checkpoint or id that it came from. "
-                f"'swinir-deploy info {self.name}' names it."
+                f"{self.name} is {kind}, not a checkpoint. Give the checkpoint or id that it was "
+                f"made from; 'swinir-deploy info {self.name}' names it."
             )
         return self.name
 
@@ -63,7 +63,7 @@ class FoundModel:
         progress: bool = True,
         offline: bool = False,
     ) -> LocalFile:
-        """Return its file, downloaded if need be.
+        """Return the file, after a download if it is needed.
 
         Arguments and errors as in :func:`~swinir_deploy.models.weights_cache.ensure_local`.
         """
@@ -75,11 +75,11 @@ class FoundModel:
 
 
 def find_model(name: str | os.PathLike[str]) -> FoundModel:
-    """Return a file that exists, else the catalogue's model of that name.
+    """Return the file with this name if it exists, else the model of the catalogue.
 
     Raises:
-        CatalogError: there is no such id; the message suggests near ones.
-        InputError: it looks like a file, and there is none; or it is a folder.
+        CatalogError: the catalogue has no such id; the message suggests near ones.
+        InputError: the name looks like a path, but there is no file; or it is a folder.
     """
     text = os.fspath(name)
     path = Path(text).expanduser()

@@ -1,9 +1,8 @@
-"""Hyper-parameters of a SwinIR, read from the names and shapes of its tensors.
+"""Find the hyper-parameters of a SwinIR from the names and shapes of its tensors.
 
-Everything but ``img_range`` shows in the tensors of the official ``models/network_swinir.py``.
-Only shapes are looked at here, so this module needs no torch. Whether every tensor has the shape
-that the result implies is checked afterwards, against the network itself
-(:mod:`swinir_deploy.models.checkpoint`).
+The tensors of the official ``models/network_swinir.py`` show all of them except ``img_range``.
+This module reads shapes only, so it needs no torch. Afterwards,
+:mod:`swinir_deploy.models.checkpoint` compares the shape of every tensor with the network.
 """
 
 from __future__ import annotations
@@ -27,29 +26,29 @@ _BUFFERS = ("attn_mask", "attn.relative_position_index")
 
 
 def is_buffer(name: str) -> bool:
-    """True for what official files store beside the weights and this network computes."""
+    """Return whether official files store this tensor, which the network computes, as a buffer."""
     block = _BLOCK.fullmatch(name)
     return name == "mean" or (block is not None and block[3] in _BUFFERS)
 
 
 def config_from_shapes(shapes: Shapes, source: str, img_range: float = 1.0) -> SwinIRConfig:
-    """The hyper-parameters of the network that these tensors belong to.
+    """Return the hyper-parameters of the network that has tensors of these shapes.
 
     Args:
-        shapes: of all tensors, the stored buffers included (a mask tells ``img_size``).
-        source: name of the file, for the messages.
-        img_range: the one thing that shapes cannot tell.
+        shapes: name -> shape of all tensors, with the stored buffers (a mask shows ``img_size``).
+        source: name of the file, for messages.
+        img_range: the only hyper-parameter that shapes do not show.
 
     Raises:
-        CheckpointError: the tensors are not those of a SwinIR; the message names the tensor, what
-            was found and what was wanted.
-        UsageError: ``img_range`` makes no sense.
+        CheckpointError: the tensors are not those of a SwinIR; the message names the tensor, its
+            actual and its expected shape.
+        UsageError: ``img_range`` is not positive.
     """
     return _Reader(shapes, source).config(img_range)
 
 
 class _Reader:
-    """The tensors of one file, and one method for each group of hyper-parameters."""
+    """Reads the shapes of one file, with one method for each group of hyper-parameters."""
 
     def __init__(self, shapes: Shapes, source: str) -> None:
         self.shapes = shapes
@@ -82,7 +81,8 @@ class _Reader:
             SwinIRConfig(**values, img_range=1.0)
         except UsageError as error:
             raise CheckpointError(
-                f"{self.source}: the tensors describe a network that is not a SwinIR: {error}"
+                f"{self.source} is not a SwinIR: its tensors describe an impossible network. "
+                f"{error} Give a checkpoint of the official network."
             ) from error
         return SwinIRConfig(**values, img_range=img_range)
 
@@ -101,31 +101,32 @@ class _Reader:
             )
         embed_dim, in_chans, *_ = self._shape(name, 4)
         if in_chans not in (1, 3):
-            self._refuse(name, "1 (gray) or 3 (RGB) input channels as its second side")
+            self._refuse(name, "1 (gray) or 3 (RGB) input channels as its second size")
         return embed_dim, in_chans
 
     def _blocks(self) -> list[int]:
-        """Depth of each RSTB. Layers and blocks must be numbered from 0 without gaps."""
-        found: dict[int, set[int]] = {}
+        """Return the depth of each RSTB; RSTBs and blocks must be numbered from 0 without gaps."""
+        blocks: dict[int, set[int]] = {}
         for name in self.shapes:
             match = _BLOCK.fullmatch(name)
             if match:
-                found.setdefault(int(match[1]), set()).add(int(match[2]))
+                blocks.setdefault(int(match[1]), set()).add(int(match[2]))
         depths = []
-        for layer in range(max(len(found), 1)):
-            numbers = found.get(layer, set())
+        for layer in range(max(len(blocks), 1)):
+            numbers = blocks.get(layer, set())
             for block in range(max(len(numbers), 1)):
                 if block not in numbers:
                     raise CheckpointError(
                         f"{self.source}: there is no tensor '{_prefix(layer, block)}*', though "
-                        f"its {len(found)} RSTBs must be numbered from 0 and so must the blocks "
-                        "of each. The file is incomplete or not a SwinIR."
+                        f"its {len(blocks)} RSTBs, and the blocks of each, must be numbered from "
+                        "0 without gaps. The file is incomplete or not a SwinIR. Download or copy "
+                        "it again."
                     )
             depths.append(len(numbers))
         return depths
 
     def _window(self, rows: int) -> int:
-        """Side of a window: the table has (2 * side - 1)**2 rows."""
+        """Return the side of a window from a table with (2 * side - 1)**2 rows."""
         side = math.isqrt(rows)
         if side * side != rows or side % 2 == 0:
             self._refuse(
@@ -135,7 +136,7 @@ class _Reader:
         return (side + 1) // 2
 
     def _mlp_ratio(self, embed_dim: int) -> float:
-        """The ratio from which ``int(embed_dim * ratio)`` gives the hidden channels again."""
+        """Return a ratio for which ``int(embed_dim * ratio)`` is the number of hidden channels."""
         hidden = self._shape(f"{_prefix(0, 0)}mlp.fc1.weight", 2)[0]
         ratio = hidden / embed_dim
         while int(embed_dim * ratio) < hidden:
@@ -155,11 +156,11 @@ class _Reader:
         positions = self._shape(name, 3)[1]
         side = math.isqrt(positions)
         if side * side != positions:
-            self._refuse(name, "a square number as its second side")
+            self._refuse(name, "a square number as its second size")
         return side
 
     def _mask_side(self, window: int) -> int | None:
-        """Side of the training patches, from a stored mask [windows, window**2, window**2]."""
+        """Return the training side in pixels from a stored mask [windows, N, N], or None."""
         for name, shape in self.shapes.items():
             if name.endswith(".attn_mask") and len(shape) == 3:
                 per_side = math.isqrt(shape[0])
@@ -168,7 +169,7 @@ class _Reader:
         return None
 
     def _head(self, in_chans: int) -> tuple[Upsampler, int, int]:
-        """Kind of the head, scale, and channels inside it (64, the default, where it has none)."""
+        """Return kind and scale of the head, and the channels in it (64 where it has none)."""
         if "conv_up1.weight" in self.shapes:
             upscale = 4 if "conv_up2.weight" in self.shapes else 2
             return "nearest+conv", upscale, self._shape("conv_up1.weight", 4)[0]
@@ -181,7 +182,7 @@ class _Reader:
         return "", 1, 64
 
     def _pixelshuffle_scale(self, num_feat: int) -> int:
-        """Product of the stages: convolutions to 4 (x2) or 9 (x3) times the channels."""
+        """Return the product of the stages, each of 4 (x2) or 9 (x3) times the channels."""
         scale = 1
         for name in self.shapes:
             if re.fullmatch(r"upsample\.\d+\.weight", name):
@@ -201,22 +202,26 @@ class _Reader:
         return scale
 
     def _shape(self, name: str, dimensions: int) -> tuple[int, ...]:
-        """Shape of a tensor that must exist, have so many dimensions and hold something."""
+        """Return the shape of a tensor.
+
+        Raises:
+            CheckpointError: it is missing or empty, or has another number of dimensions.
+        """
         shape = self.shapes.get(name)
         if shape is None:
             raise CheckpointError(
                 f"{self.source}: tensor {name!r} is missing; every SwinIR of this kind has it. "
-                f"Found are {len(self.shapes)} tensors ({_examples(self.shapes)}). The file is "
-                "incomplete or not a SwinIR."
+                f"The file has {len(self.shapes)} tensors ({_examples(self.shapes)}) and is "
+                "incomplete or not a SwinIR. Download or copy it again."
             )
         if len(shape) != dimensions or min(shape) < 1:
-            self._refuse(name, f"{dimensions} sides of at least 1")
+            self._refuse(name, f"{dimensions} sizes of at least 1")
         return shape
 
-    def _refuse(self, name: str, wanted: str) -> NoReturn:
+    def _refuse(self, name: str, expected: str) -> NoReturn:
         raise CheckpointError(
-            f"{self.source}: tensor {name!r} has shape {list(self.shapes[name])}; wanted are "
-            f"{wanted}. The file is damaged or not a SwinIR."
+            f"{self.source}: tensor {name!r} has shape {list(self.shapes[name])}; expected "
+            f"{expected}. The file is damaged or not a SwinIR. Download or copy it again."
         )
 
 
@@ -225,6 +230,6 @@ def _prefix(layer: int, block: int) -> str:
 
 
 def _examples(names: Iterable[str]) -> str:
-    """A few names for a message."""
-    found = list(names)
-    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "") if found else "none"
+    """Return the first names for a message."""
+    listed = list(names)
+    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "") if listed else "none"

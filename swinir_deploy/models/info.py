@@ -1,4 +1,4 @@
-"""What a checkpoint, an exported file, an engine or a model of the catalogue is."""
+"""Describe a checkpoint, an exported file, an engine or a model of the catalogue."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ class CheckpointInfo:
     """What a checkpoint holds.
 
     Attributes:
-        path: of the file.
-        size_bytes: of the file.
-        sha256: of the file, lower-case hex.
+        path: path of the file.
+        size_bytes: size of the file in bytes.
+        sha256: SHA-256 of the file in lower-case hex.
         key: entry of the file that holds the weights; None for a bare state dict.
-        model_id: as saved in the file, else the card's id, else the file's name.
-        catalogue_id: id of the catalogue's model that it is; None for any other.
-        parameters: how many numbers the network learned.
-        img_range_source: who said what ``img_range`` is.
-        config: the network's hyper-parameters.
+        model_id: the id saved in the file, else the card's id, else the file's name without
+            suffix.
+        catalogue_id: id of the model in the catalogue; None if the catalogue does not have it.
+        parameters: number of parameters of the network.
+        img_range_source: where ``img_range`` comes from; see
+            :class:`~swinir_deploy.models.checkpoint.Checkpoint`.
+        config: the network's hyper-parameters as plain values.
     """
 
     path: Path
@@ -49,21 +51,29 @@ class CheckpointInfo:
 def info(
     model: str | os.PathLike[str], *, key: str | None = None, img_range: float | None = None
 ) -> ModelCard | OnnxInfo | EngineInfo | CheckpointInfo:
-    """Say what a file or a model of the catalogue is, without running it.
+    """Describe a file or a model of the catalogue, without running it.
 
     Args:
         model: a checkpoint, an exported file, an engine, or an id of the catalogue.
         key: entry of a pickled checkpoint that holds the weights.
-        img_range: of a checkpoint that does not say; see
-            :func:`~swinir_deploy.models.checkpoint.load_checkpoint`.
+        img_range: takes precedence over the ``img_range`` that a checkpoint or the catalogue
+            states; see :func:`~swinir_deploy.models.checkpoint.load_checkpoint`.
 
     Returns:
-        The catalogue's card for an id; for a file what it holds. Each has ``to_dict()``.
+        The catalogue's card for an id, or the description of a file. Each has ``to_dict()``.
 
     Raises:
-        CatalogError: there is no such id.
-        InputError: a file that is missing, damaged, or none of these.
+        CatalogError: the catalogue has no such id.
+        InputError: the file is missing, damaged, or none of these.
         BackendUnavailableError: a package that reads such files is not installed.
+
+    Example:
+        >>> from swinir_deploy import info
+        >>> card = info("tiny-sr-x4")
+        >>> card.purpose
+        'sr x4'
+        >>> card.config.window_size
+        8
     """
     found = find_model(model)
     if found.card is not None:

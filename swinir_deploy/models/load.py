@@ -1,4 +1,4 @@
-"""From a name or a file to a network that is ready to run or to export."""
+"""Load a network that is ready to run or to export, by name or from a file."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from swinir_deploy.models.checkpoint import load_checkpoint
 from swinir_deploy.models.find import find_model
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
+from swinir_deploy.system.choices import unknown_choice
 
 __all__ = ["LoadedModel", "load_model"]
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A network with its weights, and where they came from.
+    """A network with its weights, and the file that they come from.
 
     Attributes:
-        network: in eval mode, float32, on the CPU; its parameters ask for no gradient.
-        config: its hyper-parameters.
-        card: of the catalogue, if the checkpoint is one of its models.
-        model_id: the catalogue's id, the id saved in the file, or the file's name.
-        task: ``sr``, ``denoise`` or ``jpeg``; empty where nothing says which.
-        path: of the checkpoint file.
-        source_sha256: of that file, lower-case hex.
+        network: the network in eval mode, float32, on the CPU; its parameters need no gradient.
+        config: hyper-parameters of the network.
+        card: card of the catalogue, if the checkpoint is one of its models; else None.
+        model_id: the id saved in the file, else the catalogue's id, else the file's name without
+            suffix.
+        task: ``sr``, ``denoise`` or ``jpeg``; empty where it is not known.
+        path: path of the checkpoint file.
+        source_sha256: SHA-256 of that file in lower-case hex.
     """
 
     network: SwinIR
@@ -50,26 +52,39 @@ def load_model(
     progress: bool = True,
     offline: bool = False,
 ) -> LoadedModel:
-    """Load a model of the catalogue, downloading it if need be, or a checkpoint file.
+    """Load a checkpoint file or a model of the catalogue, which is downloaded if needed.
 
     Args:
-        name_or_path: a file that exists; else an id such as ``tiny-sr-x4`` or the name of an
-            official file.
-        img_range: see :func:`~swinir_deploy.models.checkpoint.load_checkpoint`.
-        key: entry of a pickled file that holds the weights.
-        task: what the model is for, where neither catalogue nor scale say so.
-        cache_dir: see :func:`~swinir_deploy.system.cache_folder.cache_folder`.
-        progress: show a bar while downloading.
+        name_or_path: path of a file that exists; else an id such as ``tiny-sr-x4`` or the name
+            of an official file.
+        img_range: factor on the input; None finds it as
+            :func:`~swinir_deploy.models.checkpoint.load_checkpoint` describes.
+        key: entry of a pickled file that holds the weights; None takes the usual entries.
+        task: ``sr``, ``denoise`` or ``jpeg``; None takes it from the catalogue or the scale.
+        cache_dir: folder for downloads; None takes the usual one
+            (:func:`~swinir_deploy.system.cache_folder.cache_folder`).
+        progress: show a progress bar during a download.
         offline: never download.
 
     Raises:
-        CatalogError: no such name; the message suggests near ones.
-        CheckpointError: no such file, or one that is damaged, unsafe or not a SwinIR.
-        DownloadError: an official checkpoint is not here and cannot be had.
-        UsageError: ``task`` or ``img_range`` makes no sense.
+        CatalogError: the catalogue has no such name; the message suggests near ones.
+        CheckpointError: the file is missing, damaged, unsafe or not a SwinIR.
+        DownloadError: a checkpoint is not in the cache and cannot be downloaded.
+        UsageError: ``task`` is unknown, or ``img_range`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> from swinir_deploy import load_model
+        >>> model = load_model("tiny-sr-x4")
+        >>> model.task, model.config.upscale
+        ('sr', 4)
+        >>> with torch.inference_mode():
+        ...     restored = model.network(torch.zeros(1, 3, 16, 24))
+        >>> list(restored.shape)
+        [1, 3, 64, 96]
     """
     if task is not None and task not in get_args(Task):
-        raise UsageError(f"task is {task!r}; it must be one of {', '.join(get_args(Task))}.")
+        raise UsageError(unknown_choice("task", task, get_args(Task)))
     try:
         path, sha256 = find_model(name_or_path).local(cache_dir, progress, offline)
     except InputError as error:

@@ -1,7 +1,7 @@
-"""Tensors out of ``.pth`` and ``.safetensors`` files, without ever running what is in them.
+"""Read tensors from ``.pth`` and ``.safetensors`` files, without running code in them.
 
-What comes out is only known to be tensors under names; :mod:`swinir_deploy.models.checkpoint` finds
-out whether they are a SwinIR.
+The result is only known to be named tensors. :mod:`swinir_deploy.models.checkpoint` checks
+whether they are a SwinIR.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _OBJECT_OPERATIONS = ("GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE", "NEWOBJ
 
 
 def checked_digest(source: Path, sha256: str | None = None) -> str:
-    """Return the SHA-256 of a file that can be read and is not obviously something else.
+    """Return the SHA-256 of a file that can be read and may be a checkpoint.
 
     Args:
-        source: the file.
-        sha256: of the file, where it is known already; else it is computed.
+        source: path of the file.
+        sha256: SHA-256 of the file in hex, if it is known already; else it is computed.
 
     Raises:
-        CheckpointError: there is no such file, it cannot be read, or it is no checkpoint.
+        CheckpointError: the file is missing, cannot be read, or is clearly not a checkpoint.
     """
     if source.is_dir():
         raise CheckpointError(f"{source} is a folder. Give a checkpoint file in it.")
@@ -54,7 +54,7 @@ def checked_digest(source: Path, sha256: str | None = None) -> str:
         ) from error
     if not head:
         raise CheckpointError(
-            f"{source} is empty (0 bytes); wanted is a checkpoint. Download or copy it again."
+            f"{source} is empty (0 bytes), not a checkpoint. Download or copy it again."
         )
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(
@@ -71,19 +71,20 @@ def checked_digest(source: Path, sha256: str | None = None) -> str:
 def read_entries(
     source: Path, key: str | None = None, likely_key: str | None = None
 ) -> tuple[dict[str, Tensor], str | None, dict[str, str]]:
-    """The tensors of a file under the network's names, unchecked.
+    """Read the tensors of a file under the network's names, without checking them.
 
     Args:
-        source: that :func:`checked_digest` accepted.
-        key: entry of a pickled file that must be taken.
-        likely_key: entry that is taken before the usual ones, if it is there.
+        source: path of a file that :func:`checked_digest` accepted.
+        key: entry of a pickled file that holds the weights; None takes the usual entries.
+        likely_key: entry that is taken before the usual ones, if the file has it.
 
     Returns:
-        Name -> tensor of any shape and dtype; the entry they were in; a safetensors file's
-        metadata.
+        Name -> tensor of any shape and dtype; the entry that held them; the metadata of a
+        safetensors file.
 
     Raises:
-        CheckpointError: cut short, damaged, unsafe, or without tensors where they should be.
+        CheckpointError: the file is cut short, damaged or unsafe, or has no tensors where they
+            should be.
     """
     metadata: dict[str, str] = {}
     if _is_safetensors(source):
@@ -99,7 +100,10 @@ def read_entries(
 
 
 def _is_safetensors(source: Path) -> bool:
-    """By content: eight bytes of header length, then a JSON object. The suffix decides, too."""
+    """Return whether a file is safetensors, by its suffix or content.
+
+    Such a file begins with eight bytes of header length and a JSON object.
+    """
     with open(source, "rb") as handle:
         head = handle.read(9)
     return source.suffix.lower() == ".safetensors" or head[8:] == b"{"
@@ -120,57 +124,59 @@ def _read_safetensors(source: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_pickle(source: Path) -> Any:
-    """What ``torch.save`` wrote. Only tensors and plain containers are ever built."""
+    """Read what ``torch.save`` wrote, creating only tensors and plain containers."""
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol")  # It ends well or not.
+            # The result below tells whether the protocol matters, so nobody needs the warning.
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
             return torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         name = re.search(r"GLOBAL (\S+)", str(error))
         if name is None and not _builds_objects(source):
             raise _damaged(source, "it is not what torch.save writes") from error
-        wants = f" It wants {name[1]!r}." if name else ""
+        object_name = f" It needs {name[1]!r}." if name else ""
         raise CheckpointError(
             f"{source} is refused: beside weights it holds Python objects, and loading those can "
-            f"run any code on this machine.{wants} Ask its author for a safetensors file, or, if "
-            "you trust it, load it where it was made and save its state_dict() as safetensors."
+            f"run any code on this machine.{object_name} Ask its author for a safetensors file. "
+            "Or, if you trust it, load it where it was made and save its state_dict() as "
+            "safetensors."
         ) from error
     except MemoryError:
         raise
     except Exception as error:  # A damaged file can make the reader raise anything.
         reason = "it is not what torch.save writes"
-        if isinstance(error, RuntimeError):  # Of the archive reader, which explains itself.
+        if isinstance(error, RuntimeError):  # The archive reader's message names the reason.
             reason = str(error).split("\n", maxsplit=1)[0]
         raise _damaged(source, reason) from error
 
 
 def _builds_objects(source: Path) -> bool:
-    """True for a bare pickle that would import or call something; nothing is executed here."""
+    """Return whether a bare pickle would import or call something, without executing it."""
     with open(source, "rb") as handle:
         if handle.read(1) != pickle.PROTO:
             return False
         handle.seek(0)
         try:
             return any(operation.name in _OBJECT_OPERATIONS for operation, *_ in genops(handle))
-        except Exception:  # Damaged: up to here it built none.
+        except Exception:  # The file is damaged; up to the damage it creates no object.
             return False
 
 
 def _damaged(source: Path, reason: str) -> CheckpointError:
     return CheckpointError(
         f"Cannot read {source} as a PyTorch checkpoint: {reason}. The file is cut short, damaged "
-        "or something else; wanted is a .pth or .safetensors file. Download or copy it again."
+        "or not a checkpoint. Download or copy it again, or give another .pth or .safetensors file."
     )
 
 
 def _choose_entry(
     content: Any, source: Path, key: str | None, likely_key: str | None
 ) -> tuple[dict[str, Tensor], str | None]:
-    """The state dict inside what was loaded, and the entry that it was."""
+    """Return the state dict in the loaded content, and the entry that holds it."""
     if not isinstance(content, Mapping):
         raise CheckpointError(
-            f"{source} holds a {type(content).__name__}; wanted is a state dict (names -> "
-            "tensors). Save the network's state_dict()."
+            f"{source} holds a {type(content).__name__}, not a state dict (names -> tensors). "
+            "Save the network's state_dict()."
         )
     entries = [name for name, value in content.items() if isinstance(value, Mapping)]
     if key is not None:
@@ -185,9 +191,9 @@ def _choose_entry(
             return _names_to_values(content[name], source), name
     if any(isinstance(value, Tensor) for value in content.values()):
         return _names_to_values(content, source), None
-    found = [str(name) for name in content][:8]
+    actual = [str(name) for name in content][:8]
     raise CheckpointError(
-        f"{source} is not a SwinIR: it holds the entries {found}, of which none is called "
+        f"{source} is not a SwinIR: it holds the entries {actual}, of which none is called "
         f"{', '.join(_KEYS)}, and no tensors beside them. If one of them holds the weights, give "
         "it as key."
     )
@@ -204,7 +210,7 @@ def _names_to_values(values: Mapping[Any, Any], source: Path) -> dict[str, Tenso
 
 
 def _strip_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off what wrappers put before every name, such as DataParallel's ``module.``."""
+    """Remove prefixes that wrappers add to every name, such as DataParallel's ``module.``."""
     while tensors and "conv_first.weight" not in tensors:
         first = next(iter(tensors))
         prefix = next((known for known in _PREFIXES if first.startswith(known)), None)

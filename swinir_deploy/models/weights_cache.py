@@ -1,8 +1,8 @@
-"""Checkpoints on this machine: the built-in ones, the cache, and checked downloads into it.
+"""Checkpoints on this machine: built-in files, the cache, and checked downloads into it.
 
-A file under its final name is whole and has the right hash. While it is on its way it is called
-``NAME.partial``, with ``NAME.partial.json`` beside it, so that a later call can go on from there.
-Where nobody published a hash, ``NAME.seen.json`` records the first one that was seen.
+A file with its final name is complete and has the right hash. During the download it is called
+``NAME.partial``, with ``NAME.partial.json`` beside it, so that a later call can continue it.
+Where nobody published a hash, ``NAME.seen.json`` records the hash of the first download.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class LocalFile(NamedTuple):
-    """A checkpoint on this machine, and its SHA-256 where it was computed just now."""
+    """A checkpoint on this machine, and its SHA-256 if it was just computed."""
 
     path: Path
     sha256: str | None = None
@@ -37,24 +37,24 @@ def ensure_local(
     progress: bool = True,
     offline: bool = False,
 ) -> Path:
-    """The model's checkpoint as a local file, downloaded when it is not there yet.
+    """Return the path of a model's checkpoint, after a download if the cache does not have it.
 
-    The file is checked on every call: size and SHA-256 of the catalogue, or the hash seen the
-    first time where none was published. Calls at the same time, also of other processes, wait
-    for each other.
+    Every call checks the file: its size and SHA-256 against the catalogue, or its hash against
+    the first download where none was published. Simultaneous calls, also of other processes,
+    wait for each other.
 
     Args:
-        card: from the catalogue.
-        cache_dir: see :func:`cache_folder`.
-        progress: show a bar on stderr, if that is a terminal.
+        card: card of the model.
+        cache_dir: folder for downloads; None takes the usual one (:func:`cache_folder`).
+        progress: show a progress bar if stderr is a terminal.
         offline: never use the network.
 
     Returns:
         Path of a complete file. Treat it as read-only.
 
     Raises:
-        DownloadError: it cannot be had; the message says what to do, and how to place the file
-            by hand. A good file in the cache is never touched.
+        DownloadError: the file cannot be downloaded; the message says what to do, and how to
+            place the file by hand. A good file in the cache is never touched.
         CheckpointError: a built-in file is missing from the installation.
     """
     return local_file(card, cache_dir, progress, offline).path
@@ -66,12 +66,12 @@ def local_file(
     progress: bool = True,
     offline: bool = False,
 ) -> LocalFile:
-    """Return what :func:`ensure_local` does, with the hash that it computed for its check."""
+    """Return the path as :func:`ensure_local` does, and the hash that its check computed."""
     if card.builtin:
         path = Path(__file__).with_name("weights") / card.file
         if not path.is_file():
             raise CheckpointError(
-                f"The built-in model {card.id} should be at {path} and is not. "
+                f"The built-in model {card.id} is missing; it should be at {path}. "
                 "Install swinir-deploy again."
             )
         return LocalFile(path)
@@ -95,7 +95,7 @@ def local_file(
 
 
 def _download(card: ModelCard, target: Path, progress: bool) -> LocalFile:
-    """Under the lock: look again, set a bad file aside, fetch, check, rename."""
+    """Download and check the file while the lock is held; a bad old file is kept as .mismatch."""
     if target.exists():
         problem, digest = _check(card, target)
         if problem is None:
@@ -117,8 +117,8 @@ def _download(card: ModelCard, target: Path, progress: bool) -> LocalFile:
     if problem is not None:
         transfer.discard()
         raise DownloadError(
-            f"What {card.url} sent for {card.id} is {problem}. It was thrown away. Try again; "
-            f"if it stays like this, do not trust the source. {_by_hand(card, target)}"
+            f"The download of {card.id} from {card.url} is {problem}. It was deleted. Try again; "
+            f"if this happens again, do not trust the source. {_by_hand(card, target)}"
         )
     with open(transfer.partial, "rb+") as handle:
         os.fsync(handle.fileno())
@@ -128,18 +128,18 @@ def _download(card: ModelCard, target: Path, progress: bool) -> LocalFile:
 
 
 def _check(card: ModelCard, path: Path) -> tuple[str | None, str]:
-    """What is wrong with a finished file, or None; and its hash, computed once.
+    """Return what is wrong with a complete file, or None, and its hash.
 
-    Notes the hash where none was published.
+    Where no hash was published, record that of the first download.
     """
-    found_bytes = path.stat().st_size
-    if card.size_bytes is not None and found_bytes != card.size_bytes:
+    size_bytes = path.stat().st_size
+    if card.size_bytes is not None and size_bytes != card.size_bytes:
         return (
-            f"of the wrong size ({found_bytes:,} bytes; published are {card.size_bytes:,})",
+            f"of the wrong size ({size_bytes:,} bytes; published are {card.size_bytes:,})",
             "",
         )
     digest = sha256_of(path)
-    return _wrong_hash(card, path, digest, found_bytes), digest
+    return _wrong_hash(card, path, digest, size_bytes), digest
 
 
 def _wrong_hash(card: ModelCard, path: Path, digest: str, size_bytes: int) -> str | None:
@@ -153,7 +153,7 @@ def _wrong_hash(card: ModelCard, path: Path, digest: str, size_bytes: int) -> st
         _log.warning(
             "%s has no published checksum; recording the one of this file: %s", card.file, digest
         )
-        with contextlib.suppress(OSError):  # A cache that is read-only can still be used.
+        with contextlib.suppress(OSError):  # A read-only cache can still be used.
             values = {"sha256": digest, "size_bytes": size_bytes, "url": card.url}
             write_json(record, values)
         return None
@@ -161,13 +161,13 @@ def _wrong_hash(card: ModelCard, path: Path, digest: str, size_bytes: int) -> st
         return None
     return (
         f"another file than the first time (its SHA-256 is {digest}; {record} recorded {seen}; "
-        "remove that record if the change is right)"
+        "remove that record if the change is intended)"
     )
 
 
 def _by_hand(card: ModelCard, target: Path) -> str:
     digest = f" (SHA-256 {card.sha256})" if card.sha256 else ""
-    return f"Or get {card.url}{digest} by other means and place it at {target}."
+    return f"Or download {card.url}{digest} by other means and place it at {target}."
 
 
 def _say_waiting(card: ModelCard) -> None:

@@ -1,6 +1,6 @@
 """SwinIR with the official parameter names, and the exact rewrites that make it deployable.
 
-The configuration is importable without torch; ``SwinIR`` is imported when it is asked for.
+The configuration can be imported without torch. ``SwinIR`` is imported on first access.
 """
 
 from __future__ import annotations

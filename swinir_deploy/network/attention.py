@@ -1,4 +1,4 @@
-"""The forms of attention that are exported, and the one that PyTorch computes on a CPU."""
+"""The forms of attention that exports use, and one that is fast in PyTorch on a CPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SplitAttention(WindowAttention):
     value: nn.Linear
 
     def __init__(self, attention: WindowAttention) -> None:
-        """Take over the weights of ``attention``, whatever was rewritten before."""
+        """Take over the weights of ``attention``, which earlier rewrites may have changed."""
         nn.Module.__init__(self)
         self.num_heads, self.head_dim = attention.num_heads, attention.head_dim
         self.scale = attention.scale
@@ -48,11 +48,11 @@ class SplitAttention(WindowAttention):
         self.register_buffer("position_bias", bias, persistent=False)
 
     def forward(self, tokens: Tensor, tokens_per_window: int, mask: Tensor | None) -> Tensor:
-        """Attend inside each window; arguments and result as of :class:`WindowAttention`."""
+        """Attend inside each window; arguments and result as in :class:`WindowAttention`."""
         heads, head_dim = self.num_heads, self.head_dim
 
         def by_head(projected: Tensor) -> Tensor:
-            """[T, heads * d] -> [windows, heads, N, d]."""
+            """Reshape [T, heads * d] to [windows, heads, N, d]."""
             return projected.reshape(-1, tokens_per_window, heads, head_dim).transpose(1, 2)
 
         query, key, value = map(by_head, self._project(tokens))
@@ -63,7 +63,7 @@ class SplitAttention(WindowAttention):
         return self.proj(attended.transpose(1, 2).reshape(-1, heads * head_dim))
 
     def _project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Query, with its scale, key and value, each [T, heads * d]."""
+        """Return the scaled query, the key and the value, each [T, heads * d]."""
         tokens = tokens.to(self.query.weight.dtype)
         query = self.query(tokens)
         if self.scale != 1.0:
@@ -71,19 +71,19 @@ class SplitAttention(WindowAttention):
         return query, self.key(tokens), self.value(tokens)
 
     def _added_to_logits(self, mask: Tensor | None) -> Tensor:
-        """Position bias and mask in one: [1 or windows, heads, N, N]."""
+        """Return the sum of position bias and mask, [1 or windows, heads, N, N]."""
         bias = self.expanded_position_bias()[None]
         return bias if mask is None else bias + _by_window(mask, bias)
 
 
 class OnnxAttention(SplitAttention):
-    """As ONNX's operator Attention (opset 23), which ONNX Runtime's CPU provider computes whole.
+    """Attention as one ONNX operator Attention, for which ONNX Runtime has one CPU kernel.
 
-    Only for tracing, in FP32, at opset 23 or newer.
+    It is only for tracing, in FP32, at opset 23 or newer.
     """
 
     def forward(self, tokens: Tensor, tokens_per_window: int, mask: Tensor | None) -> Tensor:
-        """Attend inside each window; arguments and result as of :class:`WindowAttention`."""
+        """Attend inside each window; arguments and result as in :class:`WindowAttention`."""
         channels = self.num_heads * self.head_dim
         query, key, value = (
             projected.reshape(-1, tokens_per_window, channels)
@@ -102,10 +102,10 @@ class OnnxAttention(SplitAttention):
 
 
 class FusedAttention(SplitAttention):
-    """By PyTorch's scaled_dot_product_attention, which keeps the logits out of memory."""
+    """Attention by scaled_dot_product_attention, which never stores all logits in memory."""
 
     def forward(self, tokens: Tensor, tokens_per_window: int, mask: Tensor | None) -> Tensor:
-        """Attend inside each window; arguments and result as of :class:`WindowAttention`."""
+        """Attend inside each window; arguments and result as in :class:`WindowAttention`."""
         heads, head_dim = self.num_heads, self.head_dim
         query, key, value = (
             projected.reshape(-1, tokens_per_window, heads, head_dim).transpose(1, 2)
@@ -117,22 +117,22 @@ class FusedAttention(SplitAttention):
 
 
 def split_projections(network: nn.Module) -> None:
-    """Three projections in place of a packed one."""
+    """Replace the packed query, key and value projection by three projections."""
     replace_attentions(network, SplitAttention)
 
 
 def use_onnx_attention(network: nn.Module) -> None:
-    """Attention as one operator of ONNX; needs opset 23."""
+    """Compute every attention as one operator of ONNX, which needs opset 23 or newer."""
     replace_attentions(network, OnnxAttention)
 
 
 def use_fused_attention(network: nn.Module) -> None:
-    """Attention as one operator of PyTorch."""
+    """Compute every attention as one operator of PyTorch."""
     replace_attentions(network, FusedAttention)
 
 
 def replace_attentions(network: nn.Module, form: Callable[[WindowAttention], nn.Module]) -> None:
-    """Put ``form(attention)`` in the place of every attention that is not in its form yet."""
+    """Replace every attention by ``form(attention)``, unless it is of that class already."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, WindowAttention) and type(child) is not form:
@@ -140,19 +140,19 @@ def replace_attentions(network: nn.Module, form: Callable[[WindowAttention], nn.
 
 
 def _by_window(mask: Tensor, like: Tensor) -> Tensor:
-    """[B, rows, columns, N, N] -> [windows, 1, N, N] with the dtype of ``like``."""
+    """Reshape [B, rows, columns, N, N] to [windows, 1, N, N], in the dtype of ``like``."""
     return mask.to(like.dtype).reshape(-1, 1, *mask.shape[-2:])
 
 
 _LOGITS_BYTES = 2 * 2**20
-"""Of the windows that are computed together: about the second-level cache of two cores."""
+"""Bytes of logits that are computed together, about the second-level cache of two cores."""
 
 
 class CpuAttention(SplitAttention):
-    """A :class:`SplitAttention` that goes through the windows in groups; for inference only."""
+    """A :class:`SplitAttention` that computes groups of windows in turn; for inference only."""
 
     def forward(self, tokens: Tensor, tokens_per_window: int, mask: Tensor | None) -> Tensor:
-        """Attend inside each window; arguments and result as of :class:`SplitAttention`."""
+        """Attend inside each window; arguments and result as in :class:`SplitAttention`."""
         heads, head_dim, count = self.num_heads, self.head_dim, tokens_per_window
         query, key, value = (
             projected.reshape(-1, count, heads, head_dim) for projected in self._project(tokens)
@@ -169,13 +169,13 @@ class CpuAttention(SplitAttention):
             if masks is not None:
                 logits += masks[group]
             probabilities = self.softmax(logits).reshape(-1, count, count)
-            # Transposed, the short side is not the inner one of the product.
+            # Both factors are transposed, so that the inner side of the product is the long one.
             result = _by_head(value[group]).transpose(1, 2) @ probabilities.transpose(1, 2)
             attended[group] = result.reshape(-1, heads, head_dim, count).permute(0, 3, 1, 2)
         return self.proj(attended.reshape(-1, heads * head_dim))
 
 
 def _by_head(projected: Tensor) -> Tensor:
-    """[windows, N, heads, d] -> [windows * heads, N, d]."""
+    """Reshape [windows, N, heads, d] to [windows * heads, N, d]."""
     _, count, _, head_dim = projected.shape
     return projected.transpose(1, 2).reshape(-1, count, head_dim)

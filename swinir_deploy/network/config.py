@@ -26,21 +26,22 @@ class SwinIRConfig:
         in_chans: channels of input and output, 1 (gray) or 3 (RGB).
         window_size: side of an attention window in pixels (8; 7 for the JPEG models).
         img_range: factor on the input after the mean is subtracted: 1.0, or 255.0 for JPEG.
-        depths: blocks in each RSTB (residual Swin Transformer block).
+        depths: number of blocks in each RSTB (residual Swin Transformer block).
         embed_dim: channels of the deep-feature stream; a multiple of every entry of num_heads.
-        num_heads: attention heads in each RSTB, as long as ``depths``.
+        num_heads: number of attention heads in each RSTB; as many entries as ``depths``.
         mlp_ratio: hidden channels of the MLP divided by ``embed_dim``.
         upsampler: reconstruction head; ``""`` adds a residual picture at the input's size.
         resi_connection: convolution that closes each RSTB: ``1conv`` or the bottleneck ``3conv``.
         img_size: training side in pixels. Shapes a tensor only where ``ape`` is set; then it is
             larger than a window, because the official network would not shift at its own size.
-        ape: absolute position embedding; such a network runs at ``img_size`` only.
-        patch_norm: LayerNorm after the patch embedding.
-        qkv_bias: bias of the query, key and value projection.
+        ape: whether there is an absolute position embedding; such a network runs at ``img_size``
+            only.
+        patch_norm: whether there is a LayerNorm after the patch embedding.
+        qkv_bias: whether the query, key and value projection has a bias.
         num_feat: channels of the ``pixelshuffle`` and ``nearest+conv`` heads.
 
     Raises:
-        UsageError: a field contradicts itself or another one.
+        UsageError: a field has an impossible value or contradicts another field.
     """
 
     upscale: int
@@ -60,10 +61,10 @@ class SwinIRConfig:
     num_feat: int = 64
 
     def __post_init__(self) -> None:
-        def require(ok: bool, name: str, wanted: str) -> None:
+        def require(ok: bool, name: str, expected: str) -> None:
             if not ok:
-                found = getattr(self, name)
-                raise UsageError(f"SwinIRConfig.{name} is {found!r}; it must be {wanted}.")
+                actual = getattr(self, name)
+                raise UsageError(f"SwinIRConfig.{name} is {actual!r}; it must be {expected}.")
 
         require(self.upscale in (1, 2, 3, 4, 8), "upscale", "1, 2, 3, 4 or 8")
         require(self.in_chans in (1, 3), "in_chans", "1 (gray) or 3 (RGB)")
@@ -107,39 +108,45 @@ class SwinIRConfig:
 
     @property
     def num_blocks(self) -> int:
-        """Swin Transformer blocks in all RSTBs together."""
+        """Number of Swin Transformer blocks in all RSTBs together."""
         return sum(self.depths)
 
     @property
     def mlp_hidden_dim(self) -> int:
-        """Channels between the MLP's two layers."""
+        """Number of channels between the two layers of the MLP."""
         return int(self.embed_dim * self.mlp_ratio)
 
     @property
     def shift_size(self) -> int:
-        """Rows and columns by which every second block's windows are moved."""
+        """Pixels by which the windows of every second block are shifted on both axes."""
         return self.window_size // 2
 
     @property
     def min_side(self) -> int:
-        """Smallest height or width that reflection can pad to a whole window."""
+        """Smallest height or width in pixels that reflection can pad to a whole window."""
         return min_side_px(self.window_size)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values (lists for tuples), fit for JSON and YAML."""
+        """Return plain values for JSON and YAML, with lists in place of tuples."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SwinIRConfig:
-        """The inverse of :meth:`to_dict`; unknown and missing keys raise :class:`UsageError`."""
+        """Read what :meth:`to_dict` returned.
+
+        Raises:
+            UsageError: a key is unknown or missing, or a value is impossible.
+        """
         known = {f.name for f in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise UsageError(f"SwinIRConfig has no field {unknown}; it has {sorted(known)}.")
+            raise UsageError(
+                f"SwinIRConfig has no field {unknown}. Choose from its fields {sorted(known)}."
+            )
         clean: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
         }
         missing = [f.name for f in fields(cls) if f.default is MISSING and f.name not in clean]
         if missing:
-            raise UsageError(f"SwinIRConfig needs {missing}.")
+            raise UsageError(f"SwinIRConfig lacks the fields {missing}. Add them.")
         return cls(**clean)

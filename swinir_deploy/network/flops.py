@@ -1,4 +1,4 @@
-"""How many floating-point operations a SwinIR needs, from its configuration alone; no torch."""
+"""Count the floating-point operations of a SwinIR from its configuration, without torch."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ __all__ = ["count_flops"]
 
 
 def count_flops(config: SwinIRConfig, height: int, width: int, batch: int = 1) -> int:
-    """Operations of one forward pass: two for each multiplication of a matrix or convolution.
+    """Count the floating-point operations of one forward pass.
 
-    Counted are the convolutions, the linear layers and both products of attention, on the picture
-    padded to whole windows; LayerNorm, softmax, GELU, biases and sums are left out, as usual. It
-    is the network as it was trained: heads that a rewrite pads, or a mask, do not count as work.
+    Each multiplication of a matrix product or convolution counts as two operations. The count
+    holds the convolutions, the linear layers and both products of attention, on the picture
+    padded to whole windows. LayerNorm, softmax, GELU, biases and sums are left out, as usual.
+    The network counts as it was trained: zero channels and masks of a rewrite add nothing.
 
     Args:
-        config: of the network.
-        height: of the input in pixels.
-        width: likewise.
-        batch: pictures.
+        config: hyper-parameters of the network.
+        height: height of the input in pixels.
+        width: width of the input in pixels.
+        batch: number of pictures.
     """
     window = config.window_size
     pixels = -(-height // window) * window * -(-width // window) * window
     dim, tokens = config.embed_dim, window**2
-    # qkv, the two products with N keys each, proj, fc1 and fc2.
+    # The terms are qkv, the two products with N keys each, proj, and fc1 with fc2.
     block = 3 * dim**2 + 2 * tokens * dim + dim**2 + 2 * dim * config.mlp_hidden_dim
     residual = _residual_convolution(config)
     each = config.in_chans * dim * 9 + config.num_blocks * block
@@ -32,13 +33,13 @@ def count_flops(config: SwinIRConfig, height: int, width: int, batch: int = 1) -
 
 
 def _residual_convolution(config: SwinIRConfig) -> int:
-    """Multiplications for a pixel in the convolution that ends an RSTB, and the body."""
+    """Count the multiplications per pixel in the convolution after an RSTB or after the body."""
     dim, narrow = config.embed_dim, config.embed_dim // 4
     return 9 * dim**2 if config.resi_connection == "1conv" else 18 * dim * narrow + narrow**2
 
 
 def _head(config: SwinIRConfig) -> int:
-    """Multiplications for an input pixel in the reconstruction."""
+    """Count the multiplications per input pixel in the reconstruction head."""
     dim, feat, chans, scale = config.embed_dim, config.num_feat, config.in_chans, config.upscale
     if config.upsampler == "pixelshuffledirect":
         return 9 * dim * scale**2 * chans
@@ -50,7 +51,7 @@ def _head(config: SwinIRConfig) -> int:
             area *= factor**2
         return total + 9 * feat * chans * area
     if config.upsampler == "nearest+conv":
-        first = 9 * dim * feat + 4 * 9 * feat**2  # conv_before_upsample, conv_up1 at twice the side
+        first = 9 * dim * feat + 4 * 9 * feat**2  # conv_before_upsample; conv_up1 at x2
         second = 16 * 9 * feat**2 if scale == 4 else 0
         return first + second + scale**2 * (9 * feat**2 + 9 * feat * chans)
     return 9 * dim * chans

@@ -1,8 +1,8 @@
-"""Linear layers by oneDNN, for PyTorch on CPUs where its own choice is the slower one.
+"""Linear layers by oneDNN, for CPUs on which PyTorch's default kernels are slower.
 
-PyTorch computes FP32 linear layers by MKL, which leaves AVX-512 unused on CPUs of other makers
-than Intel; its oneDNN kernels, which ``torch.compile`` calls, do not. They also apply the GELU
-while the product is still in the cache. docs/performance.md has the figures.
+PyTorch computes FP32 linear layers by MKL, which does not use AVX-512 on CPUs that Intel did not
+make. Its oneDNN kernels, which ``torch.compile`` calls, use it. They also apply the GELU while
+the product is still in the cache. docs/performance.md has the measurements.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from swinir_deploy.network.swinir import Mlp, WindowAttention
 __all__ = ["OneDnnLinear", "onednn_is_faster", "use_onednn"]
 
 _TRIAL_SHAPE = (4096, 180)
-"""Tokens of a 64x64 picture and channels of the medium models."""
+"""The tokens of a 64x64 picture and the channels of the medium models."""
 
 _TRIALS = 7
 
 
 class OneDnnLinear(nn.Module):
-    """A linear layer in FP32 on the CPU, with the exact GELU behind it if asked for."""
+    """A linear layer in FP32 on the CPU, optionally followed by the exact GELU."""
 
     def __init__(self, layer: nn.Linear, gelu: bool = False) -> None:
         """Take over the parameters of ``layer``."""
@@ -35,7 +35,7 @@ class OneDnnLinear(nn.Module):
         self.activation = "gelu" if gelu else "none"
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[T, in] -> [T, out]."""
+        """Compute the layer for tokens [T, in], float32, and return [T, out]."""
         result: Tensor = torch.ops.mkldnn._linear_pointwise(
             tokens, self.weight, self.bias, self.activation, [], "none"
         )
@@ -50,7 +50,7 @@ class _GeluInside(nn.Module):
         self.fc1, self.fc2 = OneDnnLinear(mlp.fc1, gelu=True), OneDnnLinear(mlp.fc2)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[T, C] -> [T, C]."""
+        """Compute the MLP for tokens [T, C], float32, and return [T, C]."""
         result: Tensor = self.fc2(self.fc1(tokens))
         return result
 
@@ -67,9 +67,9 @@ def use_onednn(network: nn.Module) -> None:
 
 @functools.cache
 def onednn_is_faster() -> bool:
-    """Whether oneDNN computes a linear layer faster than PyTorch's choice, as measured here.
+    """Measure whether oneDNN computes a linear layer faster than PyTorch's default.
 
-    False where this PyTorch has no such kernel, or it computes something else.
+    The result is False where this PyTorch has no such kernel, or the kernel's output differs.
     """
     tokens, channels = _TRIAL_SHAPE
     layer = nn.Linear(channels, channels)

@@ -1,4 +1,4 @@
-"""Layers and tensors of another size than before, for rewrites."""
+"""Create layers and tensors of a new size for the rewrites."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["convolution_of", "linear_of", "pad_dimension"]
 
 
 def pad_dimension(tensor: Tensor, dimension: int, size: int) -> Tensor:
-    """Zeros behind ``tensor``, so that ``dimension`` gets ``size`` entries."""
+    """Append zeros to ``tensor``, so that ``dimension`` gets ``size`` entries."""
     padded_shape = list(tensor.shape)
     padded_shape[dimension] = size
     padded = tensor.new_zeros(padded_shape)
@@ -17,7 +17,7 @@ def pad_dimension(tensor: Tensor, dimension: int, size: int) -> Tensor:
 
 
 def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """A layer with this weight [out, in] and bias [out], which ask for no gradient."""
+    """Create a layer with this weight [out, in] and bias [out], which need no gradient."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
     if bias is not None:
@@ -26,7 +26,15 @@ def linear_of(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 
 def convolution_of(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A convolution with this weight [out, in, h, w] and bias [out] that keeps the size."""
+    """Create a convolution that keeps the picture's size, with padding.
+
+    Args:
+        weight: [out, in, h, w], h and w odd.
+        bias: [out], or None.
+
+    Returns:
+        A layer whose parameters need no gradient.
+    """
     height, width = weight.shape[2:]
     layer = nn.Conv2d(
         weight.shape[1],

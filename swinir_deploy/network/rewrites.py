@@ -1,7 +1,7 @@
-"""Exact algebra on the weights that makes a network cheaper or safer to deploy.
+"""Rewrites of the weights that make a network cheaper or safer to deploy.
 
-Each rewrite changes a network in place and leaves its function unchanged up to rounding. They
-are applied in the order of :data:`REWRITES` by the name that an export recipe gives.
+Each rewrite changes a network in place. The network computes the same function as before, up to
+rounding. An export recipe names its rewrites; they are applied in the order of :data:`REWRITES`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ __all__ = [
 ]
 
 _HEAD_DIM_MULTIPLE = 8
-"""TensorRT's fused attention takes head sizes that are multiples of it without copies."""
+"""TensorRT's fused attention needs no copies for head sizes that are multiples of this."""
 _NEAR_PADDING = 0.1
-"""The share of zero channels that aligned heads may cost where alignment is only an advantage."""
+"""Largest share of zero channels added to heads where alignment is useful but not needed."""
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def fold_attention_scale(network: SwinIR) -> None:
 
 @torch.no_grad()
 def expand_position_bias(network: SwinIR) -> None:
-    """Replace the gather from the bias table by the constant [heads, N, N] that it gives."""
+    """Replace the lookup in the bias table by its result, a constant [heads, N, N]."""
     for attention in _attentions(network):
         attention.position_bias = attention.expanded_position_bias().contiguous()
 
@@ -66,13 +66,15 @@ def align_heads(
 ) -> None:
     """Pad every head with zero channels up to a multiple of ``multiple`` (30 becomes 32).
 
-    Zero query and key channels add nothing to the logits; zero value channels meet zero columns
-    of the output projection. ``scale`` is untouched: it belongs to the unpadded head size.
+    Zero query and key channels add nothing to the logits. Zero value channels are multiplied by
+    zero columns of the output projection. ``scale`` stays, as it belongs to the unpadded head
+    size.
 
     Args:
-        network: changed in place.
-        multiple: of channels.
-        most_padding: heads that need more zero channels than this share of their own stay.
+        network: the network; it is changed in place.
+        multiple: the padded number of channels is a multiple of this.
+        most_padding: heads stay as they are if the zero channels would be more than this share
+            of their own channels.
     """
     for attention in _attentions(network):
         heads, old = attention.num_heads, attention.head_dim
@@ -99,9 +101,9 @@ def align_near_heads(network: SwinIR) -> None:
 
 @torch.no_grad()
 def fold_norms(network: SwinIR) -> None:
-    """Move weight and bias of the LayerNorms before attention and MLP into the layers after them.
+    """Move weight and bias of the LayerNorms before attention and MLP into the next layers.
 
-    They stay as ones and zeros, which compilers drop.
+    The LayerNorms keep weights of one and biases of zero, which compilers drop.
     """
     for layer in cast("list[RSTB]", list(network.layers)):
         for block in cast("list[SwinTransformerBlock]", list(layer.residual_group.blocks)):
@@ -113,7 +115,7 @@ def fold_norms(network: SwinIR) -> None:
 
 
 def _after_norm(norm: nn.LayerNorm, layer: nn.Linear) -> nn.Linear:
-    """A layer that does what ``norm``'s weight and bias and ``layer`` do one after the other."""
+    """Return one layer that applies the weight and bias of ``norm`` and then ``layer``."""
     bias = layer.weight @ norm.bias
     if layer.bias is not None:
         bias = bias + layer.bias
@@ -124,23 +126,25 @@ def _after_norm(norm: nn.LayerNorm, layer: nn.Linear) -> nn.Linear:
 def rescale_residual(network: SwinIR, scale_log2: int) -> None:
     """Multiply the deep-feature stream by s = 2**-scale_log2; the output stays the same.
 
-    SwinIR's stream grows from block to block, in the official medium models past 65504, where
-    FP16 ends. Everything that opens the stream or is added to it is multiplied by s; what reads
-    it is a LayerNorm, which takes any factor out again once its eps is multiplied by s**2, or the
-    convolution of an RSTB, which is homogeneous but for its biases. Powers of two change no
-    mantissa, so that in FP32 not a bit of the output changes short of underflow.
+    SwinIR's stream grows from block to block. In the official medium models it exceeds 65504,
+    the largest FP16 number. Everything that opens the stream or is added to it is multiplied by
+    s. Two kinds of layers read the stream: a LayerNorm removes the factor once its eps is
+    multiplied by s**2, and the convolution of an RSTB is homogeneous once its biases are
+    multiplied by s. A power of two changes no mantissa, so the FP32 output stays the same bit by
+    bit unless a number underflows.
 
-    Unlike the rewrites of :data:`REWRITES` it has an argument, which depends on the weights:
-    :mod:`swinir_deploy.precision` measures it. A second call multiplies once more.
+    Unlike the rewrites of :data:`REWRITES`, this one needs an argument that depends on the
+    weights; :mod:`swinir_deploy.precision` measures it. A second call multiplies again.
 
     Args:
-        network: changed in place.
-        scale_log2: k of s = 2**-k; 0 leaves all as it is.
+        network: the network; it is changed in place.
+        scale_log2: k in s = 2**-k; 0 changes nothing.
     """
     scale = 2.0**-scale_log2
     opening = network.patch_embed
     if opening.norm is None:
-        opening.scale *= scale  # conv_first cannot take it: the long skip reads its output too
+        # conv_first cannot hold the factor, because the long skip also reads its output.
+        opening.scale *= scale
     else:
         _multiply(scale, opening.norm.weight, opening.norm.bias)
     if network.config.ape:
@@ -152,7 +156,7 @@ def rescale_residual(network: SwinIR, scale_log2: int) -> None:
             for norm in (block.norm1, block.norm2):
                 norm.eps *= scale**2
         for module in layer.conv.modules():
-            # With '3conv' the LeakyReLUs between are homogeneous too: biases are all there is.
+            # The LeakyReLUs of '3conv' are homogeneous too, so only the biases are scaled.
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 _multiply(scale, module.bias)
     network.norm.eps *= scale**2
@@ -170,7 +174,7 @@ REWRITES: dict[str, Callable[[SwinIR], None]] = {
     "use_fused_attention": use_fused_attention,
     "make_token_major": make_token_major,
 }
-"""Name -> rewrite, in the order in which they must be applied; what any network can have."""
+"""Name -> rewrite, in the order in which they must be applied. Each suits every network."""
 
 
 def apply_rewrites(network: SwinIR, names: Iterable[str]) -> None:
@@ -179,12 +183,12 @@ def apply_rewrites(network: SwinIR, names: Iterable[str]) -> None:
     Raises:
         KeyError: a name that is not in :data:`REWRITES`.
     """
-    wanted = set(names)
-    unknown = wanted - set(REWRITES)
+    requested = set(names)
+    unknown = requested - set(REWRITES)
     if unknown:
-        raise KeyError(f"No rewrite {sorted(unknown)}; there are {list(REWRITES)}.")
+        raise KeyError(f"Unknown rewrites {sorted(unknown)}. Choose from {list(REWRITES)}.")
     for name, rewrite in REWRITES.items():
-        if name in wanted:
+        if name in requested:
             rewrite(network)
 
 

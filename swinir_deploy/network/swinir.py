@@ -1,17 +1,18 @@
 """SwinIR (Liang et al. 2021, arXiv:2108.10257) for inference, export and fine-tuning.
 
 Parameters have the names and shapes of the official ``models/network_swinir.py``, so a strict
-load of an official, BasicSR or KAIR checkpoint works. The computation differs in its order only:
-tokens stay in window order through an RSTB and are re-laid once between a plain and a shifted
+load of an official, BasicSR or KAIR checkpoint works. Only the order of the computation differs:
+tokens stay in window order through an RSTB and are reordered once between a plain and a shifted
 block, and the shift mask is computed once for all blocks.
 
 :meth:`SwinIR.core` is a chain of a few kinds of units (opening, blocks, reorderings, junctions,
 closing) that exchange tensors only, so that an exporter can trace each kind once.
 
-Every module with weights casts its input to their dtype, so that :func:`.precision.set_precision`
-types the network by converting parameters alone. LayerNorms keep FP32 weights and therefore
-compute in FP32, softmax always does, and what adds to the stream is cast to the stream's dtype.
-In a network of one dtype none of these casts does anything.
+Every module with weights casts its input to their dtype. So
+:func:`swinir_deploy.precision.plan.set_precision` sets the precision of the network by
+converting parameters alone. LayerNorms keep FP32 weights and therefore compute in FP32. Softmax
+always computes in FP32. What is added to the stream is cast to the stream's dtype. In a network
+of one dtype these casts change nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ __all__ = ["RSTB", "Shift", "SwinIR", "SwinTransformerBlock", "WindowAttention"]
 
 
 class Shift(NamedTuple):
-    """What all shifted blocks of one forward pass share; see :mod:`swinir_deploy.network.windows`.
+    """Tensors that all shifted blocks share; see :mod:`swinir_deploy.network.windows`.
 
     Attributes:
         order: int64 [rows, columns, N], from plain to shifted windows.
@@ -78,7 +79,7 @@ class WindowAttention(nn.Module):
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def expanded_position_bias(self) -> Tensor:
-        """[heads, window**2, window**2], added to the logits."""
+        """Return the bias [heads, window**2, window**2] that is added to the logits."""
         if self.position_bias is not None:
             return self.position_bias
         return self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
@@ -89,10 +90,10 @@ class WindowAttention(nn.Module):
         Args:
             tokens: [T, C] in window order.
             tokens_per_window: N, ``window_size**2``.
-            mask: None, or [B, rows, columns, N, N] to be added to the logits.
+            mask: [B, rows, columns, N, N], which is added to the logits; None adds nothing.
 
         Returns:
-            [T, C].
+            The attended tokens, [T, C].
         """
         heads, head_dim, count = self.num_heads, self.head_dim, tokens_per_window
         qkv = _typed(self.qkv, tokens).reshape(-1, count, 3, heads, head_dim)
@@ -109,7 +110,7 @@ class WindowAttention(nn.Module):
 
     @staticmethod
     def softmax(logits: Tensor) -> Tensor:
-        """Over the last dimension, in FP32 at least."""
+        """Compute the softmax over the last dimension, in FP32 or a wider type."""
         return torch.softmax(logits.to(_at_least_fp32(logits)), dim=-1)
 
 
@@ -122,7 +123,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden_dim, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[T, C] -> [T, C]."""
+        """Compute the MLP for tokens [T, C] and return [T, C]."""
         return self.fc2(F.gelu(_typed(self.fc1, tokens)))
 
 
@@ -141,9 +142,14 @@ class SwinTransformerBlock(nn.Module):
         self.mlp = Mlp(config.embed_dim, config.mlp_hidden_dim)
 
     def forward(self, windows: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, rows, columns, N, C] -> the same.
+        """Compute one block.
 
-        ``mask`` [B, rows, columns, N, N] is added to the logits; None for plain windows.
+        Args:
+            windows: tokens [B, rows, columns, N, C].
+            mask: [B, rows, columns, N, N], which is added to the logits; None for plain windows.
+
+        Returns:
+            Tokens of the same shape and dtype.
         """
         tokens = windows.reshape(-1, windows.shape[4])
         attended = self.attn(_typed(self.norm1, tokens), self.tokens_per_window, mask)
@@ -164,7 +170,10 @@ class BasicLayer(nn.Module):
         )
 
     def forward(self, windows: Tensor, shift: Shift) -> Tensor:
-        """[B, rows, columns, N, C] -> the same, in the order of plain windows before and after."""
+        """Compute all blocks for tokens [B, rows, columns, N, C] and return the same shape.
+
+        Arguments and result are in the order of plain windows.
+        """
         is_shifted = False
         for module in self.blocks:
             block = cast(SwinTransformerBlock, module)
@@ -187,11 +196,14 @@ class RSTB(nn.Module):
         self.conv = _residual_convolution(config)
 
     def forward(self, stream: Tensor, shift: Shift) -> Tensor:
-        """[B, rows, columns, N, C] -> the same."""
+        """Compute the RSTB for tokens [B, rows, columns, N, C] and return the same shape."""
         return self.junction(self.residual_group(stream, shift), stream)
 
     def junction(self, tokens: Tensor, stream: Tensor) -> Tensor:
-        """What follows the blocks: twice [B, rows, columns, N, C] -> the same."""
+        """Convolve the result of the blocks and add it to ``stream``.
+
+        All three tensors are [B, rows, columns, N, C].
+        """
         image = self.layout.to_image(tokens, self.window)
         residual = self.layout.from_image(_typed(self.conv, image), self.window)
         return residual.to(stream.dtype) + stream
@@ -200,8 +212,8 @@ class RSTB(nn.Module):
 class PatchEmbed(nn.Module):
     """The LayerNorm over channels that opens the deep-feature stream (patch size 1).
 
-    ``scale`` is what ``rescale_residual`` multiplies the stream by where there is no norm, whose
-    weights could take it.
+    ``scale`` is the factor of ``rescale_residual`` in networks without the norm. With the norm,
+    its weights hold the factor.
     """
 
     def __init__(self, config: SwinIRConfig) -> None:
@@ -210,22 +222,37 @@ class PatchEmbed(nn.Module):
         self.scale = 1.0
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[..., C] -> [..., C]."""
+        """Normalise or scale the channels of [..., C] and return the same shape."""
         if self.norm is not None:
             return _typed(self.norm, tokens)
         return tokens if self.scale == 1.0 else tokens * self.scale
 
 
 class SwinIR(nn.Module):
-    """The network of one :class:`SwinIRConfig`; see the module's docstring."""
+    """The SwinIR network of one :class:`SwinIRConfig`, with random weights.
+
+    :func:`swinir_deploy.load_model` returns one with trained weights.
+
+    Args:
+        config: hyper-parameters.
+
+    Example:
+        >>> import torch
+        >>> from swinir_deploy import SwinIR, load_catalog
+        >>> network = SwinIR(load_catalog().get("tiny-sr-x4").config).eval()
+        >>> with torch.inference_mode():
+        ...     restored = network(torch.zeros(1, 3, 16, 24))
+        >>> list(restored.shape)
+        [1, 3, 64, 96]
+    """
 
     mean: Tensor
     stream_dtype: torch.dtype | None
-    """Of the deep-feature stream; None leaves it as it comes."""
+    """Dtype of the deep-feature stream; None keeps the dtype of the first convolution."""
     layout: WindowLayout
-    """Of the tokens inside the RSTBs."""
+    """Order of the tokens inside the RSTBs."""
     spare_channels: int
-    """Of the stream, beyond ``config.embed_dim``; they hold the mean of the others."""
+    """Channels of the stream beyond ``config.embed_dim``; they hold the mean of the others."""
 
     def __init__(self, config: SwinIRConfig) -> None:
         super().__init__()
@@ -251,12 +278,12 @@ class SwinIR(nn.Module):
 
     @classmethod
     def from_state_dict(cls, config: SwinIRConfig, state_dict: Mapping[str, Tensor]) -> SwinIR:
-        """Build around existing weights, without the time that drawing random ones takes.
+        """Build a network from existing weights, without drawing random ones first.
 
         Args:
-            config: that the weights fit.
-            state_dict: every parameter under its official name. The tensors become the network's
-                parameters as they are, not copies.
+            config: hyper-parameters that the weights fit.
+            state_dict: every parameter under its official name. The tensors themselves become
+                the parameters of the network; they are not copied.
 
         Raises:
             RuntimeError: a missing, extra or misshapen tensor, as ``load_state_dict`` raises it.
@@ -294,15 +321,15 @@ class SwinIR(nn.Module):
         """Restore pictures of any size from ``config.min_side`` up, as the official forward does.
 
         Args:
-            image: [B, in_chans, H, W] float, RGB or gray, 0..1. Padded at the right and bottom
-                by reflection to multiples of the window.
+            image: [B, in_chans, H, W] float, RGB or gray, 0..1. It is padded at the right and
+                bottom by reflection to multiples of the window.
 
         Returns:
-            [B, in_chans, H * upscale, W * upscale], not clamped.
+            [B, in_chans, H * upscale, W * upscale], about 0..1, not clamped.
 
         Raises:
-            InputError: another number of channels or dimensions, a side too short to reflect,
-                or ``ape`` fixes another size.
+            InputError: the number of channels or dimensions is wrong, a side is too short to
+                reflect, or ``ape`` fixes another size.
         """
         if image.ndim != 4 or image.shape[1] != self.config.in_chans:
             raise InputError(
@@ -327,7 +354,7 @@ class SwinIR(nn.Module):
         return self.closing(stream, shallow, centred)
 
     def opening(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Shift]:
-        """Everything before the first RSTB.
+        """Compute everything before the first RSTB.
 
         Args:
             image: [B, in_chans, H, W], 0..1, sides multiples of ``window_size``.
@@ -347,7 +374,7 @@ class SwinIR(nn.Module):
         stream = _with_spare(stream, self.spare_channels).to(self.stream_dtype or stream.dtype)
         rows, columns = image.shape[2] // window, image.shape[3] // window
         mask = shift_mask(rows, columns, window, half, stream)
-        if "batch" in self.layout.mask_axes:  # spelled out, so that no sum reshapes the logits
+        if "batch" in self.layout.mask_axes:  # Expanded, so that no sum reshapes the logits.
             mask = mask.expand(image.shape[0], -1, -1, -1, -1)
         shift = Shift(
             order=self.layout.shift_order(rows, columns, window, half, stream),
@@ -357,24 +384,32 @@ class SwinIR(nn.Module):
         return centred, shallow, stream, shift
 
     def closing(self, stream: Tensor, shallow: Tensor, centred: Tensor) -> Tensor:
-        """Everything after the last RSTB; arguments as :meth:`opening` gives them."""
+        """Compute everything after the last RSTB.
+
+        Args:
+            stream: result of the last RSTB, [B, rows, columns, N, embed_dim + spare_channels].
+            shallow: shallow features, as :meth:`opening` returns them.
+            centred: picture without its mean, as :meth:`opening` returns it.
+
+        Returns:
+            The restored picture [B, in_chans, H * upscale, W * upscale], not clamped.
+        """
         normed = self.layout.to_image(_typed(self.norm, stream), self.config.window_size)
         deep = _sum(_typed(self.conv_after_body, normed), shallow)
         return self._reconstruct(deep, centred) / self.config.img_range + self.mean
 
     def _absolute_positions(self, height: int, width: int) -> Tensor:
-        """[1, embed_dim, H, W]."""
+        """Return the absolute position embedding as [1, embed_dim, H, W]."""
         side = self.config.img_size
         if height != side or width != side:
             raise InputError(
                 f"This network has an absolute position embedding for {side}x{side} pixels and "
-                f"cannot run at {width}x{height} (padded). Use tiles of "
-                f"{side} pixels."
+                f"cannot run at {width}x{height} (padded). Use tiles of {side} pixels."
             )
         return self.absolute_pos_embed.transpose(1, 2).reshape(1, -1, side, side)
 
     def _reconstruct(self, deep: Tensor, centred: Tensor) -> Tensor:
-        """The picture without its mean, with the dtype of ``centred``."""
+        """Return the restored picture without its mean, in the dtype of ``centred``."""
         upsampler, dtype = self.config.upsampler, centred.dtype
         if upsampler == "pixelshuffle":
             features = _typed(self.upsample, _typed(self.conv_before_upsample, deep))
@@ -392,7 +427,7 @@ class SwinIR(nn.Module):
 
 
 def _mean(config: SwinIRConfig) -> Tensor:
-    """[1, in_chans, 1, 1]: what is subtracted from the picture; gray pictures keep theirs."""
+    """Return the mean to subtract from the picture, [1, in_chans, 1, 1]; 0 for gray."""
     return torch.tensor(RGB_MEAN if config.in_chans == 3 else (0.0,)).view(1, -1, 1, 1)
 
 
@@ -401,7 +436,7 @@ def _conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
 
 
 def _leaky_conv(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Convolution and LeakyReLU 0.01 (PyTorch's default slope, as the official heads have it)."""
+    """Create a convolution and a LeakyReLU with slope 0.01, as in the official heads."""
     return nn.Sequential(_conv3x3(channels_in, channels_out), nn.LeakyReLU(0.01))
 
 
@@ -435,7 +470,7 @@ def _pixelshuffle_stages(upscale: int, feat: int) -> nn.Sequential:
 
 
 def _with_spare(stream: Tensor, spare: int) -> Tensor:
-    """[..., C] with the mean of the channels as ``spare`` further ones."""
+    """Append the mean of the channels of [..., C] as ``spare`` further channels."""
     if spare == 0:
         return stream
     mean = stream.mean(-1, keepdim=True)
@@ -449,7 +484,7 @@ def _typed(module: nn.Module, tensor: Tensor) -> Tensor:
 
 
 def _sum(left: Tensor, right: Tensor) -> Tensor:
-    """In the wider dtype of the two, by casts that a trace shows."""
+    """Add in the wider dtype of the two, with explicit casts, so that a trace shows them."""
     dtype = torch.promote_types(left.dtype, right.dtype)
     return left.to(dtype) + right.to(dtype)
 
@@ -459,7 +494,7 @@ def _at_least_fp32(tensor: Tensor) -> torch.dtype:
 
 
 def _initialise(module: nn.Module) -> None:
-    """The official initialisation: linear weights truncated normal 0.02, biases zero."""
+    """Initialise as the official code: linear weights truncated normal 0.02, biases zero."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

@@ -1,9 +1,9 @@
-"""Windows with their tokens outermost, and the attention that TensorRT runs on them as they are.
+"""Windows with their tokens as the outermost axis, and the attention for this layout.
 
-TensorRT's fused attention wants queries, keys and values as three tensors of one kind: token of
-the window first, then windows and heads, then channels. If the whole stream lies in that order and
-the three projections have no bias, it computes them as one batched product that the attention
-reads in place; no kernel re-lays anything (docs/tensorrt.md has the figures).
+TensorRT's fused attention reads queries, keys and values as three tensors of one layout: the
+token of the window first, then windows and heads, then channels. If the whole stream has this
+order and the three projections have no bias, TensorRT computes them as one batched product that
+the attention reads in place. No kernel reorders data then (docs/tensorrt.md has the measurements).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["TOKEN_MAJOR", "TokenMajorAttention", "make_token_major"]
 
 
 def _image_to_tokens(image: Tensor, window: int) -> Tensor:
-    """[B, C, H, W] -> [window**2, rows, columns, B, C]."""
+    """Split [B, C, H, W] into windows: [window**2, rows, columns, B, C]."""
     batch, channels, height, width = image.shape
     rows, columns = height // window, width // window
     tiles = image.reshape(batch, channels, rows, window, columns, window)
@@ -27,14 +27,20 @@ def _image_to_tokens(image: Tensor, window: int) -> Tensor:
 
 
 def _tokens_to_image(tokens: Tensor, window: int) -> Tensor:
-    """The inverse of :func:`_image_to_tokens`."""
+    """Undo :func:`_image_to_tokens` and return [B, C, H, W]."""
     _, rows, columns, batch, channels = tokens.shape
     tiles = tokens.reshape(window, window, rows, columns, batch, channels)
     return tiles.permute(4, 5, 2, 0, 3, 1).reshape(batch, channels, rows * window, columns * window)
 
 
 def shift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
-    """As :func:`swinir_deploy.network.windows.shift_order`, int64 [window**2, rows, columns]."""
+    """Return where the tokens of the shifted windows come from.
+
+    Arguments and values are as in :func:`swinir_deploy.network.windows.shift_order`.
+
+    Returns:
+        int64 [window**2, rows, columns].
+    """
     row, inside = shifted_neighbours(rows, window, shift, like)
     column, _ = shifted_neighbours(columns, window, shift, like)
     row_part = row * columns + inside * (window * rows * columns)
@@ -58,28 +64,27 @@ TOKEN_MAJOR = WindowLayout(
     shift_order=shift_order,
     reorder=reorder,
 )
-"""[tokens, rows, columns, batch, channels]."""
+"""The layout [tokens, rows, columns, batch, channels]."""
 
 
 class TokenMajorAttention(SplitAttention):
-    """A :class:`SplitAttention` for tokens in this order."""
+    """A :class:`SplitAttention` for tokens in the layout :data:`TOKEN_MAJOR`."""
 
     def forward(self, tokens: Tensor, tokens_per_window: int, mask: Tensor | None) -> Tensor:
-        """Attend inside each window; arguments as of
-        :class:`~swinir_deploy.network.swinir.WindowAttention`.
+        """Attend inside each window.
 
         Args:
             tokens: [T, C]; the tokens of a window are T / N apart.
             tokens_per_window: N.
-            mask: None, or [rows, columns, N, N] to be added to the logits.
+            mask: [rows, columns, N, N], which is added to the logits; None adds nothing.
 
         Returns:
-            [T, C].
+            The attended tokens, [T, C].
         """
         heads, head_dim, count = self.num_heads, self.head_dim, tokens_per_window
 
         def by_window_and_head(projected: Tensor) -> Tensor:
-            """[T, heads * d] -> [windows * B * heads, N, d]."""
+            """Reshape [T, heads * d] to [windows * B * heads, N, d]."""
             return projected.reshape(count, -1, head_dim).transpose(0, 1)
 
         query, key, value = map(by_window_and_head, self._project(tokens))
@@ -95,9 +100,9 @@ class TokenMajorAttention(SplitAttention):
 
 @torch.no_grad()
 def make_token_major(network: SwinIR) -> None:
-    """Keep the tokens in this order through the whole network, with attentions made for it.
+    """Keep the tokens in the layout :data:`TOKEN_MAJOR` through the whole network.
 
-    The last of all rewrites: the others know packed projections only.
+    This must be the last rewrite, because the others expect packed projections.
     """
     for module in network.modules():
         if isinstance(module, (SwinIR, RSTB, BasicLayer)):

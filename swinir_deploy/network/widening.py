@@ -1,14 +1,14 @@
-"""A deep-feature stream with spare channels, one of them the constant 1 after ``norm1``.
+"""Widen the deep-feature stream by spare channels, one of which is 1 after ``norm1``.
 
 Rows of 60 or 180 numbers start at addresses that tensor cores cannot load in one piece, and a
-projection with a bias is a kernel more than one without. Both go with a few channels more.
+projection with a bias needs one kernel more than one without. A few more channels solve both.
 
 The spare channels of the stream hold the mean of the others. So a LayerNorm over all channels has
-the same mean as before, and a variance that is smaller by the known factor C / C', which goes into
-its eps and weight. The mean of sums is the sum of means: every layer that writes into the stream
-gets the mean of its rows as rows for the spare channels. Every layer that reads the stream meets
-them with zero weights, but for the first one after ``norm1``: there, weight 0 and bias 1 of the
-LayerNorm make a constant of it.
+the same mean as before, and a variance that is smaller by the known factor C / C', which its eps
+and weight make up for. The mean of a sum is the sum of the means. So every layer that writes into
+the stream gets further rows for the spare channels, each the mean of its other rows. Every layer
+that reads the stream has zero weights for the spare channels. The only exception is the first
+spare channel after ``norm1``: weight 0 and bias 1 of the LayerNorm make it the constant 1.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
 __all__ = ["widen_stream"]
 
 _STREAM_MULTIPLE = 8
-"""FP16 rows of a multiple of it are multiples of 16 bytes, a tensor core's load."""
+"""A multiple of 8 FP16 channels is a multiple of 16 bytes, which a tensor core loads at once."""
 
 
 @torch.no_grad()
 def widen_stream(network: SwinIR) -> None:
     """Add 1 to 8 channels to the stream, up to a multiple of :data:`_STREAM_MULTIPLE`.
 
-    The query, key and value projections take their bias from the constant channel and have none
-    of their own afterwards. A network that is wide already stays as it is.
+    The query, key and value projections then take their bias from the constant channel and have
+    no bias of their own. A network that was widened before stays as it is.
     """
     if network.spare_channels:
         return
@@ -61,8 +61,8 @@ def widen_stream(network: SwinIR) -> None:
 
 
 def _widen_norm(norm: nn.LayerNorm, old: int, new: int) -> None:
-    """The same result on the first ``old`` channels, zeros on the spare ones."""
-    share = old / new  # of the variance that is left
+    """Widen a LayerNorm: the first ``old`` channels keep their result, the others give 0."""
+    share = old / new  # The share of the variance that is left.
     norm.normalized_shape = (new,)
     norm.eps *= share
     norm.weight = nn.Parameter(pad_dimension(norm.weight * math.sqrt(share), 0, new), False)
@@ -70,7 +70,7 @@ def _widen_norm(norm: nn.LayerNorm, old: int, new: int) -> None:
 
 
 def _mean_rows(tensor: Tensor, rows: int) -> Tensor:
-    """``tensor`` with the mean of its rows as further rows, up to ``rows``."""
+    """Append the mean of the rows of ``tensor``, so that it has ``rows`` rows."""
     mean = tensor.mean(0, keepdim=True)
     return torch.cat([tensor, mean.expand(rows - tensor.shape[0], *mean.shape[1:])])
 
@@ -80,7 +80,7 @@ def _writer(layer: nn.Linear, new: int) -> nn.Linear:
 
 
 def _widen_residual(convolution: nn.Module, new: int) -> nn.Module:
-    """The convolution of an RSTB, which reads the stream and writes into it."""
+    """Widen the convolution of an RSTB, which reads the stream and writes into it."""
     parts = [*convolution] if isinstance(convolution, nn.Sequential) else [convolution]
     parts[0] = _reading(_convolution(parts[0]), new)
     last = _convolution(parts[-1])
@@ -90,7 +90,7 @@ def _widen_residual(convolution: nn.Module, new: int) -> nn.Module:
 
 
 def _widen_reader(convolution: nn.Module, new: int) -> nn.Module:
-    """The convolution after the last RSTB, which reads the stream only."""
+    """Widen the convolution after the last RSTB, which only reads the stream."""
     if isinstance(convolution, nn.Sequential):
         first, *others = convolution
         return nn.Sequential(_reading(_convolution(first), new), *others)

@@ -1,7 +1,7 @@
-"""Windows, their cyclic shift and the mask that goes with it, for any number of windows.
+"""Windows, their cyclic shift and the mask of the shift, for any number of windows.
 
-Everything here is computed from the number of windows on each side, never from an example's
-size, so that a traced graph serves every picture. A picture's tokens are kept in *window order*:
+Everything here is computed from the number of windows on each side and never from the size of
+an example, so that a traced graph works for every picture. Tokens are kept in *window order*:
 [batch, rows, columns, tokens of a window, channels], where rows and columns count windows.
 """
 
@@ -27,20 +27,29 @@ __all__ = [
 ]
 
 MASKED_LOGIT = -100.0
-"""Added to the attention logits of pairs that only the cyclic shift made neighbours."""
+"""Added to the attention logits of token pairs that are neighbours only by the cyclic shift."""
 
 
 def image_to_windows(image: Tensor, window: int) -> Tensor:
-    """[B, C, H, W] -> [B, rows, columns, window**2, C]; H and W are multiples of ``window``."""
+    """Split a picture into windows.
+
+    Args:
+        image: [B, C, H, W]; H and W are multiples of ``window``.
+        window: side of a window in pixels.
+
+    Returns:
+        Tokens [B, rows, columns, window**2, C].
+    """
     batch, channels, height, width = image.shape
     rows, columns = height // window, width // window
-    # In two steps: channels last, which convolutions may have anyhow, then whole rows of windows.
+    # The copy has two steps: first channels last, which is free where a convolution's result is
+    # channels last already, then whole rows of windows.
     pixels = image.permute(0, 2, 3, 1).reshape(batch, rows, window, columns, window, channels)
     return pixels.permute(0, 1, 3, 2, 4, 5).reshape(batch, rows, columns, window**2, channels)
 
 
 def windows_to_image(tokens: Tensor, window: int) -> Tensor:
-    """The inverse of :func:`image_to_windows`."""
+    """Undo :func:`image_to_windows` and return the picture [B, C, H, W]."""
     batch, rows, columns, _, channels = tokens.shape
     tiles = tokens.reshape(batch, rows, columns, window, window, channels)
     pixels = tiles.permute(0, 1, 3, 2, 4, 5)
@@ -48,11 +57,11 @@ def windows_to_image(tokens: Tensor, window: int) -> Tensor:
 
 
 def shift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
-    """Where each token of the shifted windows stands among the tokens of the plain windows.
+    """Return where each token of the shifted windows is among the tokens of the plain windows.
 
-    Gathering a picture's tokens in this order does in one step what the official block does by
-    window_reverse, torch.roll by ``-shift`` and window_partition; the order for ``-shift`` is
-    the way back.
+    Gathering the tokens of a picture in this order does in one step what the official block does
+    by window_reverse, torch.roll by ``-shift`` and window_partition. The order for ``-shift``
+    reverses it.
 
     Returns:
         int64 [rows, columns, window**2], a permutation of 0 .. rows * columns * window**2 - 1, on
@@ -68,10 +77,11 @@ def shift_order(rows: int, columns: int, window: int, shift: int, like: Tensor) 
 
 
 def shifted_neighbours(count: int, window: int, shift: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Along one side of the picture: where the tokens of ``count`` shifted windows come from.
+    """Return, for one side of a picture, where the tokens of ``count`` shifted windows come from.
 
     Returns:
-        The window, int64 [count, window], counted cyclically, and the place in it, int64 [window].
+        The number of the source window, int64 [count, window], counted cyclically, and the
+        position in that window, int64 [window].
     """
     place = torch.arange(window, device=like.device) + shift
     carry = (place >= window).to(torch.int64) - (place < 0).to(torch.int64)
@@ -87,8 +97,11 @@ def reorder(windows: Tensor, order: Tensor) -> Tensor:
     """Gather the tokens of every picture in the same order.
 
     Args:
-        windows: [B, rows, columns, N, C].
-        order: int64 [rows, columns, N], as :func:`shift_order` gives it.
+        windows: tokens [B, rows, columns, N, C].
+        order: int64 [rows, columns, N], from :func:`shift_order`.
+
+    Returns:
+        Tokens of the same shape.
     """
     batch, _, _, _, channels = windows.shape
     pictures = windows.reshape(batch, -1, channels)
@@ -96,15 +109,15 @@ def reorder(windows: Tensor, order: Tensor) -> Tensor:
 
 
 def shift_mask(rows: int, columns: int, window: int, shift: int, like: Tensor) -> Tensor:
-    """The mask of shifted-window attention (``calculate_mask`` of models/network_swinir.py).
+    """Compute the mask of shifted windows (``calculate_mask`` of models/network_swinir.py).
 
     After the cyclic shift, a window of the last row (column) holds two strips that are not
     neighbours in the picture: its first ``window - shift`` rows (columns) and the rest. Tokens
     of different strips do not attend to each other.
 
     Returns:
-        [rows, columns, window**2, window**2] of 0 and :data:`MASKED_LOGIT`, with the dtype of
-        ``like``; to be added to the logits, one matrix for each window.
+        [rows, columns, window**2, window**2] of 0 and :data:`MASKED_LOGIT`, in the dtype of
+        ``like``. It is added to the logits, one matrix for each window.
     """
     wrapped = torch.arange(window, device=like.device) >= window - shift
 
@@ -115,22 +128,22 @@ def shift_mask(rows: int, columns: int, window: int, shift: int, like: Tensor) -
     label = strip(rows)[:, None, :, None] * 2 + strip(columns)[None, :, None, :]
     label = label.reshape(rows, columns, window**2)
     apart = label[:, :, :, None] != label[:, :, None, :]
-    # In FP32 up to here, so that constants of a half precision need no folding in a graph.
+    # The computation is in FP32 up to here, so that a graph needs no half-precision constants.
     return (apart.to(torch.float32) * MASKED_LOGIT).to(like.dtype)
 
 
 @dataclass(frozen=True)
 class WindowLayout:
-    """How a picture's tokens lie in memory while they are in windows; channels come last.
+    """Order of the axes of tokens in windows; channels are the last axis.
 
     Attributes:
-        axes: ``batch``, ``rows``, ``columns`` and ``tokens`` in their order. An order of
+        axes: ``batch``, ``rows``, ``columns`` and ``tokens`` in their order. The result of
             :attr:`shift_order` has the same axes without ``batch``.
-        mask_axes: of the attentions that one mask [..., N, N] is added to.
-        from_image: as :func:`image_to_windows`.
-        to_image: as :func:`windows_to_image`.
-        shift_order: as :func:`shift_order`.
-        reorder: as :func:`reorder`.
+        mask_axes: the axes before [N, N] in a mask.
+        from_image: splits a picture into windows, as :func:`image_to_windows`.
+        to_image: undoes ``from_image``, as :func:`windows_to_image`.
+        shift_order: returns where shifted tokens come from, as :func:`shift_order`.
+        reorder: gathers tokens in such an order, as :func:`reorder`.
     """
 
     axes: tuple[str, str, str, str]
@@ -149,11 +162,11 @@ WINDOW_MAJOR = WindowLayout(
     shift_order=shift_order,
     reorder=reorder,
 )
-"""[batch, rows, columns, tokens, channels]: the tokens of a window lie together."""
+"""The layout [batch, rows, columns, tokens, channels], with each window in one piece."""
 
 
 def relative_position_index(window: int) -> Tensor:
-    """Row of the bias table for each pair of tokens of a window (Swin Transformer, section 3.2).
+    """Return the row of the bias table for each token pair (Swin Transformer, section 3.2).
 
     Returns:
         int64 [window**2, window**2] with values in 0 .. (2 * window - 1)**2 - 1.

@@ -1,1 +1,1 @@
-"""The GPU, CUDA and TensorRT's libraries."""
+"""Access to the GPU, CUDA and the libraries of TensorRT."""

@@ -1,7 +1,7 @@
-"""CUDA as the TensorRT back ends need it: memory, streams and graphs, by cuda-python.
+"""CUDA memory, streams, events and graphs for the TensorRT back ends, by cuda-python.
 
-``cuda.core`` checks every call that it makes; what it raises is turned into this package's errors
-here. Nothing in this file can run without a GPU, so it decides as little as possible.
+``cuda.core`` checks every call. This module turns its exceptions into this package's errors.
+Nothing here can run without a GPU, so the module holds as little logic as possible.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class CudaDevice:
     """One GPU.
 
     Attributes:
-        gpu: what it is.
+        gpu: name, compute capability and memory of the GPU.
 
     Raises:
         BackendUnavailableError: cuda-python, the driver or the GPU is missing.
@@ -60,40 +60,44 @@ class CudaDevice:
         self.activate()
 
     def activate(self) -> None:
-        """Make it the calling thread's device; every thread that uses CUDA must."""
+        """Make this GPU the current device of the calling thread.
+
+        Every thread that uses CUDA must call this first.
+        """
         with _explained(f"activating GPU {self.gpu.index}"):
             self._core.Device(self.gpu.index).set_current()
 
     def create_stream(self) -> CudaStream:
-        """A queue of its own, which waits for no other."""
+        """Create a stream that runs independently of all other streams."""
         with _explained("creating a stream"):
             native = self._core.Device(self.gpu.index).create_stream()
         return CudaStream(native, self._driver)
 
     def create_timer(self, stream: CudaStream) -> CudaTimer:
-        """For what is enqueued into a stream."""
+        """Create a timer for the work that is enqueued into ``stream``."""
         with _explained("creating events"):
             options = self._core.EventOptions(timing_enabled=True)
             device = self._core.Device(self.gpu.index)
             return CudaTimer(stream, device.create_event(options), device.create_event(options))
 
     def reserve(self, stream: CudaStream) -> DeviceMemory:
-        """Device memory that grows; none yet."""
+        """Return a growing block of device memory, which is empty at first."""
         with _explained(f"choosing GPU {self.gpu.index}"):
             return DeviceMemory(self._core.Device(self.gpu.index), stream)
 
     def reserve_pinned(self) -> PinnedMemory:
-        """Host memory that the GPU copies from and to by itself; none yet."""
+        """Return a growing block of page-locked host memory, which is empty at first."""
         with _explained("preparing page-locked memory"):
             return PinnedMemory(self._core.LegacyPinnedMemoryResource())
 
     def view(self, tensor: Any, stream: CudaStream | None) -> DeviceArray:
-        """A tensor in GPU memory, where it lies; ``stream`` waits until it is written.
+        """Return a view of a tensor in GPU memory, without a copy.
 
-        Without a stream nothing waits: its values must not be read.
+        Work in ``stream`` waits until the tensor is written. Without a stream nothing waits, so
+        only shape, dtype and address may be used, not the values.
 
         Raises:
-            InputError: it is not on this GPU, or not contiguous.
+            InputError: the tensor is not on this GPU, or not contiguous.
         """
         address = -1 if stream is None else stream.address
         try:
@@ -118,12 +122,13 @@ class CudaDevice:
     def new_array(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], stream: CudaStream
     ) -> DeviceArray:
-        """Uninitialised memory on the GPU as an array that DLPack hands on."""
+        """Allocate an uninitialised GPU array that other libraries can take over by DLPack."""
         size = int(np.prod(shape)) * dtype.itemsize
         with _explained(f"allocating {size:,} bytes for a result"):
             buffer = self._core.Device(self.gpu.index).allocate(size, stream=stream.native)
-            # Whoever takes the array over may still compute on it when it lets go: the memory is
-            # given back in the order of the default stream, where such work usually runs.
+            # The library that takes the array over may still compute with it when it releases
+            # it. Such work usually runs in the default stream, so the memory is freed in the
+            # order of that stream.
             buffer.set_deallocation_stream(self._core.LEGACY_DEFAULT_STREAM)
         return self._core.utils.StridedMemoryView.from_buffer(buffer, shape, dtype=dtype)
 
@@ -141,7 +146,7 @@ class CudaStream:
 
     @property
     def address(self) -> int:
-        """The ``cudaStream_t`` as a number."""
+        """The ``cudaStream_t`` handle as an integer."""
         return int(self.native.handle)
 
     def copy(self, target: int, source: int, size: int) -> None:
@@ -163,7 +168,7 @@ class CudaStream:
         """Record what ``enqueue`` puts into this stream, without computing it.
 
         Raises:
-            InferenceError: it does something that no graph can hold.
+            InferenceError: the work contains an operation that a CUDA graph cannot record.
         """
         with _explained("capturing a CUDA graph"):
             builder = self.native.create_graph_builder()
@@ -181,14 +186,14 @@ class CudaStream:
             return CudaGraph(graph, self)
 
     def close(self) -> None:
-        """Destroy it; its work must be done."""
+        """Destroy the stream. Its work must have ended."""
         self.native.close()
 
 
 class CudaTimer:
-    """How long a GPU takes for what was enqueued between two events, gaps in between included.
+    """Measures the time of the work between two events on a GPU, idle gaps included.
 
-    It may be used again and again, never while its stream is captured.
+    A timer can be used many times, but not while its stream is captured.
     """
 
     def __init__(self, stream: CudaStream, start: Any, stop: Any) -> None:
@@ -207,30 +212,30 @@ class CudaTimer:
 
     @property
     def elapsed_ms(self) -> float:
-        """Between the two, in milliseconds; the stream must have been waited for."""
+        """Time between the two events in milliseconds; synchronize the stream first."""
         with _explained("reading its events"):
             return float(self._stop - self._start)
 
     def close(self) -> None:
-        """Destroy both."""
+        """Destroy both events."""
         self._start.close()
         self._stop.close()
 
 
 class CudaGraph:
-    """Recorded work that one call repeats."""
+    """Recorded work that :meth:`launch` repeats with one call."""
 
     def __init__(self, native: Any, stream: CudaStream) -> None:
         self._native = native
         self._stream = stream
 
     def launch(self) -> None:
-        """Enqueue all of it."""
+        """Enqueue all of the recorded work."""
         with _explained("launching a CUDA graph"):
             self._native.launch(self._stream.native)
 
     def close(self) -> None:
-        """Destroy it; its work must be done."""
+        """Destroy the graph. Its work must have ended."""
         self._native.close()
 
 
@@ -244,29 +249,32 @@ class DeviceMemory:
 
     @property
     def address(self) -> int:
-        """Of the first byte; 0 before :meth:`grow`."""
+        """Device address of the first byte; 0 before the first :meth:`grow`."""
         return 0 if self._buffer is None else int(self._buffer.handle)
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size of the block in bytes."""
         return 0 if self._buffer is None else int(self._buffer.size)
 
     def grow(self, size: int) -> bool:
-        """Make sure of ``size`` bytes; True if the block has moved (and lost what it held).
+        """Make the block at least ``size`` bytes large.
+
+        Returns:
+            Whether the block was allocated anew, which changes its address and loses its content.
 
         Raises:
-            DeviceMemoryError: the GPU has not that much left.
+            DeviceMemoryError: the GPU does not have that much free memory.
         """
         if size <= self.size:
             return False
-        self.close()  # first, so that both never take memory at the same time
+        self.close()  # First, so that the old and the new block never exist together.
         with _explained(f"allocating {size:,} bytes on the GPU"):
             self._buffer = self._device.allocate(size, stream=self._stream.native)
         return True
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         if self._buffer is not None:
             self._buffer.close(self._stream.native)
             self._buffer = None
@@ -281,11 +289,11 @@ class PinnedMemory:
 
     @property
     def address(self) -> int:
-        """Of the first byte; 0 before :meth:`array`."""
+        """Host address of the first byte; 0 before the first :meth:`array`."""
         return 0 if self._buffer is None else int(self._buffer.handle)
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """The beginning of the block as an array; what an earlier call gave is lost."""
+        """Return the beginning of the block as an array; the content of earlier arrays is lost."""
         size = int(np.prod(shape)) * dtype.itemsize
         if self._buffer is None or self._buffer.size < size:
             self.close()
@@ -296,7 +304,7 @@ class PinnedMemory:
         return array
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         if self._buffer is not None:
             self._buffer.close()
             self._buffer = None
@@ -318,7 +326,7 @@ def _cuda_python() -> tuple[Any, Any]:
 
 
 def _is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...] | None) -> bool:
-    """Row by row without gaps; ``strides`` in elements, None where there are none to tell."""
+    """Return whether the array is C-contiguous; ``strides`` in elements, None means contiguous."""
     if strides is None:
         return True
     expected = 1
@@ -331,12 +339,12 @@ def _is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...] | None) -> b
 
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """Say what failed and what to do, in place of CUDA's own exceptions."""
+    """Turn CUDA's exceptions into this package's errors; ``what`` names the action that failed."""
     try:
         yield
     except SwinIRDeployError:
         raise
-    except Exception as error:  # cuda.core's CUDAError has no public name
+    except Exception as error:  # The CUDAError of cuda.core has no public name.
         explain_missing_library(error, what)
         text = " ".join(str(error).split())
         if means_out_of_memory(error):

@@ -1,4 +1,4 @@
-"""The GPUs that are here, asked and chosen by cuda-python, without torch or a compiler."""
+"""Find and select the GPUs of this machine by cuda-python, without torch or a compiler."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Gpu:
     """One CUDA device.
 
     Attributes:
-        index: its number, as CUDA counts.
-        name: as its driver gives it, such as ``NVIDIA GeForce RTX 4090``.
+        index: the number of the GPU, as CUDA counts, from 0.
+        name: name from the driver, such as ``NVIDIA GeForce RTX 4090``.
         capability: compute capability, such as ``8.9``.
-        memory_bytes: of the whole device.
+        memory_bytes: memory of the whole device in bytes.
     """
 
     index: int
@@ -46,8 +46,8 @@ class Gpu:
 def find_gpu(index: int = 0) -> Gpu:
     """Return the GPU with this number.
 
-    Ask before you make any object of TensorRT: without a GPU, some of its factories give
-    pointers to nowhere.
+    Call this before any object of TensorRT is created: without a GPU, some of its factories
+    return invalid pointers.
 
     Raises:
         BackendUnavailableError: cuda-python, the driver, a library of CUDA or a GPU is missing;
@@ -61,8 +61,8 @@ def find_gpu(index: int = 0) -> Gpu:
         if status == codes.cudaErrorInsufficientDriver:
             raise BackendUnavailableError(
                 "No NVIDIA driver is installed here, or one that is too old for "
-                f"CUDA {_cuda_version(runtime)}. Install a newer driver (nvidia-smi shows the one "
-                "that is there)."
+                f"CUDA {_cuda_version(runtime)}. Install a newer driver (nvidia-smi shows the "
+                "installed one)."
             )
         if status == codes.cudaErrorNoDevice or (status == codes.cudaSuccess and count == 0):
             raise BackendUnavailableError(
@@ -75,7 +75,10 @@ def find_gpu(index: int = 0) -> Gpu:
                 "whether the driver works."
             )
         if not 0 <= index < count:
-            raise UsageError(f"There is no GPU {index}; this machine has {count}, counted from 0.")
+            raise UsageError(
+                f"There is no GPU {index}; this machine has {count}, counted from 0. Choose a "
+                f"number from 0 to {count - 1}."
+            )
         status, properties = runtime.cudaGetDeviceProperties(index)
         if status != codes.cudaSuccess:
             raise BackendUnavailableError(
@@ -91,10 +94,10 @@ def find_gpu(index: int = 0) -> Gpu:
 
 
 def choose_gpu(gpu: Gpu) -> None:
-    """Make it the calling thread's device; a new thread begins with device 0.
+    """Make a GPU the current device of the calling thread; a new thread begins with device 0.
 
     Raises:
-        BackendUnavailableError: CUDA refuses it, or cannot be loaded.
+        BackendUnavailableError: CUDA refuses this GPU, or cannot be loaded.
     """
     with explain_missing_cuda(f"choosing GPU {gpu.index}"):
         runtime = _runtime()
@@ -107,7 +110,7 @@ def choose_gpu(gpu: Gpu) -> None:
 
 
 def free_memory_bytes(index: int) -> int | None:
-    """Return what is free on a GPU now, whoever uses the rest; None where CUDA cannot say."""
+    """Return the free memory of a GPU in bytes; None where CUDA cannot tell it."""
     try:
         find_gpu(index)
         with explain_missing_cuda("asking for the GPU's memory"):
@@ -194,6 +197,6 @@ def gpu_number(device: str | None) -> int:
     """Return the number of the GPU that ``cuda`` (None, too) or ``cuda:N`` names.
 
     Raises:
-        UsageError: it names another kind of device.
+        UsageError: ``device`` names another kind of device, such as ``cpu``.
     """
     return parse_device(device or "cuda", ("cuda",), "cuda or cuda:0", "an engine").number

@@ -1,10 +1,11 @@
-"""What this package uses of TensorRT's Python bindings, as types.
+"""Types for the part of TensorRT's Python bindings that this package uses.
 
-TensorRT's bindings carry no types, and none of its GPU libraries is installed where this code is
-checked. So every class and member that the code touches is written down here, under the library's
-own names: mypy lets nothing else through, and tests/test_tensorrt_api.py holds every name to the
-real bindings of TensorRT 10.x, 11.x and TensorRT for RTX. :data:`ONLY_IN` lists what some of
-them lack; code that uses it asks :class:`swinir_deploy.nvidia.tensorrt_library.Flavour` first.
+TensorRT's bindings have no type annotations, and its GPU libraries are not installed where this
+code is checked. So every class and member that the code uses is declared here, under the
+library's own names. mypy then rejects all other names, and tests/test_tensorrt_api.py compares
+every declared name with the real bindings of TensorRT 10.x, 11.x and TensorRT for RTX.
+:data:`ONLY_IN` lists what some of them lack. Code that uses such a member asks
+:class:`swinir_deploy.nvidia.tensorrt_library.Flavour` first.
 """
 
 from __future__ import annotations
@@ -53,17 +54,17 @@ class ITensor(Protocol):
 
 
 class INetworkDefinition(Protocol):
-    """What the parser fills in."""
+    """A network that the parser fills in."""
 
     num_inputs: int
     num_outputs: int
     num_layers: int
 
     def get_input(self, index: int) -> ITensor:
-        """Input by number."""
+        """Return the input with this number, from 0."""
 
     def get_output(self, index: int) -> ITensor:
-        """Output by number."""
+        """Return the output with this number, from 0."""
 
 
 class IOptimizationProfile(Protocol):
@@ -72,14 +73,14 @@ class IOptimizationProfile(Protocol):
     def set_shape(
         self, name: str, smallest: Sequence[int], tuned: Sequence[int], largest: Sequence[int], /
     ) -> None:
-        """Of one input."""
+        """Set the smallest, tuned-for and largest shape of one input."""
 
 
 class ITimingCache(Protocol):
-    """What earlier builds measured."""
+    """Kernel timings that earlier builds measured."""
 
     def serialize(self) -> IHostMemory:
-        """As bytes."""
+        """Return the content as bytes."""
 
 
 class IBuilderConfig(Protocol):
@@ -98,56 +99,56 @@ class IBuilderConfig(Protocol):
         """Switch a BuilderFlag off."""
 
     def set_memory_pool_limit(self, pool: Enum, pool_size: int) -> None:
-        """In bytes."""
+        """Limit a memory pool to ``pool_size`` bytes."""
 
     def add_optimization_profile(self, profile: IOptimizationProfile) -> int:
-        """Its number, or -1."""
+        """Add a profile and return its number, or -1 if it was refused."""
 
     def create_timing_cache(self, serialized_timing_cache: Buffer) -> ITimingCache | None:
-        """From bytes, which may be empty; None if they are damaged."""
+        """Create a cache from bytes, which may be empty; None if they are damaged."""
 
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
-        """Whether the cache fits this machine."""
+        """Use a cache and return whether it fits this machine."""
 
     def get_timing_cache(self) -> ITimingCache | None:
-        """What the build measured."""
+        """Return the cache with what the build measured; None without one."""
 
     def set_compute_capability(self, compute_capability: Enum, index: int) -> bool:
-        """Of a GPU that need not be here."""
+        """Set the compute capability of a target GPU, which need not be in this machine."""
 
 
 class Builder(Protocol):
     """Compiles networks."""
 
     def create_network(self, flags: int) -> INetworkDefinition:
-        """An empty network."""
+        """Create an empty network."""
 
     def create_builder_config(self) -> IBuilderConfig:
-        """Default options."""
+        """Create default options."""
 
     def create_optimization_profile(self) -> IOptimizationProfile:
-        """An empty profile."""
+        """Create an empty profile."""
 
     def build_serialized_network(
         self, network: INetworkDefinition, config: IBuilderConfig
     ) -> IHostMemory | None:
-        """The plan; None after a failure."""
+        """Build and return the plan; None after a failure."""
 
 
 class ParserError(Protocol):
     """Why a model was not understood."""
 
     def desc(self) -> str:
-        """In words."""
+        """Return the description of the error."""
 
     def node(self) -> int:
-        """Number of the node, or -1."""
+        """Return the number of the node, or -1."""
 
     def node_name(self) -> str:
-        """Name of the node."""
+        """Return the name of the node."""
 
     def node_operator(self) -> str:
-        """Its operator."""
+        """Return the operator of the node."""
 
 
 class OnnxParser(Protocol):
@@ -156,20 +157,20 @@ class OnnxParser(Protocol):
     num_errors: int
 
     def parse(self, model: Buffer, path: str) -> bool:
-        """Whether it was understood; ``path`` is where external weights lie."""
+        """Parse a model and return whether that worked; ``path`` locates external weights."""
 
     def get_error(self, index: int) -> ParserError:
-        """Error by number."""
+        """Return the error with this number, from 0."""
 
 
 class IRuntimeCache(Protocol):
     """Kernels that were compiled while an engine ran."""
 
     def serialize(self) -> IHostMemory:
-        """As bytes."""
+        """Return the content as bytes."""
 
     def deserialize(self, blob: Buffer) -> bool:
-        """Whether the bytes fit."""
+        """Load serialized kernels and return whether they fit."""
 
 
 class IRuntimeConfig(Protocol):
@@ -178,41 +179,41 @@ class IRuntimeConfig(Protocol):
     cuda_graph_strategy: Enum
 
     def create_runtime_cache(self) -> IRuntimeCache:
-        """An empty one."""
+        """Create an empty cache."""
 
     def set_runtime_cache(self, cache: IRuntimeCache) -> bool:
-        """Whether it was taken."""
+        """Use a cache and return whether that worked."""
 
     def set_execution_context_allocation_strategy(self, strategy: Enum) -> None:
-        """Who owns the activations' memory."""
+        """Set who owns the memory of the activations."""
 
 
 class IExecutionContext(Protocol):
     """One thread's state of an engine."""
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
-        """Choose a profile."""
+        """Select a profile and return whether that worked."""
 
     def set_input_shape(self, name: str, shape: Sequence[int]) -> bool:
-        """Of the next run."""
+        """Set the shape of an input for the next run and return whether that worked."""
 
     def get_tensor_shape(self, name: str) -> Sequence[int]:
-        """Given the input shapes."""
+        """Return the shape of a tensor for the current input shapes."""
 
     def infer_shapes(self) -> list[str]:
-        """What is not known yet."""
+        """Return the names of the tensors whose shapes are not known yet."""
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
-        """Device memory of an input or output."""
+        """Set the device address of an input or output and return whether that worked."""
 
     def update_device_memory_size_for_shapes(self) -> int:
-        """Bytes that the activations of the current input shape take."""
+        """Return the bytes that the activations need at the current input shape."""
 
     def set_device_memory(self, memory: int, size: int) -> None:
-        """Where the activations go, if the caller owns their memory."""
+        """Set the memory for the activations where the caller owns it."""
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        """Enqueue a run."""
+        """Enqueue a run and return whether that worked."""
 
 
 class ICudaEngine(Protocol):
@@ -223,32 +224,32 @@ class ICudaEngine(Protocol):
     device_memory_size_v2: int
 
     def get_tensor_name(self, index: int) -> str:
-        """Of an input or output."""
+        """Return the name of the input or output with this number, from 0."""
 
     def get_tensor_mode(self, name: str) -> Enum:
-        """Input or output."""
+        """Return the TensorIOMode of a tensor: input or output."""
 
     def get_tensor_dtype(self, name: str) -> Enum:
-        """Its DataType."""
+        """Return the DataType of an input or output."""
 
     def get_tensor_shape(self, name: str) -> Sequence[int]:
-        """-1 where dynamic."""
+        """Return the shape of an input or output; -1 marks a dynamic size."""
 
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> Sequence[Sequence[int]]:
-        """Smallest, tuned-for and largest shape of an input."""
+        """Return the smallest, tuned-for and largest shape of an input in a profile."""
 
     def create_execution_context(self, strategy: Enum) -> IExecutionContext | None:
-        """None when memory ran out; takes an IRuntimeConfig, too."""
+        """Create a context; None when memory ran out. ``strategy`` may be an IRuntimeConfig."""
 
     def create_runtime_config(self) -> IRuntimeConfig:
-        """Default options of a context."""
+        """Create the default options of a context."""
 
 
 class Runtime(Protocol):
     """Loads plans."""
 
     def deserialize_cuda_engine(self, serialized_engine: Buffer) -> ICudaEngine | None:
-        """None when the plan does not fit this machine."""
+        """Load a plan; None when it does not fit this machine."""
 
 
 class ILogger(Protocol):
@@ -258,16 +259,16 @@ class ILogger(Protocol):
 
 
 class IProgressMonitor(Protocol):
-    """Base of progress monitors; what a subclass has is called from several threads."""
+    """Base of progress monitors; several threads call the methods of a subclass."""
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-        """A part of the build begins."""
+        """Note that a phase of the build begins."""
 
     def step_complete(self, phase_name: str, step: int) -> bool:
-        """False stops the build."""
+        """Note that a step has ended; False stops the build."""
 
     def phase_finish(self, phase_name: str) -> None:
-        """The part has ended."""
+        """Note that a phase has ended."""
 
 
 class BuilderFlag(Protocol):
@@ -285,7 +286,7 @@ class NetworkDefinitionCreationFlag(Protocol):
 
 
 class HardwareCompatibilityLevel(Protocol):
-    """On which other GPUs an engine may run."""
+    """Other GPUs on which an engine may run."""
 
     NONE: Enum
     AMPERE_PLUS: Enum
@@ -299,7 +300,7 @@ class MemoryPoolType(Protocol):
 
 
 class ProfilingVerbosity(Protocol):
-    """How much an engine says about its layers."""
+    """How much detail an engine records about its layers."""
 
     DETAILED: Enum
 
@@ -332,13 +333,13 @@ class TensorIOMode(Protocol):
     OUTPUT: Enum
 
 
-# The class below has members of these names.
+# Aliases, because the class below has members with the names of these classes.
 _Logger: TypeAlias = ILogger
 _Monitor: TypeAlias = IProgressMonitor
 
 
 class TensorRTModule(Protocol):
-    """The top of the bindings."""
+    """The module of the bindings."""
 
     __version__: str
     BuilderFlag: BuilderFlag
@@ -354,13 +355,13 @@ class TensorRTModule(Protocol):
     TensorIOMode: TensorIOMode
 
     def Builder(self, logger: _Logger) -> Builder:  # noqa: N802
-        """A new builder."""
+        """Create a builder."""
 
     def OnnxParser(self, network: INetworkDefinition, logger: _Logger) -> OnnxParser:  # noqa: N802
-        """A parser that fills ``network``."""
+        """Create a parser that fills ``network``."""
 
     def Runtime(self, logger: _Logger) -> Runtime:  # noqa: N802
-        """A new runtime."""
+        """Create a runtime."""
 
 
 ONLY_IN: dict[str, frozenset[str]] = {

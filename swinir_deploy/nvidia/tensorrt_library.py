@@ -1,8 +1,8 @@
-"""TensorRT in its flavours: one table of how they differ, loading, versions and messages.
+"""Load TensorRT or TensorRT for RTX, and describe how they differ.
 
-TensorRT 10.x, 11.x and TensorRT for RTX have nearly the same API under two module names. What
-differs stands in :data:`FLAVOURS`; everything else works on a :class:`Library` and does not ask
-which one it has.
+TensorRT 10.x, 11.x and TensorRT for RTX have nearly the same API under two module names.
+:data:`FLAVOURS` holds the differences. All other code uses a :class:`Library` without knowing
+which of them it is.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ FlavourName = Literal["tensorrt", "rtx"]
 Severity = Literal["internal error", "error", "warning", "info", "verbose"]
 
 _SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-"""From the worst down, numbered as the library numbers them."""
+"""From the most severe down; the positions are the numbers that the library uses."""
 
 
 @dataclass(frozen=True)
 class Flavour:
-    """One of the libraries, and what it can.
+    """One of the two libraries and its abilities.
 
     Attributes:
-        name: as targets and sidecars have it.
-        title: for people.
-        module: import name.
-        distribution: on package indexes, without the suffix for the CUDA version.
-        extra: of this distribution, which installs it.
-        oldest: first version that this package works with.
-        architectures: GPUs that it can compile for without having one, such as ``sm89``; empty
-            if it needs the GPU that the engine is for.
-        has_timing_cache: measurements of kernels can be kept from one build to the next.
-        has_runtime_cache: kernels are compiled where the engine runs, and can be kept.
-        has_hardware_compatibility: an engine can be made to run on other GPUs, too.
-        can_strip_weights: an engine can be made without its weights.
-        captures_graphs: execution contexts capture CUDA graphs by themselves.
+        name: name in targets and sidecars.
+        title: name in messages.
+        module: name of the Python module.
+        distribution: name on package indexes, without the suffix for the CUDA version.
+        extra: extra of swinir-deploy that installs the library.
+        oldest: major and minor number of the oldest version that this package supports.
+        architectures: GPUs that it compiles for without having one, such as ``sm89``; empty if
+            it needs the GPU that the engine is for.
+        has_timing_cache: whether kernel timings can be kept from one build to the next.
+        has_runtime_cache: whether kernels are compiled where the engine runs and can be kept.
+        has_hardware_compatibility: whether an engine can be built to run on other GPUs, too.
+        can_strip_weights: whether an engine can be built without its weights.
+        captures_graphs: whether execution contexts capture CUDA graphs by themselves.
     """
 
     name: FlavourName
@@ -72,7 +72,7 @@ FLAVOURS: dict[FlavourName, Flavour] = {
             module="tensorrt",
             distribution="tensorrt",
             extra="trt",
-            oldest=(10, 3),  # of JetPack 6.2
+            oldest=(10, 3),  # The version in JetPack 6.2.
             architectures=(),
             has_timing_cache=True,
             has_runtime_cache=False,
@@ -96,7 +96,7 @@ FLAVOURS: dict[FlavourName, Flavour] = {
         ),
     )
 }
-"""Name -> flavour."""
+"""Name of a flavour -> its description."""
 
 
 class Message(NamedTuple):
@@ -107,15 +107,16 @@ class Message(NamedTuple):
 
 
 class Library:
-    """A flavour that is loaded.
+    """A flavour that is loaded into this process.
 
     Attributes:
-        flavour: which one, and what it can.
-        api: its bindings, typed as far as this package uses them.
-        version: four parts, such as ``10.13.0.35``; fewer if the library gives fewer.
-        major: the first part.
-        cuda_major: of the CUDA that the installed wheels are for; None if they do not say.
-        logger: the one logger of this process; the library keeps the first that it is given.
+        flavour: which library it is, and its abilities.
+        api: the Python bindings, typed as far as this package uses them.
+        version: such as ``10.13.0.35``; it has fewer parts if the library states fewer.
+        major: the first part of the version.
+        cuda_major: major version of the CUDA that the installed wheels are made for; None where
+            their name does not tell it.
+        logger: the only logger of this process; the library keeps the first one that it gets.
     """
 
     def __init__(self, flavour: Flavour, api: TensorRTModule) -> None:
@@ -133,18 +134,18 @@ class Library:
 
     @property
     def network_flags(self) -> int:
-        """For ``Builder.create_network``: precision comes from the graph, always.
+        """Flags for ``Builder.create_network``: the graph alone decides the precision.
 
-        TensorRT 10 wants a flag for it; later ones know nothing else and have kept the name.
+        TensorRT 10 needs this flag. Later versions always work like this and still accept it.
         """
         return 1 << int(self.api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 
     @contextlib.contextmanager
     def collecting(self, down_to: Severity = "warning") -> Iterator[list[Message]]:
-        """Collect what the library logs during the block, from the worst to ``down_to``.
+        """Collect what the library logs during the block, down to the severity ``down_to``.
 
-        The logger belongs to the process: builds that run at the same time see each other's
-        messages.
+        The process has one logger, so builds that run at the same time also collect each
+        other's messages.
         """
         messages: list[Message] = []
         sink = (_SEVERITIES.index(down_to), messages)
@@ -167,11 +168,11 @@ _loading = threading.Lock()
 
 
 def load_library(name: FlavourName) -> Library:
-    """Import a flavour once for the process; no GPU is needed for that.
+    """Import a flavour once for the process. This needs no GPU.
 
     Raises:
-        UsageError: no such flavour.
-        BackendUnavailableError: it is not installed, cannot be imported, or is too old.
+        UsageError: there is no flavour ``name``.
+        BackendUnavailableError: the library is not installed, cannot be imported, or is too old.
     """
     if name not in FLAVOURS:
         raise UsageError(unknown_choice("TensorRT flavour", name, FLAVOURS))
@@ -189,15 +190,16 @@ def _load(flavour: Flavour) -> Library:
         )
     try:
         module = importlib.import_module(flavour.module)
-    except Exception as error:  # its libraries are missing: ImportError, OSError, RuntimeError
+    # Where its libraries are missing, it raises ImportError, OSError or RuntimeError.
+    except Exception as error:
         raise BackendUnavailableError(
             f"{flavour.module} is installed and cannot be imported: {error}. Its libraries are a "
-            f"package of their own ({flavour.distribution}-cu13-libs or -cu12-libs, as your "
-            f"driver has it). Install all of it again: {command}"
+            f"separate package ({flavour.distribution}-cu13-libs or -cu12-libs, whichever fits "
+            f"your driver). Install all of it again: {command}"
         ) from error
     api = cast("TensorRTModule", module)
-    found = tuple(int(part) for part in api.__version__.split(".")[:2])
-    if found < flavour.oldest:
+    actual = tuple(int(part) for part in api.__version__.split(".")[:2])
+    if actual < flavour.oldest:
         raise BackendUnavailableError(
             f"{flavour.title} {api.__version__} is installed; this needs "
             f"{'.'.join(map(str, flavour.oldest))} or newer: {command}"
@@ -206,7 +208,7 @@ def _load(flavour: Flavour) -> Library:
 
 
 def _make_logger(api: TensorRTModule, receive: Any) -> ILogger:
-    """An instance of a subclass of the library's ILogger that hands messages on."""
+    """Create a logger, a subclass of the library's ILogger, that passes messages to ``receive``."""
     base: Any = api.ILogger
 
     def initialise(self: Any) -> None:
@@ -220,7 +222,7 @@ def _make_logger(api: TensorRTModule, receive: Any) -> ILogger:
 
 
 def _cuda_major(flavour: Flavour, full_version: str) -> int | None:
-    """From the wheel whose version it is: their names end in ``-cu12`` or ``-cu13``."""
+    """Return the CUDA version from the suffix of the installed wheel, ``-cu12`` or ``-cu13``."""
     for major in (13, 12, 11, 14, 15):
         with contextlib.suppress(PackageNotFoundError):
             if version(f"{flavour.distribution}-cu{major}") == full_version:

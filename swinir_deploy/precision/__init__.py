@@ -1,1 +1,1 @@
-"""What half precision needs: measured maxima, a plan, a proof's inputs."""
+"""Prepare half precision: measured maxima, a precision plan, and pictures for the proof."""

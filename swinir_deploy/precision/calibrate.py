@@ -1,8 +1,8 @@
-"""How large the numbers inside a network get, and what follows from that for FP16.
+"""Measure the largest numbers inside a network and plan its FP16 precision from them.
 
-FP16 ends at 65504. The deep-feature stream is multiplied by 2**-k so that its largest value on
-the calibration pictures stays :data:`MARGIN` times below that; whatever else comes closer is kept
-in FP32.
+The largest FP16 number is 65504. The deep-feature stream is multiplied by 2**-k, so that its
+largest value on the calibration pictures is :data:`MARGIN` times smaller than that. Other modules
+with larger values stay in FP32.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ __all__ = ["FP16_MAX", "MARGIN", "Calibration", "calibrate", "plan_precision"]
 FP16_MAX = 65504.0
 
 MARGIN = 8.0
-"""Largest FP16 number divided by the largest value that calibration may find.
+"""Largest FP16 number divided by the largest value allowed on the calibration pictures.
 
-Pictures that were not measured differ: docs/precision.md has by how much. A factor of 8 costs
-nothing, because a power of two costs no bit of a value above 6e-5, where FP16's normal numbers
-begin.
+Other pictures can have larger values; docs/precision.md states how much larger. A factor of 8
+costs no accuracy: multiplying by a power of two loses no bit of a value as long as it stays above
+6e-5, the smallest normal FP16 number.
 """
 
-_LARGEST_WANTED = FP16_MAX / MARGIN
+_LARGEST_ALLOWED = FP16_MAX / MARGIN
 
 _STREAM = "stream"
 _LAST_OF_THE_BODY = "conv_after_body"
@@ -43,14 +43,14 @@ _LAST_OF_THE_BODY = "conv_after_body"
 
 @dataclass(frozen=True)
 class Calibration:
-    """Largest absolute values over the pictures, in the FP32 network without rescaling.
+    """Largest absolute values over all pictures, in the FP32 network without rescaling.
 
     Attributes:
-        pictures: names of those that were measured.
-        stream_max: of the deep-feature stream and of everything that is added to it.
-        module_max: path from :func:`typed_modules` -> the largest of its weights, inputs, outputs
-            and everything between, other than what is rescaled with the stream.
-        stream_max_by_picture: name -> ``stream_max`` of this picture alone.
+        pictures: names of the measured pictures.
+        stream_max: largest value of the deep-feature stream and of everything added to it.
+        module_max: path from :func:`typed_modules` -> largest value of its weights, inputs,
+            outputs and intermediate results, without those that are rescaled with the stream.
+        stream_max_by_picture: name of a picture -> ``stream_max`` of this picture alone.
     """
 
     pictures: tuple[str, ...]
@@ -60,16 +60,16 @@ class Calibration:
 
     @property
     def residual_scale_log2(self) -> int:
-        """Smallest k >= 0 with ``stream_max * 2**-k <= LARGEST_WANTED``."""
-        excess = self.stream_max / _LARGEST_WANTED
+        """Smallest k >= 0 with ``stream_max * 2**-k <= FP16_MAX / MARGIN``."""
+        excess = self.stream_max / _LARGEST_ALLOWED
         return max(0, math.ceil(math.log2(excess))) if excess > 0 else 0
 
 
 def calibrate(network: SwinIR, pictures: Sequence[NamedPicture]) -> Calibration:
-    """Run the FP32 network on every picture and keep the largest absolute values.
+    """Run the FP32 network on every picture and record the largest absolute values.
 
     Raises:
-        CheckFailedError: the network itself gives NaN or Inf.
+        CheckFailedError: the FP32 network returns NaN or Inf.
     """
     by_picture: dict[str, float] = {}
     overall = _largest_weights(network)
@@ -79,7 +79,7 @@ def calibrate(network: SwinIR, pictures: Sequence[NamedPicture]) -> Calibration:
         if not all(math.isfinite(value) for value in maxima.values()):
             raise CheckFailedError(
                 f"The network itself gives NaN or Inf on the picture {picture.name!r}: its "
-                "weights are damaged. Nothing was written."
+                "weights are damaged. Nothing was written. Use another checkpoint."
             )
         by_picture[picture.name] = maxima[_STREAM]
         for name, value in maxima.items():
@@ -93,15 +93,15 @@ def calibrate(network: SwinIR, pictures: Sequence[NamedPicture]) -> Calibration:
 
 
 def plan_precision(precision: Precision, calibration: Calibration | None) -> PrecisionPlan:
-    """What to rescale and what to keep in FP32; only FP16 needs either."""
+    """Plan what to rescale and what to keep in FP32. Only FP16 needs either."""
     if precision != "fp16" or calibration is None:
         return PrecisionPlan(precision)
-    keep = (name for name, value in calibration.module_max.items() if value > _LARGEST_WANTED)
+    keep = (name for name, value in calibration.module_max.items() if value > _LARGEST_ALLOWED)
     return PrecisionPlan(precision, calibration.residual_scale_log2, tuple(keep))
 
 
 def _largest_weights(network: SwinIR) -> dict[str, float]:
-    """Of every typed module, without the layers whose weights are rescaled."""
+    """Return path -> largest weight of every typed module, without the rescaled layers."""
     rescaled = (".proj.", ".fc2.")
     return {
         path: max(
@@ -114,7 +114,7 @@ def _largest_weights(network: SwinIR) -> dict[str, float]:
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees the result of every operation; keeps maxima under the innermost watched module."""
+    """Records the maximum of every operation's result for the innermost watched module."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -146,12 +146,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @contextmanager
 def _watched(network: SwinIR) -> Iterator[dict[str, float]]:
-    """Fill the dictionary with maxima while the network runs."""
+    """Yield a dictionary that is filled with maxima while the network runs."""
     recorder = _Recorder()
     handles = []
 
     def reads(module: nn.Module, place: str) -> None:
-        """Record what ``module`` is given."""
+        """Record the input of ``module``."""
         handles.append(
             module.register_forward_pre_hook(lambda _, inputs: recorder.record(place, inputs[0]))
         )
@@ -173,7 +173,7 @@ def _watched(network: SwinIR) -> Iterator[dict[str, float]]:
             reads(module.norm1, _STREAM)
             reads(module.norm2, _STREAM)
     reads(network.norm, _STREAM)
-    # The sum with the shallow features has its largest value where the next module reads it.
+    # The sum with the shallow features is no module; its value is the input of the next module.
     paths = list(typed_modules(network))
     reads(network.get_submodule(paths[paths.index(_LAST_OF_THE_BODY) + 1]), _LAST_OF_THE_BODY)
     try:

@@ -1,7 +1,7 @@
 """FP16 and BF16 networks: which modules compute in which dtype.
 
-A typed network runs in PyTorch as it is and is traced as it is, so that the exported graph has
-the very types that were tried.
+A typed network runs in PyTorch and is traced without further changes. So the exported graph has
+exactly the types that were tested.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _OUTSIDE_THE_STREAM = (
 
 @dataclass(frozen=True)
 class PrecisionPlan:
-    """How a network is typed.
+    """The precision of a network and the exceptions from it.
 
     Attributes:
-        precision: of weights and activations.
-        residual_scale_log2: k; the stream is multiplied by 2**-k.
-        keep_fp32: paths from :func:`typed_modules` that compute in FP32 all the same.
+        precision: precision of weights and activations.
+        residual_scale_log2: k of the factor 2**-k on the stream; 0 leaves the stream as it is.
+        keep_fp32: paths from :func:`typed_modules` that compute in FP32 nevertheless.
     """
 
     precision: Precision = "fp32"
@@ -63,12 +63,15 @@ class PrecisionPlan:
 def deployed_network(
     network: SwinIR, rewrites: Iterable[str] = (), plan: PrecisionPlan | None = None
 ) -> SwinIR:
-    """A rewritten and typed copy of ``network``, in eval mode; the network stays as it is.
+    """Return a rewritten and typed copy of ``network``, in eval mode.
 
     Args:
-        network: in FP32.
+        network: the network in FP32, which is not changed.
         rewrites: names from :data:`swinir_deploy.network.rewrites.REWRITES`.
-        plan: None is FP32.
+        plan: precision of the copy; None is FP32.
+
+    Raises:
+        KeyError: an unknown rewrite, or a path that is not in :func:`typed_modules`.
     """
     plan = plan or PrecisionPlan()
     deployed = copy.deepcopy(network).eval().requires_grad_(False)
@@ -80,11 +83,11 @@ def deployed_network(
 
 
 def typed_modules(network: SwinIR) -> dict[str, nn.Module]:
-    """The modules that compute in one dtype each, by path, in the order of the computation.
+    """Return path -> module for the modules that each compute in one dtype, in running order.
 
-    They are the convolutions at both ends, and the attention, the MLP and the closing convolution
-    inside the RSTBs. All parameters but those of the LayerNorms and the absolute position
-    embedding are theirs.
+    These are the convolutions at both ends, and the attentions, MLPs and convolutions inside the
+    RSTBs. They hold all parameters except those of the LayerNorms and the absolute position
+    embedding.
     """
     inside: dict[str, nn.Module] = {
         name: module
@@ -103,15 +106,15 @@ def typed_modules(network: SwinIR) -> dict[str, nn.Module]:
 
 @torch.no_grad()
 def set_precision(network: SwinIR, precision: Precision, keep_fp32: Collection[str] = ()) -> None:
-    """Convert the weights in place; the forward pass then computes in that precision.
+    """Convert the weights in place, so that the forward pass computes in that precision.
 
-    LayerNorms (statistics, weights, eps), softmax and the picture at both ends stay FP32.
-    Rewrites come before: they round once if the weights are still FP32.
+    LayerNorms (statistics, weights, eps), softmax and the picture at both ends stay FP32. Apply
+    rewrites before: on FP32 weights, the weights are rounded only once.
 
     Args:
-        network: in FP32.
-        precision: of weights, activations and the deep-feature stream.
-        keep_fp32: paths from :func:`typed_modules` that compute in FP32 all the same.
+        network: the network in FP32.
+        precision: precision of weights, activations and the deep-feature stream.
+        keep_fp32: paths from :func:`typed_modules` that compute in FP32 nevertheless.
 
     Raises:
         KeyError: a path that is not in :func:`typed_modules`.
@@ -120,7 +123,7 @@ def set_precision(network: SwinIR, precision: Precision, keep_fp32: Collection[s
     modules = typed_modules(network)
     unknown = sorted(set(keep_fp32) - set(modules))
     if unknown:
-        raise KeyError(f"No module {unknown} to keep in FP32; there are {list(modules)}.")
+        raise KeyError(f"Unknown modules {unknown} to keep in FP32. Choose from {list(modules)}.")
     for name, module in modules.items():
         if name not in keep_fp32:
             module.to(dtype)
@@ -128,6 +131,6 @@ def set_precision(network: SwinIR, precision: Precision, keep_fp32: Collection[s
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:
-    """Of the first parameter."""
+    """Return the dtype of the first parameter of a module."""
     parameter: Tensor = next(module.parameters())
     return parameter.dtype

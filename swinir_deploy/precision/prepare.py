@@ -1,4 +1,4 @@
-"""From a model and a precision to a plan, and the pictures that a proof of it takes."""
+"""Make a precision plan for a model, and the pictures for its proof."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from swinir_deploy.system.processors import one_thread
 __all__ = ["PreparedPrecision", "prepare_precision"]
 
 _PROOF_WINDOWS = 3
-"""Windows on a side of a proof picture: every kind of masked window is there, and PyTorch's FP16
-convolutions on a CPU are too slow for more."""
+"""Windows on a side of a proof picture. Three windows show every kind of masked window, and
+PyTorch's FP16 convolutions on a CPU are too slow for more."""
 
 
 @dataclass(frozen=True)
 class PreparedPrecision:
-    """A model that is to compute in half precision.
+    """A model with a plan for half precision.
 
     Attributes:
-        model: in FP32.
+        model: the model in FP32.
         plan: what is rescaled and what stays FP32.
-        calibration: what the plan rests on; None for BF16, which has the range of FP32.
-        source: how many pictures of which kind were measured.
-        pictures: to prove it with, calibration pictures cut to three windows a side and hostile
-            ones.
+        calibration: measurements behind the plan; None for BF16, which has the range of FP32.
+        source: number and kinds of the pictures, such as ``8 built-in, 5 hostile``.
+        pictures: pictures for the proof: the calibration pictures, cut to three windows a side,
+            and the hostile ones.
     """
 
     model: LoadedModel
@@ -54,13 +54,13 @@ def prepare_precision(
     """Measure the network and decide what half precision needs.
 
     Args:
-        model: in FP32.
+        model: the model in FP32.
         precision: ``fp16`` or ``bf16``.
         calibrate_with: a folder of pictures; None takes the built-in ones.
 
     Raises:
         InputError: the folder or its pictures cannot be used.
-        CheckFailedError: the network itself gives NaN or Inf.
+        CheckFailedError: the FP32 network returns NaN or Inf.
     """
     config = model.config
     if calibrate_with is None:
@@ -84,5 +84,5 @@ def prepare_precision(
 
 
 def _proof_side(config: SwinIRConfig) -> int:
-    """In pixels."""
+    """Return the side of a proof picture in pixels."""
     return config.img_size if config.ape else _PROOF_WINDOWS * config.window_size

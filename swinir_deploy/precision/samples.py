@@ -1,4 +1,4 @@
-"""The pictures that a half-precision export is calibrated and proved with."""
+"""Pictures for the calibration and the proof of a half-precision export."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ __all__ = [
 ]
 
 MAX_PICTURES = 32
-"""Read from a folder: enough to see how the stream's maximum varies, and done in a minute."""
+"""Largest number of pictures that are read from a folder. That many show how the stream's maximum
+varies, and take about a minute."""
 
 MAX_SIDE = 128
-"""Of what is cut from the middle of a folder's picture, in pixels."""
+"""Largest side in pixels of the part that is cut from the middle of a folder's picture."""
 
 _DEFAULT_NOISE, _DEFAULT_QUALITY = 50, 10
-"""The heaviest that official models are made for, where the catalogue does not say which."""
+"""The strongest degradation of the official models, for models without a value in the catalogue."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +44,9 @@ class NamedPicture:
     """One picture.
 
     Attributes:
-        name: for messages and reports.
-        values: [1, channels, height, width] float32, levels of 255, so that a graph that takes
-            bytes sees the same picture.
+        name: name in messages and reports.
+        values: [1, channels, height, width] float32 in 0..1, each a multiple of 1/255, so that a
+            graph that takes bytes gets the same picture.
     """
 
     name: str
@@ -53,10 +54,10 @@ class NamedPicture:
 
 
 def builtin_pictures(model: LoadedModel) -> list[NamedPicture]:
-    """Eight crops of photographs, degraded as ``model`` expects its input.
+    """Return eight crops of photographs, degraded as ``model`` expects its input.
 
-    Super-resolution takes them as they are, denoising with noise of the model's sigma, JPEG models
-    after compression at their quality.
+    For super-resolution they stay as they are. For denoising they get noise of the model's sigma.
+    For JPEG models they are compressed at the model's quality.
 
     Returns:
         Pictures of 64x64 pixels.
@@ -74,17 +75,18 @@ def builtin_pictures(model: LoadedModel) -> list[NamedPicture]:
 
 
 def pictures_of_folder(folder: str | os.PathLike[str], config: SwinIRConfig) -> list[NamedPicture]:
-    """The middle of every picture of a folder, which is what the model will be given.
+    """Read the middle of every picture of a folder.
 
-    Of more than :data:`MAX_PICTURES` pictures as many are taken, evenly spaced by name.
+    The pictures should be typical inputs of the model; they are not degraded further. From a
+    folder with more than :data:`MAX_PICTURES` pictures, that many are read, evenly spaced by name.
 
     Returns:
-        Pictures of at most :data:`MAX_SIDE` pixels a side, not degraded; small ones are repeated
-        up to a window.
+        Pictures of at most :data:`MAX_SIDE` pixels a side. Pictures that are smaller than a window
+        are repeated.
 
     Raises:
-        InputError: no such folder, or no picture in it.
-        PictureError: a picture that cannot be read.
+        InputError: there is no such folder, or it holds no picture.
+        PictureError: a picture cannot be read.
     """
     place = Path(folder)
     if not place.is_dir():
@@ -96,13 +98,13 @@ def pictures_of_folder(folder: str | os.PathLike[str], config: SwinIRConfig) -> 
             f"{', '.join(PICTURE_SUFFIXES)}."
         )
     step = max(1, len(paths) / MAX_PICTURES)
-    chosen = [paths[int(i * step)] for i in range(min(len(paths), MAX_PICTURES))]
-    pictures = [NamedPicture(path.name, _values(_middle(path, config))) for path in chosen]
+    selected = [paths[int(i * step)] for i in range(min(len(paths), MAX_PICTURES))]
+    pictures = [NamedPicture(path.name, _values(_middle(path, config))) for path in selected]
     return [_at_least_a_window(picture, config.window_size) for picture in pictures]
 
 
 def hostile_pictures(config: SwinIRConfig, side_px: int) -> list[NamedPicture]:
-    """What photographs are not: flat black and white, noise, a checkerboard, one bright pixel."""
+    """Return unnatural pictures: flat black and white, noise, a checkerboard, one bright pixel."""
     shape = (side_px, side_px, config.in_chans)
     rows, columns = np.indices(shape[:2])
     board = np.broadcast_to(((rows + columns) % 2 * 255)[:, :, None], shape)
@@ -120,7 +122,7 @@ def hostile_pictures(config: SwinIRConfig, side_px: int) -> list[NamedPicture]:
 
 
 def fit(picture: NamedPicture, side_px: int) -> NamedPicture:
-    """The middle of a picture, repeated where it is too small, with sides of ``side_px``."""
+    """Cut the middle of a picture to sides of ``side_px``; repeat the picture if it is small."""
     height, width = picture.values.shape[2:]
     grown = np.tile(picture.values, (1, 1, -(-side_px // height), -(-side_px // width)))
     top, left = (grown.shape[2] - side_px) // 2, (grown.shape[3] - side_px) // 2

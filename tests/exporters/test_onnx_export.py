@@ -342,7 +342,7 @@ def test_a_graph_that_the_checker_refuses(tmp_path: Path, monkeypatch: pytest.Mo
         ({"opset": 16}, UsageError, "Opset 16 .*17 to 23"),
         ({"opset": 24}, UsageError, "Opset 24 .*17 to 23"),
         ({"shape": "1x3x2xW"}, UsageError, "a side of 2 pixels"),
-        ({"output": "model.pth"}, UsageError, "'model.pth' must end in .onnx"),
+        ({"output": "model.pth"}, UsageError, "'model.pth' does not end in .onnx"),
         ({"output": "missing/model.onnx"}, InputError, "there is no folder missing"),
         ({"output": "folder.onnx"}, InputError, "it is a folder"),
     ],

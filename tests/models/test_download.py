@@ -234,7 +234,7 @@ def test_wrong_hash(card: ModelCard, server: Server, tmp_path: Path) -> None:
     wrong = replace(card, sha256=OTHER_SHA256)
     with pytest.raises(DownloadError) as caught:
         ensure_local(wrong, tmp_path)
-    for part in (SHA256, OTHER_SHA256, "thrown away", card.url, str(tmp_path / "model.pth")):
+    for part in (SHA256, OTHER_SHA256, "was deleted", card.url, str(tmp_path / "model.pth")):
         assert part is not None
         assert part in str(caught.value)
     assert leftovers(tmp_path) == set()

@@ -68,7 +68,7 @@ def test_the_mlp_ratio_gives_the_hidden_channels_again(embed_dim: int, hidden: i
     ("name", "shape", "wanted"),
     [
         ("conv_first.weight", (12, 4, 3, 3), "1 (gray) or 3 (RGB)"),
-        ("conv_first.weight", (12, 3), "4 sides"),
+        ("conv_first.weight", (12, 3), "4 sizes"),
         ("conv_first.weight", (0, 3, 3, 3), "at least 1"),
         (
             "layers.0.residual_group.blocks.0.attn.relative_position_bias_table",

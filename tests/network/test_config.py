@@ -104,7 +104,7 @@ def test_plain_values_survive_json(config: SwinIRConfig) -> None:
 def test_a_missing_field_is_named(name: str) -> None:
     values = VALID.to_dict()
     del values[name]
-    with pytest.raises(UsageError, match=rf"needs \['{name}'\]"):
+    with pytest.raises(UsageError, match=rf"lacks the fields \['{name}'\]"):
         SwinIRConfig.from_dict(values)
 
 

@@ -195,7 +195,7 @@ def test_a_copy_is_a_copy() -> None:
 
 def test_names() -> None:
     network, picture, _ = networks(config_with_heads(10))
-    with pytest.raises(KeyError, match=r"No rewrite .*polish"):
+    with pytest.raises(KeyError, match=r"Unknown rewrites .*polish"):
         apply_rewrites(network, ["align_heads", "polish"])
     assert {attention.head_dim for attention in attentions(network)} == {10}
     output = network(picture)

@@ -121,7 +121,7 @@ def test_all_kept_is_fp32_but_for_the_stream() -> None:
 
 def test_an_unknown_module() -> None:
     network, _ = network_and_output(CONFIG, picture_for(CONFIG))
-    with pytest.raises(KeyError, match=r"No module \['conv_second'\]"):
+    with pytest.raises(KeyError, match=r"Unknown modules \['conv_second'\]"):
         set_precision(network, "fp16", ["conv_second"])
 
 

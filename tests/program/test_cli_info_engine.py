@@ -117,4 +117,4 @@ def test_files_that_are_missing_or_damaged(swinir: Program, tmp_path: Path) -> N
 
 def test_an_engine_is_no_checkpoint(swinir: Program, tmp_path: Path) -> None:
     run = swinir("export", "--model", engine(tmp_path), code=4)
-    assert "small.engine is an engine; wanted is the checkpoint" in run.stderr
+    assert "small.engine is an engine, not a checkpoint" in run.stderr

@@ -1,4 +1,4 @@
-"""Put traced units together: one stamp of a unit for each place in the network."""
+"""Assemble traced units into a whole graph: one copy of a unit for each place in the network."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from swinir_deploy.network.swinir import RSTB, SwinIR, SwinTransformerBlock
 __all__ = ["GraphAssembler", "assemble_core"]
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
-"""Metadata that tracing leaves on a node: the module paths that it was reached through."""
+"""Key of a node's metadata: tracing stores the paths of the enclosing modules there."""
 
 
 class GraphAssembler:
-    """Collects nodes and weights of stamped graphs, every name unique and telling its place."""
+    """Collects the nodes and weights of copied graphs; unique names tell the place of each."""
 
     def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -42,13 +42,13 @@ class GraphAssembler:
 
         Args:
             graph: a traced unit or an edge graph.
-            label: unique to this stamp; begins the name of every new value.
-            inputs: the graph's input name -> the existing value that it reads.
-            traced_place: beginning of the names of the weights that were traced.
-            place: module path that takes its place: whose weights this stamp has.
+            label: unique prefix for the names of the new values.
+            inputs: name of an input of ``graph`` -> name of the existing value for it.
+            traced_place: prefix of the names of the traced weights.
+            place: module path that replaces ``traced_place``; the copy has its weights.
 
         Returns:
-            The graph's output name -> the value's name in the whole.
+            Name of an output of ``graph`` -> name of its value in the whole graph.
         """
         names = dict(inputs)
 
@@ -83,7 +83,7 @@ class GraphAssembler:
         return {output.name: names[output.name] for output in graph.output}
 
     def rename(self, old: str, new: str) -> None:
-        """Give a stamped value another name, such as that of the whole graph's output."""
+        """Rename a value, for example to the name of the whole graph's output."""
         for node in self.nodes:
             node.input[:] = [new if name == old else name for name in node.input]
             node.output[:] = [new if name == old else name for name in node.output]
@@ -97,16 +97,16 @@ class GraphAssembler:
 def assemble_core(
     assembler: GraphAssembler, network: SwinIR, units: Mapping[str, TracedUnit], image: str
 ) -> str:
-    """Stamp the whole of :meth:`SwinIR.core`.
+    """Assemble the graph of :meth:`SwinIR.core`.
 
     Args:
-        assembler: takes the nodes and weights.
-        network: tells which units stand where.
-        units: the kinds of units, traced from this network.
-        image: the value that holds the padded picture, [B, C, H, W].
+        assembler: the assembler that receives the nodes and weights.
+        network: the network, which tells the kind of unit at each place.
+        units: kind -> unit, traced from this network.
+        image: name of the value that holds the padded picture, [B, C, H, W].
 
     Returns:
-        The name of the restored picture's value.
+        Name of the value that holds the restored picture.
     """
 
     def stamp(kind: str, label: str, place: str, **inputs: str) -> dict[str, str]:
@@ -152,7 +152,7 @@ def assemble_core(
 
 
 def _module_scope(node: onnx.NodeProto) -> str:
-    """Path, in the traced network, of the innermost module that the node came from."""
+    """Return the path of the innermost module that a node was traced from."""
     for entry in node.metadata_props:
         if entry.key == _SCOPES:
             scopes = [s for s in ast.literal_eval(entry.value) if s.startswith("network.")]

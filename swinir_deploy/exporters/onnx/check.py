@@ -1,4 +1,4 @@
-"""The export's own check: the finished bytes in ONNX Runtime against the network in PyTorch."""
+"""Compare an exported model in ONNX Runtime with the network in PyTorch."""
 
 from __future__ import annotations
 
@@ -32,16 +32,23 @@ __all__ = [
 ]
 
 _FLOAT_LIMIT = 1e-4
-"""Largest difference allowed to FP32 outputs, relative to the output's range (at least 1)."""
+"""Largest allowed difference of FP32 outputs, relative to their largest value (at least 1)."""
+
+
+_NOTHING_WRITTEN = (
+    "Nothing was written. Try another --opset or --for, and report this with the model's "
+    "configuration."
+)
 
 
 @dataclass(frozen=True)
 class ShapeCheck:
-    """One shape of the check.
+    """The result of the check at one shape.
 
     Attributes:
         shape: batch, channels, height and width of the input picture.
-        comparison: ONNX Runtime's output against the network's; in levels for ``io="image"``.
+        comparison: ONNX Runtime's output against the network's output; in levels of 255 for
+            ``io="image"``.
     """
 
     shape: tuple[int, int, int, int]
@@ -49,17 +56,18 @@ class ShapeCheck:
 
 
 def check_shapes(network: SwinIR, pattern: ShapePattern) -> list[tuple[int, int, int, int]]:
-    """Sizes that the check runs, as (batch, channels, height, width).
+    """Return the input shapes of the check as (batch, channels, height, width).
 
-    Where all is dynamic: the smallest, a whole window, off-window sizes both ways, batches and
-    a size that is neither the traced one nor a multiple of it. Fixed sides replace those.
+    A dynamic graph is checked at the smallest size, at a whole window, at sizes that are no
+    multiple of the window in either direction, with batches, and at a size that is neither the
+    traced one nor a multiple of it. Fixed sides of the pattern replace these sizes.
     """
-    window, least = network.config.window_size, network.config.min_side
+    window, minimum = network.config.window_size, network.config.min_side
     sizes = [
-        (1, least, least),
+        (1, minimum, minimum),
         (1, window, window),
         (2, window + 1, 2 * window - 1),
-        (1, 4 * window, least),
+        (1, 4 * window, minimum),
         (3, 2 * window + 3, 3 * window + 5),
         (1, 5 * window - 1, 4 * window + 2),
         (2, 3 * window, 5 * window),
@@ -82,20 +90,24 @@ def check_against_network(
     """Run the exported model at every shape of :func:`check_shapes` and compare.
 
     Args:
-        model: the serialised ONNX model, as it will stand in the file.
-        network: the network as it was loaded, without any rewrite, in eval mode.
-        io: layout of the model's edges.
-        pattern: its fixed sides.
-        precision: of the graph; a BF16 one must come through
+        model: the serialized ONNX model, exactly as it will be written to the file.
+        network: the network as it was loaded, without rewrites, in eval mode.
+        io: layout of input and output: ``tensor`` or ``image``.
+        pattern: the fixed sides of the input.
+        precision: precision of the graph. A BF16 graph must come from
             :func:`~swinir_deploy.exporters.onnx.rounding.round_every_result`, because ONNX
-            Runtime's CPU provider cannot run it.
+            Runtime's CPU provider cannot run BF16.
+
+    Returns:
+        One result for each shape.
 
     Raises:
-        CheckFailedError: an output has a wrong shape, or is further from the network than
-            :data:`_FLOAT_LIMIT`; for ``image`` this holds before rounding, so a byte is further
-            than half a level from the network's output by no more. In half precision the limit
-            is :func:`~swinir_deploy.comparison.psnr_limit_db`. Or the network's own output is
-            not finite.
+        CheckFailedError: ONNX Runtime cannot run the graph, an output has a wrong shape, or it
+            differs from the network by more than the limit. The limit in FP32 is
+            :data:`_FLOAT_LIMIT` for ``tensor``; for ``image`` half a level is added for the
+            rounding. In half precision it is
+            :func:`~swinir_deploy.comparison.psnr_limit_db`. The error is also raised if the
+            network's own output is not finite.
         BackendUnavailableError: onnxruntime is not installed.
     """
     session = open_session(model, optimise=precision != "bf16")
@@ -107,58 +119,57 @@ def check_against_network(
             fed = nhwc_levels(picture)
             picture = nchw_values(fed)
         with torch.inference_mode(), one_thread():
-            wanted = network(torch.from_numpy(picture)).numpy()
-        if not np.isfinite(wanted).all():
+            expected = network(torch.from_numpy(picture)).numpy()
+        if not np.isfinite(expected).all():
             raise CheckFailedError(
                 f"The network itself gives NaN or Inf at input {list(picture.shape)}: its weights "
-                "are damaged. Nothing was written."
+                "are damaged. Nothing was written. Use another checkpoint."
             )
-        unrounded = np.clip(wanted, 0, 1).transpose(0, 2, 3, 1) * 255
-        peak = max(1.0, float(np.abs(wanted).max()))
+        unrounded = np.clip(expected, 0, 1).transpose(0, 2, 3, 1) * 255
+        peak = max(1.0, float(np.abs(expected).max()))
         if io == "image":
-            wanted = np.round(unrounded).astype(np.uint8)
+            expected = np.round(unrounded).astype(np.uint8)
         try:
-            found = session.run([OUTPUT_NAME], {INPUT_NAME: fed})[0]
+            actual = session.run([OUTPUT_NAME], {INPUT_NAME: fed})[0]
         except Exception as error:
             raise CheckFailedError(
-                f"The exported graph fails at input {list(fed.shape)}: {error}. "
-                "Nothing was written."
+                f"The exported graph fails at input {list(fed.shape)}: {error}. {_NOTHING_WRITTEN}"
             ) from error
-        if found.shape != wanted.shape:
+        if actual.shape != expected.shape:
             raise CheckFailedError(
-                f"The exported graph gives {list(found.shape)} for input {list(fed.shape)}; the "
-                f"network gives {list(wanted.shape)}. Nothing was written."
+                f"The exported graph gives {list(actual.shape)} for input {list(fed.shape)}; the "
+                f"network gives {list(expected.shape)}. {_NOTHING_WRITTEN}"
             )
-        comparison = compare(found, wanted)
+        comparison = compare(actual, expected)
         if precision == "fp32":
             distance, limit = comparison.max_abs, _FLOAT_LIMIT * peak
             if io == "image":
-                distance, limit = float(np.abs(found - unrounded).max()), 0.5 + 255 * limit
+                distance, limit = float(np.abs(actual - unrounded).max()), 0.5 + 255 * limit
             if not distance <= limit:
                 raise CheckFailedError(
                     f"The exported graph differs from the network by {distance:.3g} at input "
-                    f"{list(fed.shape)}; the limit is {limit:.3g}. Nothing was written."
+                    f"{list(fed.shape)}; the limit is {limit:.3g}. {_NOTHING_WRITTEN}"
                 )
         elif not comparison.psnr_db >= (limit := psnr_limit_db(precision, io)):
             raise CheckFailedError(
                 f"The exported {precision} graph has {comparison.psnr_db:.1f} dB against the "
                 f"network at input {list(fed.shape)}; the limit is {limit:.1f} dB. "
-                "Nothing was written."
+                "Nothing was written. Use --precision fp32."
             )
         results.append(ShapeCheck(shape, comparison))
     return results
 
 
 def open_session(model: bytes, optimise: bool = True) -> onnxruntime.InferenceSession:
-    """A graph in ONNX Runtime on the CPU.
+    """Load a model into ONNX Runtime on the CPU.
 
     Args:
-        model: serialised.
+        model: the serialized ONNX model.
         optimise: let ONNX Runtime fuse nodes and drop casts.
 
     Raises:
         BackendUnavailableError: onnxruntime is not installed.
-        CheckFailedError: it cannot load the graph.
+        CheckFailedError: ONNX Runtime cannot load the graph.
     """
     require("export", "An export, which checks itself with ONNX Runtime,")
     import onnxruntime
@@ -170,7 +181,7 @@ def open_session(model: bytes, optimise: bool = True) -> onnxruntime.InferenceSe
         options.graph_optimization_level = level
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no public base
+    except Exception as error:  # The exceptions of onnxruntime have no common public base.
         raise CheckFailedError(
             f"ONNX Runtime {onnxruntime.__version__} cannot load the exported graph: {error}. "
             "Nothing was written. Try another --opset."
@@ -178,10 +189,14 @@ def open_session(model: bytes, optimise: bool = True) -> onnxruntime.InferenceSe
 
 
 def structure_check(model: onnx.ModelProto) -> None:
-    """onnx.checker with full shape inference; :class:`CheckFailedError` if it objects."""
+    """Run onnx.checker with full shape inference.
+
+    Raises:
+        CheckFailedError: onnx.checker refuses the model.
+    """
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise CheckFailedError(
-            f"onnx.checker refuses the exported graph: {error}. Nothing was written."
+            f"onnx.checker refuses the exported graph: {error}. {_NOTHING_WRITTEN}"
         ) from error

@@ -1,4 +1,4 @@
-"""checkpoint -> network -> rewrites -> traced units -> one graph -> simplified, checked ONNX."""
+"""Export a model to ONNX: rewrite, trace the units, assemble, simplify, check and write it."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ from swinir_deploy.system.files import atomic_output
 __all__ = ["ExportReport", "build_graph", "export_onnx"]
 
 _IR_VERSION = 10
-"""Of the ONNX container: read by ONNX Runtime 1.18 and newer, TensorRT 10 and OpenVINO 2024."""
+"""Version of the ONNX file format, for ONNX Runtime 1.18, TensorRT 10, OpenVINO 2024 and newer."""
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export wrote and how it was checked.
+    """The file that an export wrote, and the result of its check.
 
     Attributes:
-        path: the ONNX file.
-        size_bytes: of the file.
-        seconds: for everything, the check included.
-        nodes: in the graph.
-        metadata: as the file carries it.
-        checks: ONNX Runtime against the network, shape by shape.
+        path: path of the ONNX file.
+        size_bytes: size of the file in bytes.
+        seconds: time of the whole export in seconds, with the check.
+        nodes: number of nodes in the graph.
+        metadata: metadata stored in the file.
+        checks: comparison of ONNX Runtime with the network, one for each shape.
     """
 
     path: Path
@@ -84,25 +84,39 @@ def export_onnx(
     precision: Precision = "fp32",
     calibrate: str | os.PathLike[str] | None = None,
 ) -> ExportReport:
-    """Export a model to an ONNX file that proved itself before it got its name.
+    """Export a model to an ONNX file, which is checked before it is written.
 
     Args:
-        model: catalogue id, alias, checkpoint path, or what :func:`load_model` gave.
+        model: catalogue id, alias, checkpoint path, or the result of :func:`load_model`.
         output: the file to write, ending in ``.onnx``; its folder must exist.
-        io: ``tensor``: NCHW float32 in 0..1, not clamped; ``image``: NHWC uint8 in and out.
+        io: ``tensor`` for NCHW float32 in 0..1, not clamped; ``image`` for NHWC uint8. Both hold
+            for input and output.
         target: recipe of graph rewrites: ``any``, ``ort``, ``openvino`` or ``tensorrt``.
-        shape: batch x channels x height x width; letters are dynamic, digits fixed.
-        opset: ONNX operator set, 17 to 23; None is 20, 22 for ``bf16``, and 23 for the target
-            ``ort`` in FP32.
-        precision: of weights and activations: ``fp32``, ``fp16`` or ``bf16``. What must not be
-            half stays FP32: both ends, LayerNorm, softmax (docs/precision.md).
-        calibrate: folder with pictures to measure the network with, for ``fp16`` and ``bf16``;
-            None takes the built-in ones.
+        shape: batch x channels x height x width, such as ``Nx3xHxW``; letters are dynamic, numbers
+            are fixed.
+        opset: ONNX operator set, 17 to 23. None is 23 for the target ``ort`` in FP32, 22 for
+            ``bf16``, and 20 for all others.
+        precision: precision of weights and activations: ``fp32``, ``fp16`` or ``bf16``. Input and
+            output, LayerNorm and softmax always stay FP32 (docs/precision.md).
+        calibrate: folder of pictures to measure the network with, for ``fp16`` and ``bf16``; None
+            takes the built-in pictures.
+
+    Returns:
+        The path, size, metadata and check results of the file.
 
     Raises:
-        UsageError: an argument that makes no sense.
-        InputError: a checkpoint that cannot be read, or an output that cannot be written.
-        CheckFailedError: the graph does not compute what the network does; nothing is written.
+        UsageError: an argument is unknown, or arguments exclude each other.
+        InputError: the checkpoint cannot be read, or the output cannot be written.
+        CheckFailedError: the graph's output differs from the network's; nothing is written.
+        BackendUnavailableError: onnxruntime is not installed.
+
+    Example:
+        >>> from swinir_deploy import export_onnx
+        >>> report = export_onnx("tiny-sr-x4", "x4.onnx")
+        >>> report.path.name, report.metadata.scale, report.metadata.precision
+        ('x4.onnx', 4, 'fp32')
+        >>> report.worst.comparison.max_abs < 1e-4
+        True
     """
     started = time.perf_counter()
     recipe, opset = check_request(
@@ -149,7 +163,7 @@ def export_onnx(
 def _metadata(
     loaded: LoadedModel, checks: Sequence[ShapeCheck], io: IoLayout, *, rounded: bool
 ) -> ArtifactMetadata:
-    """What the model, this package and the check say; what was asked for comes on top."""
+    """Return the metadata from model, package and check; the caller adds those of the request."""
     backend = "onnxruntime, cpu"
     if rounded:
         backend += ", every result computed in fp32 and rounded to bf16"
@@ -181,7 +195,16 @@ def build_graph(
     opset: int,
     plan: PrecisionPlan | None = None,
 ) -> onnx.ModelProto:
-    """The simplified graph of ``network``, which is not changed; neither checked nor described."""
+    """Build the simplified graph of a network, without check and metadata.
+
+    Args:
+        network: the network in FP32, which is not changed.
+        recipe: the recipe that names the rewrites.
+        io: layout of input and output: ``tensor`` or ``image``.
+        pattern: the fixed sides of the input.
+        opset: ONNX operator set.
+        plan: precision of the graph; None is FP32.
+    """
     plan = plan or PrecisionPlan()
     rewritten = deployed_network(network, recipe.rewrites_for(plan.precision, opset), plan)
 
@@ -226,7 +249,7 @@ def build_graph(
 
 
 def _to_numpy(tensor: Tensor) -> NDArray[Any]:
-    if tensor.dtype == torch.bfloat16:  # which NumPy itself does not have
+    if tensor.dtype == torch.bfloat16:  # NumPy itself has no such type.
         return tensor.detach().cpu().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     return tensor.detach().cpu().numpy()
 
@@ -234,7 +257,7 @@ def _to_numpy(tensor: Tensor) -> NDArray[Any]:
 def _interface(
     config: SwinIRConfig, io: IoLayout, pattern: ShapePattern
 ) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
-    """Inputs and outputs of the whole graph; sides that ``pattern`` leaves open get symbols."""
+    """Return inputs and outputs of the graph; sides that ``pattern`` does not fix get symbols."""
 
     def side(fixed: int | None, symbol: str, scale: int) -> int | str:
         if fixed is not None:
@@ -257,10 +280,10 @@ def _interface(
 def _with_sides(
     model: onnx.ModelProto, config: SwinIRConfig, io: IoLayout, pattern: ShapePattern
 ) -> onnx.ModelProto:
-    """A copy with other sides in the interface; the graph inside is the same for all.
+    """Return a copy with other sides in the interface; the nodes stay the same.
 
-    Only after simplifying: onnxsim would fold orders and masks of that size into the file (16 MB
-    at 256x256). Every back end folds what it likes when it loads the model.
+    Call this only after simplifying. Otherwise onnxsim would fold orders and masks of that size
+    into the file (16 MB at 256x256). Back ends fold such constants when they load the model.
     """
     inputs, outputs = _interface(config, io, pattern)
     fixed_model = onnx.ModelProto()
@@ -275,7 +298,7 @@ def _with_sides(
 def _tool_versions() -> dict[str, str]:
     versions = {"swinir-deploy": __version__}
     for name in ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "onnxruntime-gpu"):
-        # ONNX Runtime is one of several distributions; whichever is there did the check.
+        # ONNX Runtime has several distributions; the installed one did the check.
         with contextlib.suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions

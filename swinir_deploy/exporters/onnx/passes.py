@@ -1,4 +1,4 @@
-"""Small graph passes on an assembled model, each exact, and their order."""
+"""Exact graph passes that simplify an assembled model, and their order."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ __all__ = [
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Clean, fold and fuse what needs no knowledge of a target; the function stays the same.
+    """Simplify a graph for all targets; it still computes the same function.
 
-    Sides should be symbols still: onnxsim folds whatever is constant, of any size.
+    Args:
+        model: the assembled model. Its sides must still be symbols, because onnxsim folds every
+            constant, however large.
 
     Raises:
-        CheckFailedError: onnxsim could not simplify the graph.
+        CheckFailedError: onnxsim cannot simplify the graph.
     """
     graph_model = ir.from_proto(model)
     common = ir.passes.Sequential(
@@ -52,17 +54,18 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     if not same:
         raise CheckFailedError(
             "onnxsim reports that its simplified graph differs from the original. "
-            "Nothing was written; report this with the model's configuration."
+            "Nothing was written. Try another --opset, and report this with the model's "
+            "configuration."
         )
-    del simplified.metadata_props[:]  # onnxsim's own book-keeping
+    del simplified.metadata_props[:]  # Internal notes of onnxsim.
     return cast(onnx.ModelProto, simplified)
 
 
 def read_sizes_from_targets(model: ir.Model) -> None:
-    """Replace a size read off a reshaped tensor by the entry of the target that made it.
+    """Replace a size that is read from a reshaped tensor by the entry of the reshape's target.
 
-    Units exchange tensors whose sizes the next unit reads again; with this, all sizes lead back
-    to a few at the top and the reshapes between become idle.
+    Each unit reads the sizes of the tensors that it gets from the unit before. After this pass
+    all sizes come from a few nodes at the top, and many reshapes have no effect any more.
     """
     for node in model.graph:
         if node.op_type != "Shape" or node.inputs[0] is None:
@@ -87,10 +90,10 @@ def read_sizes_from_targets(model: ir.Model) -> None:
 
 
 def static_reshape_targets(model: ir.Model) -> None:
-    """Give a Reshape a constant target where at most one of its sizes is unknown.
+    """Give a Reshape a constant target if only one of its sizes is unknown.
 
-    A traced ``reshape`` spells every symbolic size out as Shape, Mul and Concat nodes; a single
-    unknown size is what -1 means.
+    A traced ``reshape`` computes every symbolic size by Shape, Mul and Concat nodes. A single
+    unknown size can be -1 instead.
     """
     for node in model.graph:
         target = node.inputs[1] if node.op_type == "Reshape" else None
@@ -112,7 +115,7 @@ def static_reshape_targets(model: ir.Model) -> None:
 
 
 def collapse_reshapes(model: ir.Model) -> None:
-    """Let a Reshape of a Reshape read the first one's input, if its own target copies no size."""
+    """Make a Reshape of a Reshape read the first one's input, if its target copies no size."""
     for node in model.graph:
         if node.op_type != "Reshape" or node.inputs[0] is None or node.inputs[1] is None:
             continue
@@ -127,11 +130,12 @@ def collapse_reshapes(model: ir.Model) -> None:
 
 
 def drop_idle_reshapes(model: ir.Model) -> None:
-    """Drop Reshape to [-1, channels] of what has two dimensions and these channels already.
+    """Drop each Reshape to [-1, channels] whose input already is a matrix with these channels.
 
-    That is known of a residual sum of Gemm outputs: Add keeps the columns of its operands.
+    The pass knows this of Gemm outputs and of their residual sums: Add keeps the columns of its
+    operands.
     """
-    columns: dict[ir.Value | None, int] = {}  # of values that surely are matrices
+    columns: dict[ir.Value | None, int] = {}  # Only values that are known to be matrices.
     for node in list(model.graph):
         known = _columns_of_result(node, columns)
         if known is None:
@@ -145,7 +149,7 @@ def drop_idle_reshapes(model: ir.Model) -> None:
 
 
 def _columns_of_result(node: ir.Node, columns: dict[ir.Value | None, int]) -> int | None:
-    """Columns of what ``node`` gives if that surely is a matrix with all rows, else None."""
+    """Return the columns of the result of ``node`` if it is known to be a matrix, else None."""
     if node.op_type == "Add":
         left, right = (columns.get(operand) for operand in node.inputs)
         return left if left == right else None
@@ -162,7 +166,7 @@ def _columns_of_result(node: ir.Node, columns: dict[ir.Value | None, int]) -> in
 
 
 def _is_one_size(value: ir.Value | None) -> bool:
-    """Whether a part of a target surely has one element."""
+    """Return whether a part of a target is known to have one element."""
     if value is None:
         return False
     known = ir.convenience.get_const_tensor(value)
@@ -185,7 +189,7 @@ def _is_one_size(value: ir.Value | None) -> bool:
 
 
 def _is_scalar(value: ir.Value | None) -> bool:
-    """Whether a value surely is a single number: a squeezed size or arithmetic on such."""
+    """Return whether a value is known to be one number: a squeezed size or computed from such."""
     if value is None:
         return False
     known = ir.convenience.get_const_tensor(value)

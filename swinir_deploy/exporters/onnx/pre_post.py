@@ -1,7 +1,7 @@
-"""The small graphs around the core: what the caller's picture goes through first and last.
+"""Preprocessing and postprocessing graphs around the core: padding, conversion and cropping.
 
-They are written in ONNX's textual syntax and merged with the traced core, so that padding,
-conversion and cropping are part of the file whatever runs it.
+They are written in ONNX's textual syntax and merged with the traced core. So these steps are part
+of the file and are the same in every back end.
 """
 
 from __future__ import annotations
@@ -59,10 +59,14 @@ _TO_BYTES = """
 
 
 def opening_edge(config: SwinIRConfig, io: IoLayout) -> onnx.GraphProto:
-    """``input`` -> ``padded``: float NCHW in 0..1, padded right and bottom by reflection.
+    """Return the graph from ``input`` to ``padded``, float32 NCHW in 0..1.
 
-    The sides grow to the next multiples of the window, as ``check_image_size`` of
-    models/network_swinir.py does.
+    The picture is padded right and bottom by reflection to multiples of the window, as
+    ``check_image_size`` of models/network_swinir.py does.
+
+    Args:
+        config: hyper-parameters of the network.
+        io: layout of ``input``: ``tensor`` for NCHW float32, ``image`` for NHWC uint8.
     """
     pad = _PAD_TO_WINDOW.format(window=config.window_size, window_less_one=config.window_size - 1)
     if io == "image":
@@ -73,9 +77,14 @@ def opening_edge(config: SwinIRConfig, io: IoLayout) -> onnx.GraphProto:
 
 
 def closing_edge(config: SwinIRConfig, io: IoLayout) -> onnx.GraphProto:
-    """``restored``, ``input`` -> ``output``: cropped to the picture, for images also to bytes.
+    """Return the graph from ``restored`` and ``input`` to ``output``, cropped to the picture.
 
-    Bytes are clamped to 0..1, scaled and rounded half to even, as main_test_swinir.py does.
+    For ``image`` the values are clamped to 0..1, multiplied by 255 and rounded half to even, as
+    main_test_swinir.py does.
+
+    Args:
+        config: hyper-parameters of the network.
+        io: layout of ``output``: ``tensor`` for NCHW float32, ``image`` for NHWC uint8.
     """
     axis = 1 if io == "image" else 2
     crop = _CROP.format(height_axis=axis, width_end=axis + 2, scale=config.upscale)

@@ -1,4 +1,4 @@
-"""The proof of half precision: the network and the graph, computed in the types of the file."""
+"""Prove a half-precision graph: compare it and the typed network with FP32 on pictures."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ __all__ = ["ProofRow", "proved_report"]
 
 @dataclass(frozen=True)
 class ProofRow:
-    """One picture.
+    """The result of the proof for one picture.
 
     Attributes:
-        picture: its name.
-        torch_psnr_db: of the typed network in PyTorch against FP32, over the output's range.
-        onnx_psnr_db: of the graph in ONNX Runtime, likewise.
+        picture: name of the picture.
+        torch_psnr_db: PSNR in dB of the typed network in PyTorch against FP32, over the range of
+            the output.
+        onnx_psnr_db: PSNR in dB of the graph in ONNX Runtime against FP32, likewise.
     """
 
     picture: str
@@ -44,7 +45,7 @@ class ProofRow:
 
     @property
     def worst_db(self) -> float:
-        """The lower of the two."""
+        """The lower of the two PSNR values in dB."""
         return min(self.torch_psnr_db, self.onnx_psnr_db)
 
 
@@ -55,18 +56,21 @@ def _prove_precision(
     precision: Precision,
     pictures: Sequence[NamedPicture],
 ) -> list[ProofRow]:
-    """Run all three on every picture.
+    """Run the graph, the typed network and the FP32 network on every picture.
 
     Args:
-        model: the exported graph, its sides dynamic.
-        typed: the network that was traced for it.
-        network: as it was loaded: FP32, without any rewrite.
+        model: the exported graph with dynamic sides.
+        typed: the half-precision network that the graph was traced from.
+        network: the network as it was loaded, in FP32 without rewrites.
         precision: ``fp16`` or ``bf16``.
-        pictures: of sizes that the network takes.
+        pictures: pictures of sizes that the network takes.
+
+    Returns:
+        One result for each picture.
 
     Raises:
-        CheckFailedError: a picture with a value that is not finite, or with less than
-            :data:`~swinir_deploy.comparison.MIN_PSNR_DB`. One is enough.
+        CheckFailedError: the output for a picture is not finite, or its PSNR is less than
+            :data:`~swinir_deploy.comparison.MIN_PSNR_DB`.
     """
     rounded, result_name = _with_float_result(round_every_result(model))
     session = open_session(rounded.SerializeToString(), optimise=False)
@@ -74,37 +78,37 @@ def _prove_precision(
     rows = []
     for picture in pictures:
         with torch.inference_mode(), one_thread():
-            wanted = network(torch.from_numpy(picture.values)).numpy()
+            expected = network(torch.from_numpy(picture.values)).numpy()
             in_torch = typed(torch.from_numpy(picture.values)).numpy()
         fed = nhwc_levels(picture.values) if takes_bytes else picture.values
         in_onnx = session.run([result_name], {INPUT_NAME: fed})[0]
         rows.append(
             ProofRow(
                 picture.name,
-                _psnr_db(in_torch, wanted, picture, precision, "PyTorch"),
-                _psnr_db(in_onnx, wanted, picture, precision, "ONNX Runtime"),
+                _psnr_db(in_torch, expected, picture, precision, "PyTorch"),
+                _psnr_db(in_onnx, expected, picture, precision, "ONNX Runtime"),
             )
         )
     return rows
 
 
 def _psnr_db(
-    found: NDArray[np.float32],
-    wanted: NDArray[np.float32],
+    actual: NDArray[np.float32],
+    expected: NDArray[np.float32],
     picture: NamedPicture,
     precision: Precision,
     where: str,
 ) -> float:
-    lost = int(np.size(found) - np.isfinite(found).sum())
+    lost = int(np.size(actual) - np.isfinite(actual).sum())
     advice = "Nothing was written. Use --precision fp32" + (
         ", or bf16." if precision == "fp16" else "."
     )
     if lost:
         raise CheckFailedError(
             f"In {precision} the picture {picture.name!r} comes out of {where} with {lost} of "
-            f"{np.size(found)} values NaN or Inf. {advice}"
+            f"{np.size(actual)} values NaN or Inf. {advice}"
         )
-    psnr_db = compare(found, wanted).psnr_db
+    psnr_db = compare(actual, expected).psnr_db
     if not psnr_db >= MIN_PSNR_DB[precision]:
         raise CheckFailedError(
             f"In {precision} the picture {picture.name!r} comes out of {where} with "
@@ -114,7 +118,11 @@ def _psnr_db(
 
 
 def _with_float_result(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
-    """The model and the name of its NCHW float result: for images, what is clamped to bytes."""
+    """Make the float NCHW result an output: for ``image`` what is clamped to bytes later.
+
+    Returns:
+        The model, which is changed in place, and the name of that output.
+    """
     (clip,) = [n for n in model.graph.node if n.op_type == "Clip"] or [None]
     if clip is None:
         return model, model.graph.output[0].name
@@ -127,25 +135,25 @@ def _with_float_result(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
 
 
 _INFINITE_DB = 200.0
-"""Stands for equal outputs in a report, which is JSON; more than FP32 can tell apart."""
+"""PSNR in reports for equal outputs, because JSON has no infinity; FP32 cannot reach it."""
 
 
 def proved_report(
     prepared: PreparedPrecision, model: onnx.ModelProto, rewrites: Sequence[str]
 ) -> dict[str, Any]:
-    """Prove a half-precision graph and say how it was made.
+    """Prove a half-precision graph and report how it was made.
 
     Args:
-        prepared: what the graph was made from.
+        prepared: the model, plan and pictures that the graph was made from.
         model: the exported graph with dynamic sides.
-        rewrites: that it was built with.
+        rewrites: names of the rewrites that the graph was built with.
 
     Returns:
-        For the artefact's metadata: ``pictures``, ``proof`` with the lowest PSNR of each back end
+        The report for the metadata: ``pictures``, ``proof`` with the lowest PSNR of each back end
         against FP32, and for FP16 ``calibration`` with the maxima and what stays FP32.
 
     Raises:
-        CheckFailedError: the proof failed.
+        CheckFailedError: the output for a picture is not finite, or differs too much from FP32.
     """
     network, precision = prepared.model.network, prepared.plan.precision
     typed = deployed_network(network, rewrites, prepared.plan)

@@ -1,4 +1,4 @@
-"""The recipes of ``--for``: which rewrites a graph gets, and which requests make sense."""
+"""The recipes of ``--for``, which name the rewrites of a graph, and the check of a request."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Recipe:
-    """One target's choice.
+    """The rewrites of a graph for one target.
 
     Attributes:
-        name: what ``--for`` takes and the artefact's metadata records.
+        name: value of ``--for``, which the metadata of the file also hold.
         rewrites: names from :data:`swinir_deploy.network.rewrites.REWRITES`.
-        summary: one line on what it is for.
-        attention_operator: write attention as ONNX's operator Attention where the graph may hold
-            it: in FP32, at opset 23 or newer.
+        summary: purpose in one line.
+        attention_operator: whether attention becomes ONNX's operator Attention, which is possible
+            in FP32 at opset 23 or newer.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Recipe:
     attention_operator: bool = False
 
     def rewrites_for(self, precision: str, opset: int) -> tuple[str, ...]:
-        """Those of a graph of this precision and operator set."""
+        """Return the rewrites for a graph of this precision and operator set."""
         if self.attention_operator and precision == "fp32" and opset >= _ATTENTION_OPSET:
             return (*self.rewrites, "use_onnx_attention")
         return self.rewrites
 
     def default_opset(self, precision: str) -> int:
-        """The operator set that a graph of this precision gets where none is asked for."""
+        """Return the operator set for a graph of this precision if the request names none."""
         if precision == "bf16":
             return _BF16_OPSET
         if self.attention_operator and precision == "fp32":
@@ -55,9 +55,9 @@ class Recipe:
 
 _DEFAULT_OPSET = 20
 _BF16_OPSET = 22
-"""The first in which Conv takes BF16."""
+"""The first operator set in which Conv takes BF16."""
 _ATTENTION_OPSET = 23
-"""The first with the operator Attention."""
+"""The first operator set with the operator Attention."""
 
 _PLAIN = ("fold_attention_scale", "expand_position_bias")
 _SPLIT = (*_PLAIN, "split_projections")
@@ -79,11 +79,15 @@ RECIPES: dict[str, Recipe] = {
         ),
     )
 }
-"""Name -> recipe. What each brings: docs/performance.md and docs/tensorrt.md."""
+"""Name -> recipe. docs/performance.md and docs/tensorrt.md have measurements of each."""
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe called ``name``; :class:`UsageError` with the near match otherwise."""
+    """Return the recipe with this name.
+
+    Raises:
+        UsageError: there is no such recipe; the message suggests a near name.
+    """
     if name in RECIPES:
         return RECIPES[name]
     raise UsageError(unknown_choice("recipe", name, RECIPES))
@@ -101,21 +105,21 @@ def check_request(
     opset: int | None = None,
     calibrate: object = None,
 ) -> tuple[Recipe, int]:
-    """Refuse an export that makes no sense, without torch and before a model is loaded.
+    """Check the arguments of an export, without torch and before a model is loaded.
 
     Args:
         output: the file to write; None where its name is not known yet.
-        io: as in :func:`swinir_deploy.export_onnx`, and so are the others.
-        target: likewise.
-        precision: likewise.
-        opset: likewise.
-        calibrate: likewise.
+        io: as in :func:`swinir_deploy.export_onnx`.
+        target: as in :func:`swinir_deploy.export_onnx`.
+        precision: as in :func:`swinir_deploy.export_onnx`.
+        opset: as in :func:`swinir_deploy.export_onnx`.
+        calibrate: as in :func:`swinir_deploy.export_onnx`.
 
     Returns:
         The recipe, and the operator set that the graph gets.
 
     Raises:
-        UsageError: an unknown name, or values that exclude each other.
+        UsageError: a name is unknown, or arguments exclude each other.
         InputError: the output cannot be written.
     """
     recipe = get_recipe(target)
@@ -124,14 +128,17 @@ def check_request(
     if precision == "fp32" and calibrate is not None:
         raise UsageError(
             "Calibration pictures are for half precision; FP32 needs none. Add --precision fp16, "
-            "or leave --calibrate away."
+            "or leave out --calibrate."
         )
     if io not in get_args(IoLayout):
         raise UsageError(unknown_choice("io", io, get_args(IoLayout)))
     if output is not None:
         check_output(output)
         if Path(output).suffix.lower() != ".onnx":
-            raise UsageError(f"The output {os.fspath(output)!r} must end in .onnx.")
+            raise UsageError(
+                f"The output {os.fspath(output)!r} does not end in .onnx. Give a name such as "
+                "model.onnx."
+            )
     return recipe, _opset_of(opset, precision, recipe)
 
 
@@ -140,12 +147,12 @@ def _opset_of(opset: int | None, precision: str, recipe: Recipe) -> int:
         return recipe.default_opset(precision)
     if opset not in SUPPORTED_OPSETS:
         raise UsageError(
-            f"Opset {opset} is not supported; give one from {SUPPORTED_OPSETS.start} to "
+            f"Opset {opset} is not supported. Choose one from {SUPPORTED_OPSETS.start} to "
             f"{SUPPORTED_OPSETS.stop - 1} (default {_DEFAULT_OPSET})."
         )
     if precision == "bf16" and opset < _BF16_OPSET:
         raise UsageError(
-            f"Opset {opset} has no BF16 convolutions; give {_BF16_OPSET} or 23, or leave --opset "
-            f"away (bf16 then takes {_BF16_OPSET})."
+            f"Opset {opset} has no BF16 convolutions. Choose {_BF16_OPSET} or 23, or leave out "
+            f"--opset (bf16 then takes {_BF16_OPSET})."
         )
     return opset

@@ -1,8 +1,8 @@
-"""A half-precision graph for a back end that lacks half-precision arithmetic.
+"""Make a half-precision graph run with exact rounding on a CPU without such arithmetic.
 
-ONNX Runtime's CPU provider has no BF16 kernels, and computes FP16 nodes in FP32 without rounding
-between some of them. Here every node computes in FP32 and its result is rounded to the type that
-the graph gives it, so that what overflows or gets lost in true half precision does so here too.
+ONNX Runtime's CPU provider has no BF16 kernels. It computes FP16 nodes in FP32 and does not round
+between some of them. In the graph made here, every node computes in FP32, and its result is
+rounded to its type in the original graph. So overflow and loss of precision show as on a GPU.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ __all__ = ["round_every_result"]
 _ROUNDED_TYPES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 _OWN_TYPES = ("Cast", "CastLike")
-"""Say themselves which type they give; every back end has them for every type."""
+"""Operators that state their result's type; every back end has them for every type."""
 
 
 def round_every_result(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which nodes of half types stand between casts from and to that type.
+    """Return a copy in which FP16 and BF16 nodes compute in FP32 and round every result.
 
     Args:
-        model: its values' types must be inferable; constants are initialisers.
+        model: a model whose types can be inferred and whose constants are initializers.
 
     Returns:
-        The same interface. To be run without graph optimisations, which would take the casts out.
+        A model with the same inputs and outputs. Run it without graph optimizations, which would
+        remove the casts.
 
     Raises:
-        CheckFailedError: a value has no type, so that it would stay unrounded.
+        CheckFailedError: the type of a value cannot be inferred, so it could not be rounded.
     """
     typed = ir.from_proto(onnx.shape_inference.infer_shapes(model))
     graph = typed.graph
     untyped = [value.name for node in graph for value in node.outputs if value.dtype is None]
     if untyped:
         raise CheckFailedError(
-            f"The types of {len(untyped)} values cannot be inferred, such as {untyped[0]!r}; half "
-            "precision cannot be proved for this graph."
+            f"The types of {len(untyped)} values cannot be inferred, such as {untyped[0]!r}, so "
+            "half precision cannot be checked for this graph. Use --precision fp32."
         )
     for node in list(graph):
         if node.op_type in _OWN_TYPES:

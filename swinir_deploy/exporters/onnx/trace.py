@@ -1,9 +1,9 @@
 """Trace each kind of unit of a network once, with symbolic sizes.
 
 A SwinIR is a chain of a few kinds of units (see :mod:`swinir_deploy.network.swinir`). One trace
-holds one unit of each kind, side by side; stamping them with every unit's weights
-(:mod:`swinir_deploy.exporters.onnx.assemble`) gives the graph that tracing the whole network
-would give, in a time that hardly grows with its depth.
+holds one unit of each kind, side by side. Copies of them with the weights of every unit
+(:mod:`swinir_deploy.exporters.onnx.assemble`) give the same graph as tracing the whole network,
+in a time that hardly grows with its depth.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from swinir_deploy.precision.plan import dtype_of
 __all__ = ["TracedUnit", "block_kind", "junction_kind", "trace_network"]
 
 _OLDEST_TRACED_OPSET = 18
-"""torch.onnx emits 18 and newer."""
+"""The oldest operator set that torch.onnx writes."""
 
 _NEW_IN_OPSET_18 = ("Resize", ("antialias", "keep_aspect_ratio_policy"))
-"""All that changed for our graphs from 17: attributes, which tracing sets to the old behaviour."""
+"""Attributes that opset 18 added to our operators; a trace sets them to the old behaviour."""
 
 _EXAMPLE_BATCH, _EXAMPLE_ROWS, _EXAMPLE_COLUMNS = 2, 3, 5
-"""Sizes while tracing: different from each other and from 0 and 1, which tracing specialises."""
+"""Sizes for tracing. They differ from each other and from 0 and 1, which tracing would fix."""
 
 _Example = tuple[Tensor, dict[int, Dim]]
 
@@ -45,9 +45,10 @@ class TracedUnit:
     """One kind of unit as ONNX nodes.
 
     Attributes:
-        graph: inputs and outputs have the names that the unit's arguments and results have in
-            the network; initialisers are named ``place.parameter``.
-        place: path, in the network, of the module whose weights were traced; ends with a dot.
+        graph: the graph. Its inputs and outputs have the names of the unit's arguments and
+            results; its initializers are named ``place.parameter``.
+        place: path in the network of the module whose weights were traced, with a dot at the end;
+            empty for units without a module of their own.
     """
 
     graph: onnx.GraphProto
@@ -55,7 +56,7 @@ class TracedUnit:
 
 
 class _Unit(nn.Module):
-    """Base of the units: holds the network, so that parameters keep their paths in it."""
+    """Base of the units; ``place`` is the path of the traced module in the network."""
 
     outputs: tuple[str, ...]
 
@@ -64,16 +65,16 @@ class _Unit(nn.Module):
         self.place = place
 
     def examples(self, sizes: _Sizes) -> dict[str, _Example]:
-        """Argument name -> example tensor and its symbolic sizes."""
+        """Return name of an argument -> example tensor and its symbolic sizes."""
         raise NotImplementedError
 
     def compute(self, network: SwinIR, arguments: list[Tensor]) -> tuple[Tensor, ...]:
-        """Run the unit of ``network``."""
+        """Compute the unit with the weights of ``network``."""
         raise NotImplementedError
 
 
 class _Sizes:
-    """Example tensors with symbols of their own for one unit."""
+    """Example tensors for one unit, with size symbols that no other unit uses."""
 
     def __init__(self, network: SwinIR, unit: int) -> None:
         config = network.config
@@ -94,11 +95,11 @@ class _Sizes:
         self.fixed_side = config.img_size if config.ape else None
 
     def picture(self, fixed_side: int | None = None) -> _Example:
-        """[B, in_chans, H, W]; with ``fixed_side`` only the batch is symbolic."""
+        """Return an example [B, in_chans, H, W]; with ``fixed_side`` only the batch is symbolic."""
         return self._image(self.channels, self.picture_dtype, fixed_side)
 
     def shallow(self) -> _Example:
-        """[B, embed_dim, H, W], before the stream."""
+        """Return an example of the shallow features, [B, embed_dim, H, W]."""
         return self._image(self.dim, self.shallow_dtype)
 
     def _image(self, channels: int, dtype: torch.dtype, fixed_side: int | None = None) -> _Example:
@@ -110,12 +111,12 @@ class _Sizes:
         return example, {0: self.batch, 2: self.window * self.rows, 3: self.window * self.columns}
 
     def windows(self) -> _Example:
-        """[B, rows, columns, N, C], or these axes as the layout has them."""
+        """Return an example of the stream, [B, rows, columns, N, C] in the order of the layout."""
         shape, symbols = self._in_layout(self.axes)
         return self._zeros((*shape, self.stream_dim), self.stream_dtype), symbols
 
     def order(self) -> _Example:
-        """int64, the axes of :meth:`windows` without batch and channels."""
+        """Return an example of an order, int64, with the axes of the layout without the batch."""
         shape, symbols = self._in_layout([axis for axis in self.axes if axis != "batch"])
         return self._zeros(tuple(shape), torch.int64), symbols
 
@@ -131,7 +132,7 @@ class _Sizes:
         return [sizes[axis] for axis in axes], dynamic
 
     def mask(self) -> _Example:
-        """[B, rows, columns, N, N], or the axes that the layout's masks have."""
+        """Return an example of the mask, [..., N, N] with the mask axes of the layout."""
         shape, symbols = self._in_layout(self.mask_axes)
         return self._zeros((*shape, self.window**2, self.window**2), self.stream_dtype), symbols
 
@@ -205,12 +206,12 @@ class _Closing(_Unit):
 
 
 class _SideBySide(nn.Module):
-    """All units as one module: inputs and outputs one after the other."""
+    """All units as one module, which takes and returns the tensors of one unit after the other."""
 
     def __init__(self, network: SwinIR, units: list[_Unit], arities: list[int]) -> None:
         super().__init__()
         self.network = network
-        self.units = units  # a plain list: their parameters are the network's
+        self.units = units  # A plain list, because the network already holds the parameters.
         self.arities = arities
 
     def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
@@ -223,18 +224,18 @@ class _SideBySide(nn.Module):
 
 
 def block_kind(block: SwinTransformerBlock) -> str:
-    """Blocks of one kind differ in their weights only."""
+    """Return the kind of a block; blocks of the same kind differ in their weights only."""
     kind = f"{'shifted' if block.shifted else 'plain'} block, {block.attn.num_heads} heads"
     return kind + _dtypes(attn=block.attn, mlp=block.mlp)
 
 
 def junction_kind(layer: RSTB) -> str:
-    """The same for what closes an RSTB."""
+    """Return the kind of the convolution and residual sum at the end of an RSTB."""
     return "junction" + _dtypes(conv=layer.conv)
 
 
 def _dtypes(**modules: nn.Module) -> str:
-    """What does not compute in FP32, for the name of a kind."""
+    """Return the dtypes other than FP32, as a part of the name of a kind."""
     names = {name: str(dtype_of(m)).removeprefix("torch.") for name, m in modules.items()}
     return "".join(f", {n} {dtype}" for n, dtype in names.items() if dtype != "float32")
 
@@ -296,7 +297,7 @@ def trace_network(network: SwinIR, opset: int) -> dict[str, TracedUnit]:
 
 
 def _lower_to_opset_17(graph: onnx.GraphProto) -> None:
-    """Drop the attributes that came with opset 18; their defaults are the behaviour before it."""
+    """Drop the attributes that opset 18 added; their defaults are the behaviour of opset 17."""
     operator, new = _NEW_IN_OPSET_18
     for node in graph.node:
         if node.op_type == operator:
@@ -306,7 +307,7 @@ def _lower_to_opset_17(graph: onnx.GraphProto) -> None:
 
 
 def _slice(whole: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> onnx.GraphProto:
-    """The part of ``whole`` that computes ``outputs``, names without the unit's number."""
+    """Return the part of ``whole`` that computes ``outputs``, without unit numbers in names."""
     producers = {name: node for node in whole.node for name in node.output}
     needed: set[str] = set()
     pending = list(outputs)
@@ -347,7 +348,7 @@ def _slice(whole: onnx.GraphProto, inputs: list[str], outputs: list[str]) -> onn
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress marks and remarks off the terminal."""
+    """Suppress the progress messages and warnings of the exporter."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -360,7 +361,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Pause the cycle collector: tracing makes millions of objects, and few die in cycles."""
+    """Pause the cycle collector: tracing creates millions of objects, but few cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,5 +1,5 @@
-"""From a checked ONNX model to an engine of TensorRT 10.x, 11.x or TensorRT for RTX.
+"""Build engines of TensorRT 10.x, 11.x or TensorRT for RTX from checked ONNX models.
 
-What the three libraries differ in stands in :mod:`swinir_deploy.nvidia.tensorrt_library`; here is
-one way for all of them.
+:mod:`swinir_deploy.nvidia.tensorrt_library` holds the differences between the libraries. The code
+here is the same for all of them.
 """

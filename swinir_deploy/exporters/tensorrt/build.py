@@ -1,4 +1,4 @@
-"""``build``: an ONNX model in, an engine with its sidecar out, from the cache where it has it."""
+"""Build an engine and its sidecar from an ONNX model, or take them from the cache."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = ["BuildReport", "build_engine", "log_path"]
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build gave.
+    """The engine that a build wrote.
 
     Attributes:
-        path: of the plan; the sidecar lies beside it.
-        metadata: as the sidecar has it.
-        key: of the cache.
-        from_cache: it was built before.
-        seconds: for everything.
-        log: what the library had to say beside errors; None if that was nothing.
-        notes: for the user.
+        path: path of the engine; the sidecar is beside it.
+        metadata: content of the sidecar.
+        key: key of the engine in the cache.
+        from_cache: whether the engine came from the cache.
+        seconds: time of the whole call in seconds.
+        log: file with the warnings of the library; None without any.
+        notes: advice for the user.
     """
 
     path: Path
@@ -69,68 +69,85 @@ def build_engine(
 
     Args:
         model: an ONNX file of this package, exported for TensorRT.
-        target: ``tensorrt``, ``rtx``, or ``rtx:sm86,sm89`` for GPUs that need not be here.
-        output: the engine to write; by default the model's name with ``.engine`` in the working
-            directory.
-        shapes: what it shall take; by default tiles (see :func:`shape_profiles`).
-        options: of the builder.
-        any_graph: build a graph that was exported for something else, too.
-        cache: where engines are kept; None builds in any case and keeps nothing.
+        target: ``tensorrt``, ``rtx``, or ``rtx:sm86,sm89`` for GPUs that need not be in this
+            machine.
+        output: the engine to write; None writes ``MODEL.engine`` into the working directory.
+        shapes: input shapes of the engine; None takes tiles (see :func:`shape_profiles`).
+        options: options of the builder; None takes the defaults.
+        any_graph: also build a graph that was exported for another target.
+        cache: cache of engines; None always builds and keeps nothing.
         device: number of the GPU to build for, where one is needed.
-        progress: show a bar; None shows one where stderr is a terminal.
-        on_wait: called once while another process builds the same engine.
+        progress: show a progress bar; None shows one if stderr is a terminal.
+        on_wait: called once if another process is building the same engine.
+
+    Returns:
+        The path, metadata and notes of the engine.
 
     Raises:
-        UsageError: impossible options or shapes.
+        UsageError: options or shapes are impossible.
         InputError: the model cannot be read, or the output cannot be written.
+        ArtifactError: the graph was exported for another target, or the library cannot parse it.
         BackendUnavailableError: the library, a driver or a GPU is missing.
-        CheckFailedError: the library could not build it; the log file says more.
+        DeviceMemoryError: the GPU ran out of memory.
+        CheckFailedError: the library cannot build the engine; the log file has its messages.
+
+    Example:
+        The example needs an NVIDIA GPU and TensorRT.
+
+        >>> from swinir_deploy import build_engine, export_onnx
+        >>> exported = export_onnx(
+        ...     "tiny-sr-x4", "x4.onnx", target="tensorrt", precision="fp16"
+        ... )  # doctest: +SKIP
+        >>> build_engine(exported.path, "tensorrt").path.name  # doctest: +SKIP
+        'x4.engine'
     """
     started = time.perf_counter()
-    chosen = Target.parse(target)
-    checked = (options or BuildOptions()).checked_for(chosen)
+    selected = Target.parse(target)
+    checked = (options or BuildOptions()).checked_for(selected)
     path = Path(output) if output is not None else Path(f"{Path(model).stem}{ENGINE_SUFFIX}")
     if path.suffix.lower() == ".onnx":
-        raise UsageError(f"The output {path} would replace an ONNX file; name it .engine.")
+        raise UsageError(
+            f"The output {path} would replace an ONNX file. Give a name that ends in .engine."
+        )
     check_output(path)
     source = read_source(model)
     if not any_graph:
         source.check_recipe()
     profiles = shape_profiles(shapes or ShapeRequest(), source.metadata)
-    gpu = find_gpu(device) if chosen.needs_gpu else None
-    library = load_library(chosen.flavour.name)
-    wanted = EngineMetadata(
+    gpu = find_gpu(device) if selected.needs_gpu else None
+    library = load_library(selected.flavour.name)
+    expected = EngineMetadata(
         model=source.metadata,
         onnx_name=source.path.name,
         onnx_sha256=source.sha256,
-        flavour=chosen.flavour.name,
+        flavour=selected.flavour.name,
         library_version=library.version,
         cuda_major=library.cuda_major or 0,
         gpu_name=gpu.name if gpu else "",
         gpu_capability=gpu.capability if gpu else "",
-        architectures=chosen.architectures,
+        architectures=selected.architectures,
         input_name=source.input_name,
         profiles=profiles,
         options=checked.to_dict(),
-        tools={"swinir-deploy": __version__, chosen.flavour.distribution: library.version},
+        tools={"swinir-deploy": __version__, selected.flavour.distribution: library.version},
     )
-    key = wanted.cache_key()
+    key = expected.cache_key()
     note = source.precision_note()
     log: Path | None = None
 
     with _locked(cache, key, on_wait):
-        found = cache.load(key) if cache is not None else None
-        if found is not None:
-            plan, kept = found
+        cached = cache.load(key) if cache is not None else None
+        if cached is not None:
+            plan, kept = cached
             metadata = write_engine(path, plan, replace(kept, onnx_name=source.path.name))
-            _write_log(log_path(path), [])  # one that lies there is of another engine
+            _write_log(log_path(path), [])  # Remove the log of an earlier engine.
         else:
             messages: list[Message] = []
             timing_key = _timing_key(library, gpu) if gpu and cache else ""
             try:
                 compilation = compile_model(
                     source,
-                    chosen,
+                    selected,
                     library,
                     profiles,
                     checked,
@@ -140,11 +157,11 @@ def build_engine(
                     down_to="info",
                     timing_cache=cache.timing(timing_key) if cache and timing_key else b"",
                 )
-            except Exception:  # after Ctrl-C, nothing is left behind
+            except Exception:  # Not KeyboardInterrupt: Ctrl-C must leave no files behind.
                 _write_log(log_path(path), messages)
                 raise
             log = _write_log(log_path(path), messages)
-            complete = replace(wanted, activation_bytes=activation_bytes(messages))
+            complete = replace(expected, activation_bytes=activation_bytes(messages))
             metadata = write_engine(path, compilation.plan, complete)
             if cache is not None:
                 cache.put(key, compilation.plan, complete)
@@ -154,7 +171,7 @@ def build_engine(
         path=path,
         metadata=metadata,
         key=key,
-        from_cache=found is not None,
+        from_cache=cached is not None,
         seconds=time.perf_counter() - started,
         log=log,
         notes=() if note is None else (note,),
@@ -162,7 +179,7 @@ def build_engine(
 
 
 def log_path(engine: str | os.PathLike[str]) -> Path:
-    """Where a build writes what the library said: ``x4.engine`` -> ``x4.engine.log``."""
+    """Return the path of a build's log file: ``x4.engine`` -> ``x4.engine.log``."""
     path = Path(engine)
     return path.with_name(path.name + ".log")
 
@@ -179,19 +196,19 @@ def _locked(
 
 
 def _write_log(path: Path, messages: list[Message]) -> Path | None:
-    """Warnings and errors; without any, no file, and none from an earlier build either."""
-    worth = [m for m in messages if m.severity not in ("info", "verbose")]
-    if not worth:
+    """Write warnings and errors to a file; without any, remove the file of an earlier build."""
+    problems = [m for m in messages if m.severity not in ("info", "verbose")]
+    if not problems:
         path.unlink(missing_ok=True)
         return None
     with atomic_output(path) as temporary:
-        lines = [f"[{message.severity}] {message.text.rstrip()}\n" for message in worth]
+        lines = [f"[{message.severity}] {message.text.rstrip()}\n" for message in problems]
         temporary.write_text("".join(lines), encoding="utf-8")
     return path
 
 
 def _timing_key(library: Library, gpu: Gpu) -> str:
-    """Measurements hold for one library on one kind of GPU, whatever the model is."""
+    """Return the key of the timing cache, which depends on library and GPU, not on the model."""
     parts = [
         library.flavour.name,
         library.version,

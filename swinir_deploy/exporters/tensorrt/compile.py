@@ -1,4 +1,4 @@
-"""One compilation: an ONNX model, shapes and options in, a plan out. Files are not its matter."""
+"""Compile an ONNX model to a plan in memory, for given shapes and options."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ __all__ = ["Compilation", "compile_model"]
 
 @dataclass(frozen=True)
 class Compilation:
-    """What a compilation gave.
+    """The result of a compilation.
 
     Attributes:
-        plan: the engine; a buffer.
-        seconds: that the library took.
-        messages: what it logged.
-        timing_cache: what it measured, to be used by the next build; empty if it measured nothing.
+        plan: the serialized engine, a buffer of the library.
+        seconds: time of the library in seconds.
+        messages: log messages of the library.
+        timing_cache: kernel timings for the next build; empty if there are none.
     """
 
     plan: IHostMemory
@@ -62,23 +62,23 @@ def compile_model(
     """Compile a model; Ctrl-C stops it at the library's next step.
 
     Args:
-        source: the model.
-        target: which GPUs.
-        library: of the target's flavour.
-        profiles: the shapes that the engine shall take.
-        options: of the builder.
-        gpu: to build on; None where none is needed.
-        progress: show a bar; None shows one where stderr is a terminal.
-        messages: filled with what the library logs, also when the compilation fails.
-        down_to: the least severe messages that are kept; ``verbose`` also asks for the list of
-            kernels.
-        timing_cache: of earlier builds on the same GPU.
+        source: the ONNX model.
+        target: the GPUs to compile for.
+        library: the library of the target's flavour.
+        profiles: input shapes of the engine.
+        options: options of the builder.
+        gpu: the GPU to build on; None where none is needed.
+        progress: show a progress bar; None shows one if stderr is a terminal.
+        messages: list that receives the library's messages, also when the compilation fails.
+        down_to: least severe messages to collect; ``verbose`` also requests the list of kernels.
+        timing_cache: kernel timings of earlier builds on the same GPU.
 
     Raises:
-        ArtifactError: the parser does not understand the graph; the node is named.
-        CheckFailedError: the library cannot build it; its errors are in the message.
-        DeviceMemoryError: memory ran out.
+        ArtifactError: the library cannot parse the graph; the message names the node.
+        CheckFailedError: the library cannot build the engine; the message has its errors.
+        DeviceMemoryError: the GPU ran out of memory.
         BackendUnavailableError: the GPU cannot be used.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
     if gpu is not None:
         choose_gpu(gpu)
@@ -103,10 +103,10 @@ def compile_model(
 
 
 class _Session:
-    """The library's objects of one build, released in a fixed order whatever happens.
+    """The library's objects of one build, always released in a fixed order.
 
-    An exception keeps the objects of its frames alive, and after a build that was stopped they
-    must not live until the process ends: their destructors then find the library half gone.
+    An exception keeps the objects of its frames alive. These objects must not live until the
+    process ends, because then parts of the library are gone before their destructors run.
     """
 
     def __init__(self, library: Library, progress: BuildProgress) -> None:
@@ -120,13 +120,13 @@ class _Session:
         self.timing_cache: ITimingCache | None = None
 
     def close(self) -> None:
-        """Release everything, what refers to others first."""
+        """Release all objects; those that refer to others come first."""
         self.progress.close()
         for name in ("config", "timing_cache", "monitor", "parser", "network", "builder"):
             self.__dict__.pop(name, None)
 
     def parse(self, source: SourceModel, heard: list[Message]) -> None:
-        """Fill in the network."""
+        """Parse the model into the network."""
         if self.parser.parse(source.content, str(source.path)):
             return
         errors = [self.parser.get_error(index) for index in range(self.parser.num_errors)]
@@ -149,7 +149,7 @@ class _Session:
         options: BuildOptions,
         timing_cache: bytes,
     ) -> None:
-        """Options, GPUs, shapes, timing cache and progress monitor."""
+        """Set the options, GPUs, shapes, timing cache and progress monitor."""
         api, config = self.library.api, self.config
         config.progress_monitor = self.monitor
         if options.workspace_bytes:
@@ -158,8 +158,8 @@ class _Session:
             config.builder_optimization_level = options.opt_level
         if options.strip_weights:
             config.set_flag(api.BuilderFlag.STRIP_PLAN)
-            # The same weights come back. A plan for any weights (REFIT) may lose a bias, as the
-            # release notes of 11.3 say.
+            # The engine gets the same weights again later. A plan for any weights (REFIT) may lose
+            # a bias, as the release notes of TensorRT 11.3 say.
             config.set_flag(api.BuilderFlag.REFIT_IDENTICAL)
         if options.compat == "same-cc":
             if not hasattr(api.HardwareCompatibilityLevel, "SAME_COMPUTE_CAPABILITY"):
@@ -182,7 +182,7 @@ class _Session:
                     f"{source.path}. Export it without --shape, or ask for the sides that it has."
                 )
         if target.flavour.has_timing_cache:
-            # What is damaged or of another GPU is refused, and a new one begins.
+            # A damaged cache or one of another GPU is refused; then an empty one is used.
             for content in dict.fromkeys((timing_cache, b"")):
                 cache = config.create_timing_cache(content)
                 if cache is not None and config.set_timing_cache(cache, False):
@@ -190,21 +190,23 @@ class _Session:
                     break
 
     def build(self, gpu: Gpu | None) -> IHostMemory | None:
-        """The plan, built in the calling thread, whose current device may be another GPU."""
+        """Build the plan in the calling thread, which first selects the GPU; None if that fails."""
         if gpu is not None:
             choose_gpu(gpu)
         return self.builder.build_serialized_network(self.network, self.config)
 
     def _choose_gpus(self, target: Target) -> None:
         known = self.library.api.ComputeCapability
-        wanted = [getattr(known, name.upper()) for name in target.architectures]
-        self.config.num_compute_capabilities = len(wanted) or 1
-        for index, capability in enumerate(wanted or [known.CURRENT]):
+        requested = [getattr(known, name.upper()) for name in target.architectures]
+        self.config.num_compute_capabilities = len(requested) or 1
+        for index, capability in enumerate(requested or [known.CURRENT]):
             if not self.config.set_compute_capability(capability, index):
-                raise CheckFailedError(f"{self.library} does not compile for {target}.")
+                raise CheckFailedError(
+                    f"{self.library} does not compile for {target}. Choose another --target."
+                )
 
     def measured(self) -> bytes:
-        """The timing cache after the build; empty if the library has none."""
+        """Return the timing cache after the build; empty if the library has none."""
         cache = self.config.get_timing_cache() if self.timing_cache is not None else None
         return b"" if cache is None else bytes(cast("Buffer", cache.serialize()))
 
@@ -216,9 +218,12 @@ def _build_error(source: SourceModel, library: Library, heard: list[Message]) ->
         return DeviceMemoryError(
             f"{text}. Build for a smaller --tile or --batch, or limit --workspace."
         )
-    return CheckFailedError(f"{text}. Nothing was written.")
+    return CheckFailedError(
+        f"{text}. Nothing was written. Try other shapes, or export the model again with "
+        "--for tensorrt."
+    )
 
 
 def _errors_in(messages: list[Message]) -> str:
-    found = [m.text.strip() for m in messages if m.severity in ("error", "internal error")]
-    return "; ".join(dict.fromkeys(found)) or "it gave no reason"
+    errors = [m.text.strip() for m in messages if m.severity in ("error", "internal error")]
+    return "; ".join(dict.fromkeys(errors)) or "it gave no reason"

@@ -1,6 +1,6 @@
-"""``inspect``: compile without a GPU and say what came out: kernels, fusions, memory.
+"""Compile an engine without a GPU and describe its kernels, fusions and memory.
 
-The whole is thrown away afterwards; what stays is the compiler's own account of the engine.
+The engine itself is not kept. The description comes from the log of the compiler.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _ADVICE = "Give a report of 'swinir-deploy inspect --json', or an ONNX file."
 
 @dataclass(frozen=True)
 class Activation:
-    """A tensor that kernels write; those of the same shape and type are told once.
+    """A tensor that kernels write. Tensors of the same shape and type are listed once.
 
     Attributes:
-        kernel: the first that writes such a tensor.
-        shape: at the largest input.
-        dtype: such as ``Half``.
-        size_bytes: of one such tensor.
-        count: how many kernels write such a tensor.
+        kernel: name of the first kernel that writes such a tensor.
+        shape: shape at the largest input.
+        dtype: TensorRT's name of the type, such as ``Half``.
+        size_bytes: size of one such tensor in bytes.
+        count: number of such tensors.
     """
 
     kernel: str
@@ -57,23 +57,23 @@ class Activation:
 
 @dataclass(frozen=True)
 class EngineInspection:
-    """What an engine consists of.
+    """The kernels and the memory of an engine.
 
     Attributes:
         model: path of the ONNX file.
-        target: such as ``rtx:sm89``.
-        library: name and version.
-        precision: of the model.
-        profiles: the shapes that it was compiled for.
-        seconds: of compiling.
-        plan_bytes: size of the engine.
-        activation_bytes: device memory for the activations of one execution context.
-        weight_bytes: device memory for the weights.
-        blocks: Swin Transformer blocks in the model.
-        kernels: kernels in the engine; what handles a few sizes only is not counted.
+        target: target of the engine, such as ``rtx:sm89``.
+        library: name and version of the library.
+        precision: precision of the model.
+        profiles: input shapes of the engine.
+        seconds: time of the compilation in seconds.
+        plan_bytes: size of the engine in bytes.
+        activation_bytes: bytes of device memory for the activations of one execution context.
+        weight_bytes: bytes of device memory for the weights.
+        blocks: number of Swin Transformer blocks in the model.
+        kernels: number of kernels in the engine, without those that only compute shapes.
         kinds: kind -> number of kernels.
-        fused_attentions: kernels that compute a whole attention.
-        casts: kernels that do nothing but convert.
+        fused_attentions: number of kernels that compute a whole attention.
+        casts: number of kernels that only convert types.
         kernels_per_block: block -> names of its kernels, in the order in which they run.
         largest: the ten largest activations at the largest shape, the largest first.
     """
@@ -97,19 +97,23 @@ class EngineInspection:
 
     @property
     def most_kernels_in_a_block(self) -> int:
-        """Of all blocks; 0 without blocks."""
+        """Largest number of kernels in one block; 0 without blocks."""
         return max((len(names) for names in self.kernels_per_block.values()), default=0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the derived ones included."""
+        """Return plain values for JSON, with the derived ones."""
         return {**asdict(self), "most_kernels_in_a_block": self.most_kernels_in_a_block}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> EngineInspection:
-        """Read what :meth:`to_dict` wrote.
+        """Read what :meth:`to_dict` returned.
+
+        Args:
+            values: the plain values.
+            source: name of the file, for messages.
 
         Raises:
-            InputError: it is something else.
+            InputError: the values are not those of a report.
         """
         return record_of(values, cls, f"{source} is not {_REPORT}: ", _ADVICE)
 
@@ -122,28 +126,42 @@ def inspect_model(
     options: BuildOptions | None = None,
     progress: bool | None = None,
 ) -> EngineInspection:
-    """Compile a model for a GPU that need not be here, and describe the engine.
+    """Compile a model for a GPU that need not be in this machine, and describe the engine.
 
     Args:
-        model: an ONNX file of this package, whatever it was exported for.
-        target: ``rtx:sm89`` and the like, one GPU.
-        shapes: by default a single tile.
-        options: of the builder.
-        progress: show a bar; None shows one where stderr is a terminal.
+        model: an ONNX file of this package, exported for any target.
+        target: one GPU, such as ``rtx:sm89``.
+        shapes: input shapes of the engine; None takes one tile.
+        options: options of the builder; None takes the defaults.
+        progress: show a progress bar; None shows one if stderr is a terminal.
+
+    Returns:
+        The kernels, fusions and memory of the engine, which itself is not kept.
 
     Raises:
-        UsageError: a target without or with several GPUs, or impossible shapes.
+        UsageError: the target names no GPU or several, or shapes or options are impossible.
         InputError: the model cannot be read.
         BackendUnavailableError: TensorRT for RTX is not installed.
-        CheckFailedError: the library could not build it, or listed no kernels.
+        CheckFailedError: the library cannot build the engine, or its log lists no kernels.
+
+    Example:
+        The example needs TensorRT for RTX, but no GPU.
+
+        >>> from swinir_deploy import export_onnx, inspect_model
+        >>> exported = export_onnx(
+        ...     "tiny-sr-x4", "x4.onnx", target="tensorrt", precision="fp16"
+        ... )  # doctest: +SKIP
+        >>> inspection = inspect_model(exported.path, "rtx:sm89")  # doctest: +SKIP
+        >>> inspection.fused_attentions == inspection.blocks  # doctest: +SKIP
+        True
     """
-    chosen = Target.parse(target)
-    if len(chosen.architectures) != 1:
+    selected = Target.parse(target)
+    if len(selected.architectures) != 1:
         raise UsageError(
-            f"The target {target!r} names {len(chosen.architectures) or 'no'} GPUs; inspect "
-            "compiles for one without having it, such as --target rtx:sm89."
+            f"The target {target!r} names {len(selected.architectures) or 'no'} GPUs; inspect "
+            "compiles for exactly one. Give a target such as --target rtx:sm89."
         )
-    checked = (options or BuildOptions()).checked_for(chosen)
+    checked = (options or BuildOptions()).checked_for(selected)
     source = read_source(model)
     request = shapes or ShapeRequest()
     if (
@@ -153,27 +171,27 @@ def inspect_model(
     ):
         request = ShapeRequest(tile_px=request.tile_px, batch=(1, 1, 1))
     profiles = shape_profiles(request, source.metadata)
-    library = load_library(chosen.flavour.name)
+    library = load_library(selected.flavour.name)
 
-    def compile_for(wanted: Sequence[ShapeProfile]) -> Compilation:
+    def compile_for(requested: Sequence[ShapeProfile]) -> Compilation:
         return compile_model(
-            source, chosen, library, wanted, checked, progress=progress, down_to="verbose"
+            source, selected, library, requested, checked, progress=progress, down_to="verbose"
         )
 
     compilation = compile_for(profiles)
     kernels = parse_kernels(compilation.messages)
     if not kernels:
         raise CheckFailedError(
-            f"{library} compiled {source.path}, and its log has no list of kernels that this "
-            "version can read, so there is nothing to say about them. Update swinir-deploy, or "
-            "use an older version of the library."
+            f"{library} compiled {source.path}, but its log has no list of kernels that this "
+            "version of swinir-deploy can read. Update swinir-deploy, or use an older version of "
+            "the library."
         )
     largest = _largest(kernels)
-    if largest is None:  # sizes are dynamic: ask again for the largest shape alone
+    if largest is None:  # Sizes are dynamic, so compile again for the largest shape alone.
         biggest = max(profiles, key=lambda profile: _volume(profile.max)).max
         alone = compile_for([ShapeProfile(biggest, biggest, biggest)])
         largest = _largest(parse_kernels(alone.messages)) or ()
-    return _describe(source, chosen, library, profiles, compilation, kernels, largest)
+    return _describe(source, selected, library, profiles, compilation, kernels, largest)
 
 
 def read_inspection(
@@ -184,9 +202,9 @@ def read_inspection(
     options: BuildOptions | None = None,
     progress: bool | None = None,
 ) -> EngineInspection:
-    """The saved report ``path``, or that of the ONNX file ``path``, compiled now.
+    """Read the saved report ``path``, or compile the ONNX file ``path`` and describe it.
 
-    Arguments and errors as in :func:`inspect_model`.
+    The other arguments and the errors are as in :func:`inspect_model`.
     """
     file = Path(path)
     if file.suffix.lower() != ".json":
@@ -230,16 +248,16 @@ def _describe(
 
 
 def _largest(kernels: Sequence[Kernel]) -> tuple[Activation, ...] | None:
-    """The largest activations; None if a kernel's output has a size that is not known."""
-    found: dict[tuple[tuple[int, ...], str], Activation] = {}
+    """Return the largest activations; None if the size of a kernel's output is not known."""
+    activations: dict[tuple[tuple[int, ...], str], Activation] = {}
     for kernel in kernels:
         for tensor in kernel.outputs if kernel.kind != "shape" else ():
             size, same = tensor.size_bytes, (tensor.shape, tensor.dtype)
             if size is None:
                 return None
-            first = found.setdefault(same, Activation(kernel.name, *same, size, 0))
-            found[same] = replace(first, count=first.count + 1)
-    largest = sorted(found.values(), key=lambda activation: -activation.size_bytes)
+            first = activations.setdefault(same, Activation(kernel.name, *same, size, 0))
+            activations[same] = replace(first, count=first.count + 1)
+    largest = sorted(activations.values(), key=lambda activation: -activation.size_bytes)
     return tuple(largest[:_LARGEST])
 
 

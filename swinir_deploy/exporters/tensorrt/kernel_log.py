@@ -1,8 +1,8 @@
-"""The kernels of an engine, as TensorRT for RTX lists them at the end of a verbose build.
+"""Parse the list of kernels that TensorRT for RTX logs at the end of a verbose build.
 
 A line of the list has the form ``Name: N, LayerType: T, Inputs: [..], Constants: [..], Outputs:
-[..], TacticName: .., StreamId: .., Metadata: [ONNX Layer: A][ONNX Layer: B]``. A generated kernel
-is called by what it does, four letters an operation: ``__myl_CastMeanSubMulMean..``.
+[..], TacticName: .., StreamId: .., Metadata: [ONNX Layer: A][ONNX Layer: B]``. The name of a
+generated kernel lists its operations, up to four letters each: ``__myl_CastMeanSubMulMean..``.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ _BYTES = {
 }
 
 _MOVING = {"Resh", "Tran", "Slic", "Move", "Conc", "Gath", "Repl", "Pad", "Etc"}
-"""Operations that compute nothing."""
+"""Operations that only move or reshape data."""
 
 _HOST_LAYERS = {"shape_call", "ShapeHostToDevice", "signal", "wait"}
-"""Layers that handle a few sizes or events between streams, not activations."""
+"""Layers that compute shapes or wait for streams; they do not compute activations."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a kernel reads or writes.
+    """A tensor that a kernel reads or writes.
 
     Attributes:
-        name: as the compiler calls it.
-        shape: -1 where dynamic.
-        dtype: such as ``Half``.
+        name: the compiler's name.
+        shape: the shape; -1 marks a dynamic size.
+        dtype: TensorRT's name of the type, such as ``Half``.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Tensor:
 
     @property
     def size_bytes(self) -> int | None:
-        """Of the whole tensor; None if a size is dynamic or the type is unknown."""
+        """Size of the tensor in bytes; None if a size is dynamic or the type is unknown."""
         if any(size < 0 for size in self.shape) or self.dtype not in _BYTES:
             return None
         count = 1
@@ -73,15 +73,15 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Kernel:
-    """One entry of the list.
+    """One kernel of the list.
 
     Attributes:
-        name: as the compiler calls it.
-        layer_type: the compiler's own class, such as ``kgen`` or ``gemm``.
-        inputs: activations that it reads.
-        outputs: activations that it writes.
-        onnx_nodes: names of the ONNX nodes that it computes; empty where the compiler has merged
-            nodes and forgot them.
+        name: the compiler's name.
+        layer_type: the compiler's class, such as ``kgen`` or ``gemm``.
+        inputs: activations that the kernel reads.
+        outputs: activations that the kernel writes.
+        onnx_nodes: names of the ONNX nodes that the kernel computes; empty where the compiler
+            merged nodes and lost their names.
     """
 
     name: str
@@ -92,13 +92,13 @@ class Kernel:
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """What a generated kernel does, such as ``("Cast", "Mean", "Sub")``; else empty."""
+        """Operations of a generated kernel, such as ``("Cast", "Mean", "Sub")``; else empty."""
         match = re.match(r"__myl_([A-Za-z0-9]+)", self.name)
         return tuple(_OPERATIONS.findall(match[1])) if match else ()
 
     @property
     def is_host(self) -> bool:
-        """It handles a few sizes instead of activations."""
+        """Whether the kernel computes shapes instead of activations."""
         if self.layer_type in _HOST_LAYERS:
             return True
         sizes = [tensor.size_bytes for tensor in self.outputs]
@@ -110,7 +110,10 @@ class Kernel:
 
     @property
     def kind(self) -> str:
-        """attention, convolution, matmul, normalization, cast, relayout, pointwise or shape."""
+        """Kind of the kernel by what it computes.
+
+        One of attention, convolution, matmul, normalization, cast, relayout, pointwise and shape.
+        """
         operations = set(self.operations)
         if self.is_host:
             return "shape"
@@ -131,7 +134,7 @@ class Kernel:
 
 
 def parse_kernels(messages: Iterable[Message]) -> list[Kernel]:
-    """The kernels of the engine, in the order in which they run; empty if there is no list."""
+    """Return the kernels of the engine in the order in which they run; empty without a list."""
     return [
         _parse_line(match)
         for message in messages
@@ -158,47 +161,47 @@ def _parse_line(match: re.Match[str]) -> Kernel:
 
 
 def _parse_tensors(text: str) -> tuple[Tensor, ...]:
-    found = []
+    tensors = []
     for match in _TENSOR.finditer(text):
         dimensions = _DIMENSIONS.search(match["fields"])
         datatype = _DATATYPE.search(match["fields"])
         sizes = (
             [int(size) for size in dimensions[1].split(",") if size.strip()] if dimensions else []
         )
-        found.append(Tensor(match["name"], tuple(sizes), datatype[1] if datatype else "unknown"))
-    return tuple(found)
+        tensors.append(Tensor(match["name"], tuple(sizes), datatype[1] if datatype else "unknown"))
+    return tuple(tensors)
 
 
 def block_of_each(kernels: Sequence[Kernel]) -> list[str | None]:
-    """The Swin Transformer block that each kernel works for; None outside of the blocks.
+    """Return the Swin Transformer block of each kernel; None outside of the blocks.
 
-    A kernel that does parts of several blocks counts for the one that it has most nodes of. One
-    whose nodes the compiler forgot belongs where the next one does, as kernels are listed in the
-    order in which they run.
+    A kernel with nodes of several blocks belongs to the block with most of them. A kernel without
+    node names belongs to the block of the next kernel, because kernels are listed in the order in
+    which they run.
     """
-    found: list[str | None] = []
+    blocks: list[str | None] = []
     for kernel in kernels:
         names = [match[0] for node in kernel.onnx_nodes if (match := _BLOCK.search(node))]
-        found.append(Counter(names).most_common(1)[0][0] if names else None)
+        blocks.append(Counter(names).most_common(1)[0][0] if names else None)
     following: str | None = None
     for index in reversed(range(len(kernels))):
         if kernels[index].onnx_nodes:
-            following = found[index]
+            following = blocks[index]
         elif kernels[index].kind != "shape":
-            found[index] = following
-    return found
+            blocks[index] = following
+    return blocks
 
 
 def activation_bytes(messages: Iterable[Message]) -> int:
-    """Device memory for the activations of one context; 0 if the library did not say."""
+    """Return the device memory in bytes for one context's activations; 0 if not in the log."""
     return _largest(_ACTIVATIONS, messages)
 
 
 def weight_bytes(messages: Iterable[Message]) -> int:
-    """Device memory for the weights; 0 if the library did not say."""
+    """Return the device memory in bytes for the weights; 0 if not in the log."""
     return _largest(_WEIGHTS, messages)
 
 
 def _largest(pattern: re.Pattern[str], messages: Iterable[Message]) -> int:
-    found = [int(match[1]) for message in messages if (match := pattern.search(message.text))]
-    return max(found, default=0)
+    sizes = [int(match[1]) for message in messages if (match := pattern.search(message.text))]
+    return max(sizes, default=0)

@@ -21,12 +21,12 @@ class SourceModel:
     """One ONNX file of this package.
 
     Attributes:
-        path: of the file.
-        content: the file's bytes.
-        sha256: over the file and the external data that it names.
-        metadata: what it says about itself.
-        input_name: of its only input.
-        blocks: how many Swin Transformer blocks it has: attentions that can be fused.
+        path: path of the file.
+        content: bytes of the ONNX file.
+        sha256: SHA-256 in lower-case hex of the file and the external data that it names.
+        metadata: metadata stored in the file.
+        input_name: name of the only input.
+        blocks: number of Swin Transformer blocks, each with an attention that can be fused.
     """
 
     path: Path
@@ -37,10 +37,11 @@ class SourceModel:
     blocks: int
 
     def check_recipe(self) -> None:
-        """Refuse a graph that was made for something else than TensorRT.
+        """Check that the graph was exported for TensorRT.
 
         Raises:
-            ArtifactError: with the command that exports it for TensorRT.
+            ArtifactError: it was exported for another target; the message has the command that
+                exports it for TensorRT.
         """
         if self.metadata.target == "tensorrt":
             return
@@ -50,11 +51,11 @@ class SourceModel:
             f"{self.path} was exported for {self.metadata.target!r}; TensorRT fuses less of such "
             "a graph, or refuses it. Export the model for TensorRT: swinir-deploy export --model "
             f"{model} --for tensorrt --precision {precision} --io {self.metadata.io}. To build "
-            "this one all the same, give --any-graph."
+            "this file anyway, give --any-graph."
         )
 
     def precision_note(self) -> str | None:
-        """What an FP32 graph means to TensorRT; None for others."""
+        """Return advice for the user of an FP32 graph; None for other precisions."""
         if self.metadata.precision != "fp32":
             return None
         return (
@@ -68,8 +69,8 @@ def read_source(path: str | os.PathLike[str]) -> SourceModel:
     """Read an ONNX file that ``swinir-deploy export`` wrote.
 
     Raises:
-        InputError: there is no such file, or it is no ONNX.
-        ArtifactError: this package did not make it.
+        InputError: the file is missing, cannot be read, or is not ONNX.
+        ArtifactError: this package did not write the file.
     """
     file = Path(path)
     if file.suffix.lower() != ".onnx":
@@ -87,12 +88,12 @@ def read_source(path: str | os.PathLike[str]) -> SourceModel:
     inputs = [value.name for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
         raise ArtifactError(f"{file} has {len(inputs)} inputs; a SwinIR has one. Export it again.")
-    blocks = {found[0] for node in model.graph.node if (found := _BLOCK.search(node.name))}
+    blocks = {match[0] for node in model.graph.node if (match := _BLOCK.search(node.name))}
     try:
         sha256 = sha256_of_onnx(content, model, file.parent)
     except OSError as error:
         raise InputError(
             f"{file} keeps weights in {error.filename}, which cannot be read: {error.strerror}. "
-            "Copy that file along."
+            "Copy that file, too."
         ) from error
     return SourceModel(file, content, sha256, metadata, inputs[0], len(blocks))

@@ -1,4 +1,4 @@
-"""Progress of a build, and how Ctrl-C stops it."""
+"""Show the progress of a build, and stop it at Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _POLL_S = 0.1
 
 
 class BuildProgress:
-    """What a progress monitor reports, as a bar; the library calls it from several threads.
+    """A progress bar for what the library's progress monitor reports, from several threads.
 
-    The bar counts the steps of all phases that have begun; its text names the innermost one.
+    The bar counts the steps of all phases that have begun. Its text names the innermost phase.
     """
 
     def __init__(self, show: bool | None = None) -> None:
-        """``show``: None shows a bar where stderr is a terminal."""
+        """Create the bar; ``show`` None shows it if stderr is a terminal."""
         self._bar: tqdm[Any] = tqdm(
             total=0,
             disable=None if show is None else not show,
@@ -32,13 +32,13 @@ class BuildProgress:
             unit="step",
             bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}",
         )
-        self._steps: dict[str, tuple[int, int]] = {}  # phase -> done, all
+        self._steps: dict[str, tuple[int, int]] = {}  # phase -> (steps done, all steps)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self.steps_done = 0
 
     def stop(self) -> None:
-        """Let the next step be the last."""
+        """Stop the build at its next step."""
         self._stopped.set()
 
     @property
@@ -47,14 +47,14 @@ class BuildProgress:
         return self._stopped.is_set()
 
     def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-        """A phase with ``steps`` steps begins, inside ``parent``."""
+        """Note that a phase with ``steps`` steps begins inside the phase ``parent``."""
         with self._lock:
             self._steps[name] = (0, steps)
             self._bar.total = (self._bar.total or 0) + steps
             self._bar.set_description_str(name if parent is None else f"{parent}: {name}")
 
     def step_complete(self, name: str, step: int) -> bool:
-        """Step number ``step`` has ended; False asks the library to stop."""
+        """Note that step number ``step`` has ended; return False to stop the build."""
         with self._lock:
             done, total = self._steps.get(name, (0, step + 1))
             self._advance(max(0, step + 1 - done))
@@ -62,7 +62,7 @@ class BuildProgress:
         return not self._stopped.is_set()
 
     def phase_finish(self, name: str) -> None:
-        """A phase has ended; steps that it left out count as done."""
+        """Note that a phase has ended; skipped steps count as done."""
         with self._lock:
             done, total = self._steps.pop(name, (0, 0))
             self._advance(max(0, total - done))
@@ -78,7 +78,7 @@ class BuildProgress:
 
 
 def make_monitor(api: TensorRTModule, progress: BuildProgress) -> Any:
-    """An instance of a subclass of the library's IProgressMonitor that reports to ``progress``."""
+    """Create a monitor, a subclass of the library's IProgressMonitor, that updates ``progress``."""
     base: Any = api.IProgressMonitor
 
     def initialise(self: Any) -> None:
@@ -103,18 +103,21 @@ def make_monitor(api: TensorRTModule, progress: BuildProgress) -> Any:
 
 
 def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:
-    """Run ``work`` in a thread, so that Ctrl-C is heard while a library computes.
+    """Run ``work`` in a thread, so that Ctrl-C works while a library computes.
 
-    Python handles signals in the main thread only, and only between its own instructions; a
-    thread that waits inside a library hears nothing.
+    Python handles signals in the main thread only, between its own instructions. A main thread
+    inside a library would not notice them.
 
     Args:
-        work: gives the result, or raises.
-        stop: asks ``work`` to end soon; called when Ctrl-C was pressed.
+        work: function that returns the result, or raises.
+        stop: function that makes ``work`` end soon; called after Ctrl-C.
+
+    Returns:
+        The result of ``work``.
 
     Raises:
-        KeyboardInterrupt: after ``work`` has ended, however often Ctrl-C was pressed: what it
-            works on must not be released before.
+        KeyboardInterrupt: Ctrl-C was pressed. It is raised only after ``work`` has ended, because
+            the objects in use must not be released before.
     """
     results: list[Any] = []
     errors: list[BaseException] = []
@@ -127,7 +130,8 @@ def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Resul
         finally:
             ended.set()
 
-    # Before Python 3.13, an interrupted join() takes a thread that works for one that has ended.
+    # Before Python 3.13, an interrupted join() can treat a running thread as ended, so an event
+    # tells the end.
     ended = threading.Event()
     threading.Thread(target=target, name="engine build", daemon=True).start()
     interrupt: KeyboardInterrupt | None = None

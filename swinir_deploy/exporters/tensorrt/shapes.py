@@ -1,7 +1,7 @@
-"""Which shapes an engine takes: tiles of one size by default, ranges of sides when asked for.
+"""Input shapes of an engine: tiles of one size by default, ranges of sides on request.
 
-An engine with fixed sides needs less memory and fewer kernels than one for a range, and a
-dynamic batch costs nothing (docs/tensorrt.md). So pictures of any size go through it as tiles.
+An engine with fixed sides needs less memory and fewer kernels than one for a range, and a dynamic
+batch costs nothing (docs/tensorrt.md). So by default it restores pictures of any size in tiles.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ _DEFAULT_BATCH = (1, 4, 8)
 
 @dataclass(frozen=True)
 class ShapeRequest:
-    """What the command line asks for; None where it does not say.
+    """The requested input shapes of an engine.
 
     Attributes:
-        tile_px: side of the square tile; several make a profile each.
-        batch: smallest, tuned-for and largest batch.
-        min_shapes: smallest shape of each profile, as ``HxW`` or ``NxCxHxW``.
-        opt_shapes: the shape that each profile is tuned for.
-        max_shapes: the largest shape of each profile.
+        tile_px: side of the square tile in pixels, or several sides, one for each profile; None
+            takes the default.
+        batch: smallest, tuned-for and largest batch; None takes the default.
+        min_shapes: smallest shape of each profile, as ``HxW`` or ``NxCxHxW``; empty for tiles.
+        opt_shapes: shape that each profile is tuned for; empty for tiles.
+        max_shapes: largest shape of each profile; empty for tiles.
     """
 
     tile_px: int | Sequence[int] | None = None
@@ -40,45 +41,52 @@ class ShapeRequest:
 
     @property
     def tiles_px(self) -> tuple[int, ...]:
-        """The sides that are asked for, each once; none where nothing is said."""
-        asked = (self.tile_px,) if isinstance(self.tile_px, int) else self.tile_px
-        return tuple(dict.fromkeys(asked or ()))
+        """Requested tile sides in pixels, without duplicates; empty for the default."""
+        requested = (self.tile_px,) if isinstance(self.tile_px, int) else self.tile_px
+        return tuple(dict.fromkeys(requested or ()))
 
 
 def parse_batch(text: str) -> tuple[int, int, int]:
-    """Smallest, tuned-for and largest batch from ``1,4,8``, ``1,8`` (tuned for 8) or ``4``.
+    """Read the smallest, tuned-for and largest batch from ``1,4,8``, ``1,8`` or ``4``.
+
+    ``1,8`` is tuned for 8; ``4`` is a fixed batch.
 
     Raises:
-        UsageError: not such a list.
+        UsageError: the text is not such a list.
     """
     parts = text.split(",")
     if not 1 <= len(parts) <= 3 or not all(re.fullmatch(r"\s*\d{1,5}\s*", part) for part in parts):
-        raise UsageError(f"The batch {text!r} is not understood. Give one such as 1,4,8.")
+        raise UsageError(f"The batch {text!r} is not a list of numbers. Give one such as 1,4,8.")
     numbers = [int(part) for part in parts]
     first, middle, last = numbers[0], numbers[len(numbers) // 2], numbers[-1]
     if not 1 <= first <= middle <= last:
-        raise UsageError(f"The batch {text!r} must grow from the first number, at least 1.")
+        raise UsageError(
+            f"The batch {text!r} does not grow from a first number of at least 1. Give one such as "
+            "1,4,8."
+        )
     return first, middle, last
 
 
 def shape_profiles(request: ShapeRequest, model: ArtifactMetadata) -> tuple[ShapeProfile, ...]:
-    """The profiles that are asked for, in the model's layout.
+    """Return the requested profiles in the model's layout.
 
     Args:
-        request: by default one profile: tiles of :data:`DEFAULT_TILE_PX`, as near to it as the
-            window allows, in batches of :data:`_DEFAULT_BATCH`.
-        model: its layout, channels, window and fixed sides.
+        request: the requested shapes. The default is one profile of tiles of
+            :data:`DEFAULT_TILE_PX`, rounded down to a multiple of the window, in batches of
+            :data:`_DEFAULT_BATCH`.
+        model: metadata with the layout, channels, window and fixed sides of the model.
 
     Raises:
-        UsageError: shapes that contradict each other or the model.
+        UsageError: the shapes contradict each other or the model.
     """
     pattern = ShapePattern.of_artifact(model.shape)
     fixed = (pattern.batch, pattern.height, pattern.width)
     if request.min_shapes or request.opt_shapes or request.max_shapes:
         if request.tiles_px or request.batch is not None:
             raise UsageError(
-                "--tile and --batch make a tile engine; --min-shape, --opt-shape and --max-shape "
-                "one for a range. Give one or the other (a batch is the N of NxCxHxW)."
+                "--tile and --batch make an engine for tiles; --min-shape, --opt-shape and "
+                "--max-shape make one for a range. Give one or the other (the batch of a range is "
+                "the N of NxCxHxW)."
             )
         ranges = _ranges(request, model)
     else:
@@ -103,8 +111,8 @@ def _ranges(request: ShapeRequest, model: ArtifactMetadata) -> list[list[_Sizes]
     for name, given in (("min", request.min_shapes), ("opt", request.opt_shapes)):
         if len(given) not in (0, count):
             raise UsageError(
-                f"There are {count} --max-shape and {len(given)} --{name}-shape. Give one of each "
-                "for every profile, in the same order."
+                f"The numbers of shapes differ: {count} --max-shape and {len(given)} "
+                f"--{name}-shape. Give one of each for every profile, in the same order."
             )
     largest = [parse_sizes(text, model.in_chans) for text in request.max_shapes]
     tuned = [parse_sizes(text, model.in_chans) for text in request.opt_shapes] or largest
@@ -115,7 +123,7 @@ def _ranges(request: ShapeRequest, model: ArtifactMetadata) -> list[list[_Sizes]
 def _profile(
     sizes: Sequence[_Sizes], fixed: tuple[int | None, ...], model: ArtifactMetadata
 ) -> ShapeProfile:
-    least = min_side_px(model.window_size)
+    minimum = min_side_px(model.window_size)
     for shape in sizes:
         for name, size, only in zip(("batch", "height", "width"), shape, fixed, strict=True):
             if only is not None and size != only:
@@ -124,10 +132,10 @@ def _profile(
                     f"its engine cannot have {size}. Ask for {only}, or export it again without "
                     "--shape."
                 )
-        if min(shape[1:]) < least:
+        if min(shape[1:]) < minimum:
             raise UsageError(
                 f"The shape has a side of {min(shape[1:])} pixels; windows of "
-                f"{model.window_size} need at least {least}."
+                f"{model.window_size} need at least {minimum}. Give larger sides."
             )
 
     def in_layout(shape: _Sizes) -> tuple[int, int, int, int]:
@@ -141,6 +149,6 @@ def _profile(
     except ValueError as error:
         texts = [f"{count}x{model.in_chans}x{h}x{w}" for count, h, w in sizes]
         raise UsageError(
-            f"A range must grow from --min-shape over --opt-shape to --max-shape in every size; "
-            f"it is {' to '.join(texts)}."
+            f"The range {' to '.join(texts)} does not grow in every size. It must grow from "
+            "--min-shape over --opt-shape to --max-shape. Change one of them."
         ) from error

@@ -1,4 +1,4 @@
-"""What an engine is built for: ``tensorrt``, ``rtx`` or ``rtx:sm86,sm89``."""
+"""The target of an engine: ``tensorrt``, ``rtx`` or ``rtx:sm86,sm89``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _TARGETS_HELP = (
 
 @dataclass(frozen=True)
 class Target:
-    """A library and, ahead of time, the GPUs to compile for.
+    """A library and the GPUs to compile for.
 
     Attributes:
         flavour: the library.
-        architectures: such as ``("sm86", "sm89")``, sorted; empty for this machine's GPU.
+        architectures: sorted GPU architectures, such as ``("sm86", "sm89")``; empty for the GPU
+            in this machine.
     """
 
     flavour: Flavour
@@ -30,10 +31,10 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Read ``--target``.
+        """Read the value of ``--target``.
 
         Raises:
-            UsageError: no such library or GPU; the message suggests the nearest.
+            UsageError: the library or a GPU is unknown; the message suggests others.
         """
         name, colon, rest = text.strip().lower().partition(":")
         flavour = next((f for f in FLAVOURS.values() if f.name == name), None)
@@ -48,19 +49,19 @@ class Target:
                 f"machine only: use --target {flavour.name} there, or compile ahead of time with "
                 f"--target rtx:{rest or 'sm89'}."
             )
-        asked = [part.strip() for part in rest.split(",")]
-        for part in asked:
+        requested = [part.strip() for part in rest.split(",")]
+        for part in requested:
             if part not in flavour.architectures:
                 raise UsageError(
-                    f"{flavour.title} cannot compile for {part!r} ahead of time; it knows "
+                    f"{flavour.title} cannot compile for {part!r} ahead of time. Choose from "
                     f"{', '.join(flavour.architectures)}."
                 )
         order = flavour.architectures.index
-        return cls(flavour, tuple(sorted(set(asked), key=order)))
+        return cls(flavour, tuple(sorted(set(requested), key=order)))
 
     @property
     def needs_gpu(self) -> bool:
-        """Whether it compiles for the GPU in this machine."""
+        """Whether the target is the GPU in this machine."""
         return not self.architectures
 
     def __str__(self) -> str:
