@@ -97,7 +97,7 @@ class Bench:
         return official_network(self.config)
 
     def naive(self) -> Path:
-        """The static export that most guides show, traced at this side."""
+        """Return the static export that most guides show, traced at this side."""
         path = self.folder / f"{self.model_id}-naive-{self.side}.onnx"
         if not path.exists():
             with quiet():
@@ -113,7 +113,7 @@ class Bench:
         return path
 
     def exported(self, target: str) -> Path:
-        """This project's export for a target."""
+        """Return this project's export for a target."""
         path = self.folder / f"{self.model_id}-{target}.onnx"
         if not path.exists():
             export_onnx(load_model(self.checkpoint), path, target=target)
@@ -121,12 +121,12 @@ class Bench:
 
 
 def eager(bench: Bench, _stack: ExitStack) -> Job:
-    """The official network as it is."""
+    """Return the official network as it is."""
     return torch_job(bench, bench.official)
 
 
 def compiled(bench: Bench, _stack: ExitStack) -> Job:
-    """The same under torch.compile, for this side."""
+    """Return the same under torch.compile, for this side."""
     return torch_job(bench, torch.compile(bench.official))
 
 
@@ -142,7 +142,7 @@ def torch_job(bench: Bench, network: Callable[[torch.Tensor], torch.Tensor]) -> 
 
 
 def naive_onnxruntime(bench: Bench, _stack: ExitStack) -> Job:
-    """The naive export in ONNX Runtime, as it comes."""
+    """Return the naive export in ONNX Runtime, as it comes."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(bench.naive(), providers=["CPUExecutionProvider"])
@@ -150,7 +150,7 @@ def naive_onnxruntime(bench: Bench, _stack: ExitStack) -> Job:
 
 
 def naive_openvino(bench: Bench, _stack: ExitStack) -> Job:
-    """The naive export in OpenVINO, in FP32, for latency."""
+    """Return the naive export in OpenVINO, in FP32, for latency."""
     properties = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     model = openvino.Core().compile_model(bench.naive(), "CPU", properties)
     request = model.create_infer_request()
@@ -163,7 +163,7 @@ def naive_openvino(bench: Bench, _stack: ExitStack) -> Job:
 
 
 def ours(backend: str, **options: Any) -> Callable[[Bench, ExitStack], Job]:
-    """A back end of this project, with the graph that is made for it."""
+    """Return a back end of this project, with the graph that is made for it."""
 
     def open_it(bench: Bench, stack: ExitStack) -> Job:
         file = bench.checkpoint if backend == "torch" else bench.exported(backend)
@@ -203,7 +203,7 @@ class OpenPeer:
         return self._ready_s
 
     def output(self) -> NDArray[Any]:
-        """What it makes of the picture."""
+        """Return what it makes of the picture."""
         return self._job()
 
     def run(self) -> float:

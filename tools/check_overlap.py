@@ -33,7 +33,7 @@ def gray(picture: Pixels, size: tuple[int, int]) -> np.ndarray:
 
 
 def middle_square(picture: Pixels) -> np.ndarray:
-    """The largest square in the middle, reduced to a template."""
+    """Return the largest square in the middle, reduced to a template."""
     height, width = picture.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -41,7 +41,7 @@ def middle_square(picture: Pixels) -> np.ndarray:
 
 
 def best_match(picture: Pixels, template: np.ndarray) -> float:
-    """The highest correlation of the template, upright or mirrored, over all sizes."""
+    """Return the highest correlation of the template, upright or mirrored, over all sizes."""
     height, width = picture.shape[:2]
     best = 0.0
     for ratio in RATIOS:

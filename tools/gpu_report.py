@@ -224,7 +224,7 @@ def settings_to_try(architecture: int) -> Iterator[tuple[str, str, Settings]]:
 
 
 def describe(settings: Settings, part: str) -> dict[str, Any]:
-    """What of ``settings`` concerns a part."""
+    """Return what of ``settings`` concerns a part."""
     kernels = {
         "block": ("swin_block", settings.block),
         "attention": ("attention_half", settings.narrow_attention),
@@ -329,7 +329,7 @@ def compile_all(workers: int, architecture: int) -> None:
 
 
 def load_official(path: Path) -> Any:
-    """The official module, with stand-ins for the three names that it takes from timm."""
+    """Return the official module, with stand-ins for the three names that it takes from timm."""
     layers = types.ModuleType("timm.models.layers")
 
     class DropPath(torch.nn.Identity):
@@ -443,7 +443,7 @@ class Measurements:
             )
 
     def reference(self, name: str, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The input and the FP32 result without TF32, computed once."""
+        """Return the input and the FP32 result without TF32, computed once."""
         torch.manual_seed(1)
         picture = torch.rand(1, 3, *size, device=DEVICE)
         key = (name, *size)

@@ -70,7 +70,7 @@ def mean_psnr(
 
 
 def load_test_set(folder: Path, reduced: Path | None, task: Task) -> list[Sample]:
-    """A folder of good pictures, and one of small ones where the task is super-resolution."""
+    """Return folders of good pictures, and of small ones for super-resolution."""
     samples, scale = [], task.protocol.scale
     for path in list_pictures(folder)[0]:
         small = None
@@ -187,7 +187,7 @@ class Trainer:
         return float(loss.detach())
 
     def averaged_model(self) -> SwinIR:
-        """A network with the averaged weights."""
+        """Return a network with the averaged weights."""
         self.shadow.load_state_dict(self.averaged, strict=True)
         return self.shadow
 

@@ -18,7 +18,7 @@ STRIDE = 4
 
 
 def sharp_versions(path: Path) -> Iterator[Pixels]:
-    """The picture at one or two sizes at which it is sharp, [H, W, 3].
+    """Return the picture at one or two sizes at which it is sharp, [H, W, 3].
 
     Camera pictures carry sensor noise, JPEG blocks and little detail at their full size;
     halved or quartered they are what a super-resolution network should learn to draw.

@@ -22,14 +22,14 @@ def _to_windows(image: Tensor, window: int) -> Tensor:
 
 
 def _to_image(tokens: Tensor, window: int, height: int, width: int) -> Tensor:
-    """The inverse of :func:`_to_windows`."""
+    """Return the inverse of :func:`_to_windows`."""
     channels = tokens.shape[-1]
     tiles = tokens.reshape(-1, height // window, width // window, window, window, channels)
     return tiles.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, channels)
 
 
 def shift_mask(height: int, width: int, window: int, shift: int) -> Tensor:
-    """Added to the logits of a shifted block: [windows, 1, N, N], 0 and -100."""
+    """Return what is added to a shifted block's logits: [windows, 1, N, N], 0 and -100."""
     label = torch.zeros(1, height, width, 1)
     count = 0
     for rows in (slice(0, -window), slice(-window, -shift), slice(-shift, None)):

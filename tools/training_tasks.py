@@ -42,7 +42,7 @@ class Task:
         return 35 if self.protocol.task == "jpeg" else 32
 
     def config(self, depths: tuple[int, ...]) -> SwinIRConfig:
-        """The architecture: 32 channels, two heads; windows of 7 and range 255 for JPEG."""
+        """Return the architecture: 32 channels, two heads; windows of 7 and range 255 for JPEG."""
         is_sr, is_jpeg = self.protocol.task == "sr", self.protocol.task == "jpeg"
         return SwinIRConfig(
             upscale=self.protocol.scale,
@@ -167,7 +167,7 @@ def _fitted(name: str, old: Tensor, like: Tensor, config: SwinIRConfig) -> Tenso
 
 
 def area_matrix(old: int, new: int) -> Tensor:
-    """[new, old]: the part of each of ``old`` equal shares in each of ``new``; rows sum to 1."""
+    """Return [new, old]: what part of each old share lies in each new one; rows sum to 1."""
     edges = torch.arange(new + 1, dtype=torch.float64) / new
     parts = torch.arange(old + 1, dtype=torch.float64) / old
     low = torch.maximum(edges[:-1, None], parts[None, :-1])

@@ -11,7 +11,7 @@ swinir.swinir_last_error.restype = c.c_char_p
 
 
 def structure(**fields: object) -> type[c.Structure]:
-    """What a C header calls a struct."""
+    """Return what a C header calls a struct."""
     return type("Structure", (c.Structure,), {"_fields_": [*fields.items()]})
 
 

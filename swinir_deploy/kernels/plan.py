@@ -299,7 +299,7 @@ class _Planner:
         slope: float | None = None,
         residual: Buffer | None = None,
     ) -> None:
-        """A convolution of all rows at the picture's own size."""
+        """Add a convolution of all rows at the picture's own size."""
         self._convolution(
             name,
             source=source,
@@ -370,7 +370,7 @@ class _Planner:
         return most
 
     def _needs(self, steps: list[_Step], first: int, rows: int) -> list[_Need]:
-        """What each step reads to give the last one's output for a band of the picture's rows."""
+        """Return the rows of each step that a band of the picture's rows needs."""
         sizes = [(self.height, self.width)]
         for step in steps:
             factor = 2 if step.enlarge else step.shuffle

@@ -301,7 +301,7 @@ def _describe_gpu(device: torch.device) -> str:
 
 
 def find_device(name: str) -> torch.device:
-    """A device that this torch can use.
+    """Return a device that this torch can use.
 
     Raises:
         BackendUnavailableError: it cannot use it here.

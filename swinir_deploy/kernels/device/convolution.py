@@ -110,7 +110,7 @@ def convolution(
     ADD_PICTURE: tl.constexpr,
     STAGES: tl.constexpr,
 ):
-    """A convolution of TAPS (9: 3x3 with zero padding, 1: 1x1), with what follows it.
+    """Compute a convolution of TAPS (9: 3x3 with zero padding, 1: 1x1) and what follows it.
 
     Computes the rows first_row .. first_row + rows of a picture of ``height`` x ``width`` pixels.
     ``source`` holds source_rows rows from source_first_row on, [batch, source_rows, width, IN], so
