@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from swinir_deploy.artifacts.engine import ENGINE_SUFFIX
 from swinir_deploy.artifacts.metadata import Precision, coarsest
 from swinir_deploy.errors import ArtifactError, BackendUnavailableError, UsageError
-from swinir_deploy.nvidia.gpu import find_gpu, gpu_number
 from swinir_deploy.runtimes import BACKENDS
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.packages import require
@@ -188,7 +187,9 @@ def _require_known(
                 f"{value}). Leave it out."
             )
     if BACKENDS[backend].flavour is not None:
-        find_gpu(gpu_number(device))  # before an export that may come first
+        from swinir_deploy.verification.layers.tensorrt import gpu_for
+
+        gpu_for(device)  # before an export that may come first
 
 
 def _reference(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.errors import BackendUnavailableError, CheckFailedError, UsageError
-from swinir_deploy.nvidia.gpu import choose_gpu, find_gpu, gpu_number
+from swinir_deploy.nvidia.gpu import Gpu, choose_gpu, find_gpu, gpu_number
 from swinir_deploy.nvidia.tensorrt_api import IBuilderConfig
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName, load_library
 from swinir_deploy.runtimes import BACKENDS
@@ -30,7 +30,7 @@ from swinir_deploy.verification.layers.marked import (
     visible_tensors,
 )
 
-__all__ = ["marked_network", "run_on_tensorrt", "select_flavour"]
+__all__ = ["gpu_for", "marked_network", "run_on_tensorrt", "select_flavour"]
 
 _SWITCH = "POLYGRAPHY_USE_TENSORRT_RTX"
 _SEARCH_PATH = "LD_LIBRARY_PATH"
@@ -56,7 +56,7 @@ def run_on_tensorrt(
         UsageError: no such device; or this process uses Polygraphy with the other library.
     """
     flavour = BACKENDS[backend].flavour or "tensorrt"
-    gpu = find_gpu(gpu_number(device))
+    gpu = gpu_for(device)
     library = load_library(flavour)
     select_flavour(flavour)
     choose_gpu(gpu)
@@ -130,6 +130,16 @@ def _config(
 
     configured: Callable[..., Any] = PostprocessConfig(created, without_tf32)
     return configured
+
+
+def gpu_for(device: str | None) -> Gpu:
+    """Return the GPU that ``cuda`` (None, too) or ``cuda:N`` names.
+
+    Raises:
+        BackendUnavailableError: cuda-python, a driver or a GPU is missing.
+        UsageError: another device, or a number too high.
+    """
+    return find_gpu(gpu_number(device))
 
 
 def _load_cuda_runtime() -> None:
