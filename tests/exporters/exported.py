@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from unittest import mock
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from oracle import OfficialSwinIR, official_network
 from shared_traces import shared_trace
+from variants import SMALL
 
 from swinir_deploy.artifacts.metadata import IoLayout
 from swinir_deploy.artifacts.shapes import ShapePattern
@@ -26,18 +27,6 @@ from swinir_deploy.models.hyperparameters import is_buffer
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.rewrites import apply_rewrites
 from swinir_deploy.network.swinir import SwinIR
-
-SMALL = SwinIRConfig(
-    upscale=2,
-    in_chans=3,
-    window_size=8,
-    img_range=1.0,
-    depths=(2, 3),
-    embed_dim=12,
-    num_heads=(2, 3),
-    upsampler="pixelshuffledirect",
-)
-"""Two RSTBs, one of odd depth; heads differ, and their sizes 6 and 4 are no multiple of 8."""
 
 
 def network_of(config: SwinIRConfig, seed: int = 0) -> SwinIR:
@@ -115,19 +104,3 @@ def export(
     with traces_of_other_weights(target):
         model = build_graph(network_of(config), get_recipe(target), io, pattern, opset)
     return Exported(model, open_model(model), official_network(config), io)
-
-
-GRAY_3CONV = replace(
-    SMALL, upscale=3, in_chans=1, upsampler="pixelshuffle", resi_connection="3conv"
-)
-REAL_X4 = replace(SMALL, upscale=4, upsampler="nearest+conv", window_size=4, depths=(1, 2))
-JPEG = replace(
-    SMALL,
-    upscale=1,
-    window_size=7,
-    img_range=255.0,
-    upsampler="",
-    in_chans=1,
-    depths=(1,),
-    num_heads=(2,),
-)

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from exported import SMALL, export, network_of
+from exported import export, network_of
 from onnx import numpy_helper
+from variants import SMALL
 
 from swinir_deploy.artifacts.metadata import IoLayout
 from swinir_deploy.artifacts.shapes import ShapePattern

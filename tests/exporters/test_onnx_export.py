@@ -17,20 +17,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from exported import (
-    GRAY_3CONV,
-    JPEG,
-    REAL_X4,
-    SMALL,
-    Exported,
-    export,
-    network_of,
-    traces_of_other_weights,
-)
+from exported import Exported, export, network_of, traces_of_other_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 from shared_traces import real_traces
+from variants import SLOW_VARIANTS, SMALL, VARIANTS
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.errors import CatalogError, CheckFailedError, InputError, UsageError
@@ -63,47 +55,6 @@ def one_trace_for_all(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def loaded(config: SwinIRConfig = SMALL, model_id: str = "small") -> LoadedModel:
     return LoadedModel(network_of(config), config, None, model_id, "sr", Path("x"), "ab" * 32)
-
-
-VARIANTS = {
-    "any-20": {},
-    "openvino-23-jpeg-depth-1": {"config": JPEG, "target": "openvino", "opset": 23},
-}
-SLOW_VARIANTS = {
-    "tensorrt-20-gray-3conv-x3-image": {
-        "config": GRAY_3CONV,
-        "io": "image",
-        "target": "tensorrt",
-    },
-    "ort-17-real-x4-window-4": {"config": REAL_X4, "target": "ort", "opset": 17},
-    "openvino-18-pixelshuffle-x8-image": {
-        "config": replace(SMALL, upscale=8, upsampler="pixelshuffle", depths=(1, 2)),
-        "io": "image",
-        "target": "openvino",
-        "opset": 18,
-    },
-    "tensorrt-19-three-stages-no-bias": {
-        "config": replace(
-            SMALL, depths=(2, 1, 3), num_heads=(3, 2, 6), qkv_bias=False, patch_norm=False
-        ),
-        "target": "tensorrt",
-        "opset": 19,
-    },
-    "any-21-jpeg-color-image": {
-        "config": replace(JPEG, in_chans=3, depths=(2, 2), num_heads=(2, 2)),
-        "io": "image",
-        "opset": 21,
-    },
-    "tensorrt-22-real-x2": {
-        "config": replace(REAL_X4, upscale=2, window_size=8),
-        "target": "tensorrt",
-        "opset": 22,
-    },
-    "any-17-denoise-3conv": {
-        "config": replace(SMALL, upscale=1, upsampler="", resi_connection="3conv"),
-        "opset": 17,
-    },
-}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from exported import SMALL, open_model
+from exported import open_model
+from variants import SMALL
 
 from swinir_deploy.artifacts.metadata import IoLayout
 from swinir_deploy.exporters.onnx.pre_post import (

@@ -13,12 +13,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from exported import GRAY_3CONV, JPEG, REAL_X4, SMALL, export, network_of
+from exported import export, network_of
 from grown import PEAK, grown_model, grown_network, largest_stream
 from numpy.typing import NDArray
 from oracle import OfficialSwinIR, official_network
 from PIL import Image
 from testsets import testset
+from variants import GRAY_3CONV, JPEG, REAL_X4, SMALL
 
 from swinir_deploy import evaluate, export_onnx
 from swinir_deploy.artifacts.metadata import ArtifactMetadata

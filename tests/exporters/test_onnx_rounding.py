@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from exported import SMALL, network_of
+from exported import network_of
+from variants import SMALL
 
 from swinir_deploy.artifacts.shapes import ShapePattern
 from swinir_deploy.errors import CheckFailedError

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import onnx
 import pytest
-from exported import JPEG, SMALL, network_of, traced
+from exported import network_of, traced
+from variants import JPEG, SMALL
 
 from swinir_deploy.exporters.onnx import trace as tracing
 from swinir_deploy.exporters.onnx.trace import block_kind

@@ -60,7 +60,7 @@ def test_the_python_tour_works_as_pasted(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "(2, 3, 148, 200)" in done.stdout
-    assert "(4000, 2800, 3)" in done.stdout
+    assert "(2400, 1600, 3)" in done.stdout
 
 
 def test_every_exit_code_is_listed() -> None:

@@ -15,6 +15,7 @@ import onnx
 import pytest
 import torch
 from small_models import CONFIG, with_weight
+from variants import SLOW_VARIANTS, SMALL, VARIANTS
 
 from swinir_deploy import export_onnx, load_model
 from swinir_deploy.errors import BackendUnavailableError, UsageError
@@ -179,26 +180,20 @@ def test_the_recipe_of_the_file_is_the_networks(small_checkpoint: Path, tmp_path
     assert any(row.node.endswith("attn.query/Gemm") for row in report.rows)
 
 
+EVERY_KIND = VARIANTS | SLOW_VARIANTS
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"upsampler": "pixelshuffle", "upscale": 3, "in_chans": 3},
-        {"upsampler": "nearest+conv", "upscale": 4, "in_chans": 3, "resi_connection": "3conv"},
-        {"upsampler": "", "upscale": 1, "depths": (3,), "num_heads": (2,)},
-        {"patch_norm": False, "window_size": 7, "img_range": 255.0},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("target", ["any", "tensorrt"])
+@pytest.mark.parametrize("variant", EVERY_KIND)
 def test_modules_and_nodes_belong_together_in_every_configuration(
-    tmp_path: Path, changes: dict[str, Any], target: str
+    tmp_path: Path, variant: str
 ) -> None:
-    config = replace(CONFIG, **changes)
+    arguments: dict[str, Any] = {"config": SMALL, **EVERY_KIND[variant]}
+    config = arguments.pop("config")
     torch.manual_seed(3)
     network = SwinIR(config)
     path = save_checkpoint(tmp_path / "a.safetensors", network.state_dict(), config, "a")
-    export_onnx(path, tmp_path / "a.onnx", target=target)
+    export_onnx(path, tmp_path / "a.onnx", **arguments)
     report = compare_layers(tmp_path / "a.onnx", backend="torch", network=load_model(path))
     assert report.passed, report.first
     assert not report.unpaired
