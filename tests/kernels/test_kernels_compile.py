@@ -84,10 +84,6 @@ def check(name: str, architecture: int, half: str) -> None:
         assert 0 < kernel["registers"] <= 255, kernel
 
 
-def test_light_for_the_architecture_that_was_measured() -> None:
-    check("light", 90, "fp16")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("name", list(CONFIGS))

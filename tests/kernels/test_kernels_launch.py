@@ -52,6 +52,7 @@ def test_a_wide_network_reaches_it_too(
     reach(config, dtype, io, kernels)
 
 
+@pytest.mark.slow
 def test_a_network_reaches_the_driver() -> None:
     reach(CONFIG, "float16", "tensor", {"swin_block": 2})
 
