@@ -192,7 +192,7 @@ def shift_and_mask(side: int, rows: int, columns: int) -> tuple[float, float]:
 def test_every_kind_equals_the_official_network(interpreter: Interpreter, kind: str) -> None:
     found_db, shape, expected_shape = interpreter(quality, kind, "float16")
     assert shape == expected_shape
-    assert found_db > 70
+    assert found_db > 65  # 60 is asked for
 
 
 @pytest.mark.parametrize("kind", ["light x2", "medium x2, one window"])

@@ -67,7 +67,11 @@ def test_full_precision_unless_another_is_asked_for(models: dict[str, Path]) -> 
 @pytest.mark.skipif("BF16" not in CAPABILITIES, reason="this CPU has no BF16 instructions")
 @pytest.mark.parametrize("asked", ["bf16", "fp16"])
 def test_the_precision_that_was_given_is_told(models: dict[str, Path], asked: str) -> None:
-    """A CPU with BF16 and without FP16 turns a wish for FP16 into BF16 without a word."""
+    """A CPU with BF16 and without FP16 turns a wish for FP16 into BF16 without a word.
+
+    One with both (AVX512-FP16) says FP16; the results of this network were those of FP32, bit by
+    bit, with OpenVINO 2026.4, so that a difference can be asked of BF16 only.
+    """
     picture = sample_picture(1, 3, 16, 24)
     with open_runtime(models["tensor"], "openvino", precision=asked) as runtime:
         found = runtime.run(picture)
@@ -75,7 +79,9 @@ def test_the_precision_that_was_given_is_told(models: dict[str, Path], asked: st
     with open_runtime(models["tensor"], "openvino") as runtime:
         exact = runtime.run(picture)
     assert given in ("bf16", asked)
-    assert 0 < np.abs(found - exact).max() < 0.1
+    difference = np.abs(found - exact).max()
+    assert difference < 0.1
+    assert difference > 0 or given == "fp16"
 
 
 def test_an_unknown_precision_is_refused(models: dict[str, Path]) -> None:

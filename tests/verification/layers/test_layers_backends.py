@@ -416,7 +416,7 @@ def fake_engines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from polygraphy.backend.trt import util
 
     from swinir_deploy.nvidia.gpu import Gpu
-    from swinir_deploy.verification.layers import tensorrt as module
+    from swinir_deploy.verification.layers import run_tensorrt as module
 
     def network(content: bytes, strongly_typed: bool) -> Callable[[], Any]:
         assert strongly_typed, "precision comes from the graph"
