@@ -128,7 +128,7 @@ def test_a_network_that_is_not_served_is_refused(compiler: Compiler, tmp_path: P
 def test_an_exported_file_is_refused(compiler: Compiler, tmp_path: Path) -> None:
     path = tmp_path / "x4.onnx"
     path.write_bytes(b"")
-    with pytest.raises(InputError, match="is an ONNX file, not a checkpoint. Give the checkpoint"):
+    with pytest.raises(InputError, match=r"an ONNX file, not a checkpoint\. Give the checkpoint"):
         inspect_kernels(path, "cuda:sm80")
 
 

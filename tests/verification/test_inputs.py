@@ -57,5 +57,6 @@ def test_a_picture_or_shape_beyond_the_range_is_left_out() -> None:
 
 def test_nothing_left_is_an_error_that_names_the_range() -> None:
     spec = replace(OPEN, min_height=16, max_height=64, max_width=64)
-    with pytest.raises(UsageError, match=r"small, which takes \[batch, 3, 16\.\.64, 5\.\.64\].*--shape"):
+    says = r"small, which takes \[batch, 3, 16\.\.64, 5\.\.64\].*--shape"
+    with pytest.raises(UsageError, match=says):
         parity_inputs(spec, [(8, 8), (64, 65)], None)
