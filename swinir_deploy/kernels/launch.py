@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from swinir_deploy.kernels.device.block import swin_block
 from swinir_deploy.kernels.device.convolution import convolution
 from swinir_deploy.kernels.device.edges import first_convolution, layer_norm
 from swinir_deploy.kernels.device.halves_of_block import attention_half, mlp_half
-from swinir_deploy.kernels.plan import Buffer, Launch, Plan, Weight
+from swinir_deploy.kernels.plan import Buffer, Plan, Weight
 from swinir_deploy.kernels.settings import Settings
 
 __all__ = ["KERNELS", "run_plan"]
@@ -67,8 +66,3 @@ def run_plan(
 
 def _place(buffer: Buffer, arena: Tensor, places: Mapping[str, Tensor]) -> Tensor:
     return arena[buffer.offset :] if buffer.name == "arena" else places[buffer.name]
-
-
-def programs(launch: Launch) -> int:
-    """Return how many programs a launch has."""
-    return math.prod(launch.grid)
