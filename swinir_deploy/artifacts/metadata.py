@@ -62,6 +62,8 @@ class ArtifactMetadata:
         config: the network's hyper-parameters (``SwinIRConfig.to_dict``).
         tools: package name -> version of the packages that wrote the file.
         parity: results of the export's comparison with PyTorch.
+        adopted: what was found out about a file that another program wrote, and how; empty for an
+            export.
         schema_version: version of this record.
     """
 
@@ -81,6 +83,7 @@ class ArtifactMetadata:
     config: dict[str, Any] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
+    adopted: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def to_props(self) -> dict[str, str]:
@@ -141,7 +144,8 @@ class ArtifactMetadata:
         if version is None:
             raise ArtifactError(
                 f"{source}: not made by swinir-deploy (no {METADATA_PREFIX}schema_version in its "
-                "metadata). Export the checkpoint with 'swinir-deploy export'."
+                "metadata). Export the checkpoint with 'swinir-deploy export', or make a copy that "
+                f"can be used: swinir-deploy adopt {source}"
             )
         if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
             raise ArtifactError(

@@ -16,7 +16,7 @@ from swinir_deploy.cli.options import (
     runtime_options,
 )
 from swinir_deploy.cli.output import Output, table
-from swinir_deploy.cli.selection import local_path, select_model
+from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.files import check_output
 
@@ -99,7 +99,7 @@ def command(
     from swinir_deploy.evaluation.evaluate import evaluate
 
     report = evaluate(
-        local_path(selection, out),
+        selection.name,
         data,
         lr=lr,
         backend=backend,
@@ -109,6 +109,7 @@ def command(
         reference=compared,
         offline=out.offline,
         progress=lambda line: out.say(f"Measuring {line}"),
+        say=out.say,
         **given(task=requested.task, noise=requested.noise, quality=requested.quality),
         **given(provider=provider, provider_options=provider_options, threads=threads),
         **given(precision=precision, kernels=kernels),

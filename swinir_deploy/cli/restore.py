@@ -16,7 +16,7 @@ from swinir_deploy.cli.options import (
     runtime_options,
 )
 from swinir_deploy.cli.output import Output, Stopwatch, size_text
-from swinir_deploy.cli.selection import local_path, select_model
+from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.memory import parse_bytes
 
@@ -39,7 +39,9 @@ Examples:
   swinir-deploy restore scan.jpg clean.png --task jpeg --quality 40 --tile 256
   swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB --tile auto
 
-ONNX files need onnxruntime only; checkpoints and names of the catalogue need torch.
+ONNX files and built-in models need onnxruntime only. Other models are exported when they are
+first used, which needs torch, and kept for the next time ('swinir-deploy cache'). --backend torch
+runs a checkpoint without an export.
 """
 
 _SHOWN_FAILURES = 20
@@ -167,9 +169,9 @@ def command(
     files or folders. If a picture of a folder fails, the others are restored, and the failure is
     reported at the end. A result appears only when it is complete; --resume continues after a stop.
     """
+    from swinir_deploy.exports.open import open_model
     from swinir_deploy.restoration.places import check_places, place_of_result
     from swinir_deploy.restoration.restorer import Restorer
-    from swinir_deploy.runtimes import open_runtime
 
     start, suffix = Path(source), f".{picture_format}" if picture_format else None
     destination = place_of_result(start, _one_target(target, output), suffix)
@@ -186,7 +188,7 @@ def command(
         kernels=kernels,
         threads=threads,
     )
-    with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
+    with open_model(selection, backend, device, **out.loading, **options) as runtime:
         restorer = Restorer(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
         )
