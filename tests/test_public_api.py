@@ -104,7 +104,7 @@ EXPORTERS = ("torch", "onnx", "onnxscript", "onnxsim", "safetensors")
         ("export_onnx('tiny-sr-x2', 'x.onnx')", ("onnx_ir",), "export"),
         ("load_model('tiny-sr-x2')", EXPORTERS, "export"),
         ("SwinIR", EXPORTERS, "export"),
-        ("restore('a.png', 'b.png', model='tiny-sr-x2')", EXPORTERS, "export"),
+        ("restore('a.png', 'b.png', model='a.safetensors')", EXPORTERS, "export"),
         ("open_runtime('a.onnx')", ("onnxruntime",), "ort"),
         ("open_runtime('a.onnx', 'openvino')", ("openvino",), "openvino"),
         ("verify('a.onnx', reference='tiny-sr-x2')", EXPORTERS, "export"),

@@ -200,7 +200,8 @@ def _shift_mask(rows: int, columns: int, window: int, shift: int) -> NDArray[np.
 
     def strip(count: int) -> NDArray[np.int64]:
         last = np.arange(count) == count - 1
-        return (last[:, None] & wrapped).astype(np.int64)
+        inside: NDArray[np.int64] = (last[:, None] & wrapped).astype(np.int64)
+        return inside
 
     label = strip(rows)[:, None, :, None] * 2 + strip(columns)[None, :, None, :]
     label = label.reshape(rows * columns, window * window)

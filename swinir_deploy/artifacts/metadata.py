@@ -90,12 +90,15 @@ class ArtifactMetadata:
         """Return text values under prefixed keys, for ONNX ``metadata_props``."""
         return {
             METADATA_PREFIX + key: value if isinstance(value, str) else json.dumps(value)
-            for key, value in asdict(self).items()
+            for key, value in self.to_dict().items()
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a JSON sidecar."""
-        return asdict(self)
+        """Return plain values for a JSON sidecar; ``adopted`` only if there is something in it."""
+        values = asdict(self)
+        if not self.adopted:
+            del values["adopted"]
+        return values
 
     @classmethod
     def from_props(cls, props: Mapping[str, str], source: str) -> ArtifactMetadata:

@@ -321,6 +321,26 @@ def test_weights_as_inputs(tmp_path: Path) -> None:
     assert psnr_at(report, 1, 3, 20, 30) > 90
 
 
+def test_local_functions_are_put_in_their_places(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 18, "own": 1]>
+        g (float[n,3,h,w] x) => (float[n,3,h,w] y) { y = own.soften(x) }
+        <opset_import: ["": 18], domain: "own"> soften (a) => (b) { b = HardSigmoid(a) }"""
+    )
+    report = adopted(save(model, tmp_path / "function.onnx"))
+    assert {node.op_type for node in onnx.load(report.path).graph.node} == {"HardSigmoid"}
+
+
+def test_an_old_operator_set_is_converted(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 4, opset_import: ["": 9]> g (float[1,3,h,w] x) => (float[1,3,h,w] y) '
+        "{ y = Relu(x) }"
+    )
+    report = adopted(save(model, tmp_path / "opset9.onnx"))
+    assert report.metadata.opset == 17
+    assert any("converted" in note for note in report.notes)
+
+
 def test_further_outputs_are_left_out(tmp_path: Path) -> None:
     model = ours_without_metadata()
     inside = next(n for n in model.graph.node if n.op_type == "LayerNormalization").output[0]
