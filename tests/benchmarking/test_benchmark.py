@@ -59,9 +59,7 @@ class Sleeper(Runtime):
 def sleepers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Contenders that sleep, on a machine whose peak is given: measuring it takes seconds."""
     CALLS.clear()
-    monkeypatch.setattr(
-        module, "gemm_peak_gflops", lambda precision, threads: PEAKS.get(precision)
-    )
+    monkeypatch.setattr(module, "gemm_peak_gflops", lambda precision, threads: PEAKS.get(precision))
 
     def opened(model: str, backend: str, device: str | None, **options: Any) -> Sleeper:
         return Sleeper(backend, float(model), options.get("io", "tensor"))
