@@ -125,12 +125,18 @@ def tried(library: str, version: str, folder: Path) -> dict[str, Any]:
         names = {f"{column.replace(' ', '-')}.onnx": column for column in FILES}
         code = f"import sys; sys.path.insert(0, {str(place)!r})\n{CHECK}"
         found: dict[str, Any] = {}
-        for name, column in names.items():  # one process each: some versions crash
-            command = [sys.executable, "-S", "-c", code, library, str(folder), name]
+        left = list(names)
+        while left:  # a version that crashes goes on behind the file that did it
+            command = [sys.executable, "-S", "-c", code, library, str(folder), *left]
             run = subprocess.run(command, capture_output=True, text=True)
-            lines = [line for line in run.stdout.splitlines() if line.startswith("{")]
-            reason = f"ended with {run.returncode}: {run.stderr.strip()[-200:]}"
-            found[column] = json.loads(lines[-1])[name] if lines else {"error": reason}
+            for line in run.stdout.splitlines():
+                if line.startswith("{"):
+                    name, answer = next(iter(json.loads(line).items()))
+                    found[names[name]] = answer
+                    left.remove(name)
+            if left:
+                reason = f"ended with {run.returncode}: {run.stderr.strip()[-200:]}"
+                found[names[left.pop(0)]] = {"error": reason}
         return found
     finally:
         shutil.rmtree(place, ignore_errors=True)
