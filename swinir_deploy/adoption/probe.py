@@ -116,7 +116,7 @@ class Probe:
         batch, _, height, width = values.shape
         found: tuple[int, ...] = restored.shape
         if found[0] == batch and found[2] % height == 0 and found[2] // height * width == found[3]:
-            return found[2] // height
+            return int(found[2] // height)
         self.last_error = f"it gives {found[3]}x{found[2]} pixels for {width}x{height}"
         return None
 
