@@ -167,8 +167,8 @@ typedef void (*swinir_log_callback)(void* user_data, int32_t level, const char* 
  */
 typedef struct swinir_model_options {
   size_t struct_size;      /**< sizeof(swinir_model_options) */
-  const char* backend;     /**< "ort", "openvino", ...; NULL: "ort" for ONNX files, "tensorrt" or
-                                "tensorrt_rtx" for engines */
+  const char* backend;     /**< "ort", "openvino", ...; NULL: "ort" for ONNX files, "tensorrt",
+                                "tensorrt_rtx" or "cuda" for engines */
   const char* device;      /**< "cpu", "cuda:1", what the back end knows; NULL: its default */
   const char* library;     /**< path of the back end's own library; NULL: the loader's search */
   const char* plugin_dir;  /**< folder of the plug-in, libswinir_BACKEND.so (swinir_BACKEND.dll on

@@ -214,10 +214,11 @@ Metadata read_metadata(const ModelSource& source) {
   const auto plan_bytes = checked.number("plan_bytes", 1, std::numeric_limits<std::int64_t>::max());
   check_plan(path, actual_bytes, plan_bytes);
   check_weights(path, engine);
-  const bool rtx =
-      checked.choice("flavour", checked.string("flavour"), {{"tensorrt", 0}, {"rtx", 1}}) == 1;
+  static constexpr const char* kBackends[] = {"tensorrt", "tensorrt_rtx", "cuda"};
+  const std::int32_t flavour = checked.choice("flavour", checked.string("flavour"),
+                                              {{"tensorrt", 0}, {"rtx", 1}, {"cuda", 2}});
   const auto model = parse_json_object(engine.at("model").string);
-  return checked_model(model.value_or(Members()), sidecar, rtx ? "tensorrt_rtx" : "tensorrt");
+  return checked_model(model.value_or(Members()), sidecar, kBackends[flavour]);
 }
 
 }  // namespace swinir::core
