@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from swinir_deploy.artifacts.engine import EngineMetadata
+from swinir_deploy.artifacts.engine import EngineMetadata, flavour_title
 from swinir_deploy.artifacts.info import EngineInfo, OnnxInfo
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.cli.output import size_text
 from swinir_deploy.models.catalog import ModelCard
-from swinir_deploy.nvidia.tensorrt_library import FLAVOURS
 
 if TYPE_CHECKING:
     from swinir_deploy.models.info import CheckpointInfo
@@ -61,7 +60,7 @@ def _onnx_rows(onnx: OnnxInfo) -> list[tuple[str, str]]:
 
 
 def _engine_rows(metadata: EngineMetadata) -> list[tuple[str, str]]:
-    library = f"{FLAVOURS[metadata.flavour].title} {metadata.library_version}"
+    library = f"{flavour_title(metadata.flavour)} {metadata.library_version}"
     cuda = f" for CUDA {metadata.cuda_major}" if metadata.cuda_major else ""
     memory = metadata.activation_bytes
     return [

@@ -65,7 +65,7 @@ class TensorRtRuntime(EngineRuntime):
 
     def _load(self) -> RuntimeSpec:
         metadata = self._sidecar or read_engine_metadata(self._path)
-        library = load_library(metadata.flavour)
+        library = load_library(metadata.tensorrt)
         # Without a GPU, some factories of TensorRT return invalid pointers. So the GPU comes first.
         device = CudaDevice(self._device_index)
         cache = runtime_cache_path(self._path) if self._requested_cache is True else None
