@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from swinir_deploy.artifacts.cuda_engine import read_cuda_engine
-from swinir_deploy.artifacts.engine import read_engine_metadata, rebuild_command
+from swinir_deploy.artifacts.engine import read_engine_metadata, rebuild_command, write_engine
 from swinir_deploy.artifacts.engine_cache import EngineCache
-from swinir_deploy.errors import UsageError
+from swinir_deploy.artifacts.info import read_engine
+from swinir_deploy.bundling import make_bundle
+from swinir_deploy.cli.describe import describe
+from swinir_deploy.errors import ArtifactError, UsageError
 from swinir_deploy.kernels.settings import ARCHITECTURES
 from swinir_deploy.models.load import LoadedModel, load_model
 from swinir_deploy.runtimes import backend_for
@@ -43,6 +46,12 @@ def test_an_engine_and_its_sidecar(tiny: LoadedModel, tmp_path: Path) -> None:
     assert backend_for(path).name == "cuda"
     engine = read_cuda_engine(path)
     assert (engine.io, engine.half) == ("tensor", "fp16")
+    facts = read_engine(path)
+    assert set(facts.kernels) == {"sm80", "sm90"}
+    assert {kernel["name"] for kernel in facts.kernels["sm90"]} >= {"swin_block", "convolution"}
+    text = describe(facts)
+    assert "by swinir-deploy for CUDA Triton" in text
+    assert "sm90: " in text
     again = build_cuda_engine(tiny, "cuda:sm80,sm90", tmp_path / "y.engine", cache=cache)
     assert again.from_cache
     assert (tmp_path / "y.engine").read_bytes() == path.read_bytes()
@@ -71,3 +80,21 @@ def test_full_precision_is_refused_before_any_work(tiny: LoadedModel, tmp_path: 
     with pytest.raises(UsageError, match="Choose fp16 or bf16"):
         build_cuda_engine(tiny, "cuda", tmp_path / "x.engine", precision="fp32")
     assert not list(tmp_path.iterdir())
+
+
+def test_info_checks_all_of_the_file(tiny: LoadedModel, tmp_path: Path) -> None:
+    """Also where the sidecar knows the damaged file."""
+    report = build_cuda_engine(tiny, "cuda:sm80", tmp_path / "x.engine")
+    content = bytearray(report.path.read_bytes())
+    content[-1] ^= 1
+    write_engine(report.path, content, report.metadata)
+    with pytest.raises(ArtifactError, match="is damaged"):
+        read_engine(report.path)
+
+
+def test_a_bundle_names_the_plug_in(tiny: LoadedModel, tmp_path: Path) -> None:
+    report = build_cuda_engine(tiny, "cuda:sm80", tmp_path / "x.engine")
+    bundle = make_bundle(report.path, tmp_path / "bundle")
+    assert bundle.target == "cuda"
+    assert {"x.engine", "x.engine.json"} <= set(bundle.files)
+    assert "libswinir_cuda.so" in (tmp_path / "bundle" / "README.md").read_text()

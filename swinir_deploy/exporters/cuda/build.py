@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from swinir_deploy.system.files import check_output
 from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
+    from swinir_deploy.exporters.cuda.assemble import PackedModel
     from swinir_deploy.models.load import LoadedModel
 
 __all__ = ["TARGET", "architectures_of", "build_cuda_engine", "is_cuda_target"]
@@ -114,8 +116,7 @@ def build_cuda_engine(
         options={
             "precision": precision,
             "io": io,
-            "weights_sha256": hashlib.sha256(packed.weights).hexdigest(),
-            "numbers": packed.packed.numbers,
+            "content_sha256": _digest(packed),
         },
         tools={"swinir-deploy": __version__, "triton": triton.__version__},
     )
@@ -140,6 +141,12 @@ def build_cuda_engine(
         log=None,
         notes=(),
     )
+
+
+def _digest(model: PackedModel) -> str:
+    """Return the SHA-256 of all that is computed with, whatever options it came from."""
+    numbers = json.dumps([model.packed.config.to_dict(), model.packed.numbers], sort_keys=True)
+    return hashlib.sha256(model.weights + numbers.encode()).hexdigest()
 
 
 def _model_metadata(
