@@ -65,6 +65,12 @@ TARGETS = {
         "libtensorrt_rtx.so",
         "TensorRT for RTX's `libtensorrt_rtx` and `libcudart`",
     ),
+    "cuda": _Platform(
+        "cuda",
+        ".engine",
+        "libcuda.so.1",
+        "nothing else: `libcuda.so.1` comes with the NVIDIA driver",
+    ),
 }
 """Value of ``--target`` -> the platform that it names."""
 

@@ -12,9 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swinir_deploy.artifacts.engine import ENGINE_SUFFIX, EngineMetadata, read_engine_metadata
+from swinir_deploy.artifacts.engine import (
+    ENGINE_SUFFIX,
+    EngineFlavour,
+    EngineMetadata,
+    flavour_title,
+    read_engine_metadata,
+)
 from swinir_deploy.errors import BackendUnavailableError, UsageError
-from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName
 from swinir_deploy.runtimes.base import Runtime, RuntimeStats
 from swinir_deploy.runtimes.spec import RuntimeSpec
 from swinir_deploy.system.choices import unknown_choice
@@ -43,7 +48,7 @@ class Backend:
         extra: the extra of this distribution that installs them.
         opens: suffixes of the files that it opens; empty for checkpoints and catalogue ids.
         summary: one line about it.
-        flavour: which TensorRT runs its engines; None for back ends that open no engines.
+        flavour: what made its engines; None for back ends that open no engines.
     """
 
     name: str
@@ -52,7 +57,7 @@ class Backend:
     extra: str
     opens: tuple[str, ...]
     summary: str
-    flavour: FlavourName | None = None
+    flavour: EngineFlavour | None = None
 
     def missing(self) -> str | None:
         """Return which packages are missing and how to install them, or None if none are."""
@@ -97,6 +102,15 @@ BACKENDS: dict[str, Backend] = {
             flavour="rtx",
         ),
         Backend(
+            "cuda",
+            "swinir_deploy.runtimes.cuda.runtime:CudaRuntime",
+            ("cuda.core", "cuda.bindings"),
+            "cuda-run",
+            (ENGINE_SUFFIX,),
+            "CUDA: an engine of 'swinir-deploy build --target cuda', on an NVIDIA GPU",
+            flavour="cuda",
+        ),
+        Backend(
             "torch",
             "swinir_deploy.runtimes.torch_runtime:TorchRuntime",
             ("torch", "safetensors"),
@@ -120,7 +134,7 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
     Args:
         model: an exported file, a checkpoint or a catalogue id.
         backend: name of the back end; None selects it by the suffix of the file. For an engine,
-            the sidecar says which TensorRT has built it.
+            the sidecar says what has built it.
 
     Raises:
         ArtifactError: the engine or its sidecar is missing or damaged.
@@ -153,7 +167,9 @@ def _how_to_make(backend: Backend, model: str | os.PathLike[str]) -> str:
     """Return a sentence with the command that makes a file for this back end from a model."""
     if backend.flavour is None:
         return f"Export the model first: swinir-deploy export --model {os.fspath(model)}"
-    source = os.fspath(model) if Path(model).suffix.lower() == ".onnx" else "MODEL.onnx"
+    is_onnx = Path(model).suffix.lower() == ".onnx"
+    needs_onnx = backend.flavour != "cuda"
+    source = os.fspath(model) if is_onnx == needs_onnx else "MODEL.onnx" if needs_onnx else "MODEL"
     return f"Build an engine first: swinir-deploy build {source} --target {backend.flavour}"
 
 
@@ -173,7 +189,7 @@ def _backend_for_engine(
     fitting = next(b for b in _ENGINE_BACKENDS.values() if b.flavour == flavour)
     if backend not in (None, fitting.name):
         raise UsageError(
-            f"{os.fspath(model)} was built by {FLAVOURS[flavour].title}, which the back end "
+            f"{os.fspath(model)} was built by {flavour_title(flavour)}, which the back end "
             f"{backend!r} does not use. Use --backend {fitting.name}, or build it with --target "
             f"{_ENGINE_BACKENDS[backend].flavour}."
         )
@@ -190,8 +206,8 @@ def open_runtime(
 
     Args:
         model: an exported file; for ``torch`` a checkpoint or a catalogue id.
-        backend: ``ort``, ``openvino``, ``trt``, ``trt-rtx`` or ``torch``; None selects it by the
-            suffix of the file.
+        backend: ``ort``, ``openvino``, ``trt``, ``trt-rtx``, ``cuda`` or ``torch``; None selects it
+            by the suffix of the file.
         device: such as ``cpu`` or ``cuda:0``; None is the default of the back end.
         options: options of the class of the back end, such as ``threads=2``.
 

@@ -20,7 +20,7 @@ from swinir_deploy.precision.plan import PrecisionPlan
 __all__ = ["interpreter"]
 
 pytest.importorskip("triton", reason="Triton is not installed")
-from swinir_deploy.exporters.cuda.assemble import assemble_engine
+from swinir_deploy.exporters.cuda.assemble import compile_engine, pack_model
 
 BASE = SwinIRConfig(
     upscale=2,
@@ -64,7 +64,7 @@ def engine_of(
 ) -> tuple[torch.nn.Module, CudaEngine]:
     oracle, model = loaded(config)
     plan = PrecisionPlan(half, residual_scale_log2=k)  # type: ignore[arg-type]
-    return oracle, assemble_engine(model, plan, [80], io)  # type: ignore[arg-type]
+    return oracle, compile_engine(pack_model(model, plan, io), [80])  # type: ignore[arg-type]
 
 
 def interpreted(content: bytes, picture: torch.Tensor) -> torch.Tensor:
@@ -114,7 +114,7 @@ def test_bytes_in_and_out(interpreter: Interpreter) -> None:
 
 def test_machine_code_is_there_for_each_architecture() -> None:
     _, model = loaded(BASE)
-    engine = assemble_engine(model, PrecisionPlan("fp16"), [80, 90])
+    engine = compile_engine(pack_model(model, PrecisionPlan("fp16")), [80, 90])
     again = read_cuda_engine(write_cuda_engine(engine))
     assert again == engine
     assert list(again.architectures) == ["sm80", "sm90"]
@@ -134,4 +134,4 @@ def test_machine_code_is_there_for_each_architecture() -> None:
 def test_fp32_is_refused() -> None:
     _, model = loaded(BASE)
     with pytest.raises(UsageError, match="cannot be built for cuda"):
-        assemble_engine(model, PrecisionPlan("fp32"), [80])
+        pack_model(model, PrecisionPlan("fp32"))

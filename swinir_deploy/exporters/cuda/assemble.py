@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from swinir_deploy.artifacts.cuda_engine import (
@@ -19,6 +19,7 @@ from swinir_deploy.artifacts.launch_program import LaunchStep, Program, Repeat, 
 from swinir_deploy.errors import UsageError
 from swinir_deploy.kernels.compile import compile_launch, distinct_launches
 from swinir_deploy.kernels.plan import make_program
+from swinir_deploy.kernels.served import why_network_not_fused
 from swinir_deploy.kernels.settings import settings_for
 from swinir_deploy.kernels.widths import stored_channels
 
@@ -27,55 +28,91 @@ if TYPE_CHECKING:
     from swinir_deploy.models.load import LoadedModel
     from swinir_deploy.precision.plan import PrecisionPlan
 
-__all__ = ["assemble_engine"]
+__all__ = ["PackedModel", "assemble_engine", "compile_engine", "pack_model"]
 
 _ALIGNMENT = 256
 
 
-def assemble_engine(
-    loaded: LoadedModel, plan: PrecisionPlan, architectures: Iterable[int], io: Io = "tensor"
-) -> CudaEngine:
-    """Make an engine. No GPU is needed.
+@dataclass(frozen=True)
+class PackedModel:
+    """A network that is packed and planned, but not compiled.
+
+    Attributes:
+        packed: weights and numbers.
+        half: type of stream and products.
+        io: what the engine takes and gives.
+        tensors: where the weights lie in ``weights``.
+        weights: all weights, one after the other.
+    """
+
+    packed: PackedSwinIR
+    half: Half
+    io: Io
+    tensors: tuple[PackedTensor, ...]
+    weights: bytes
+
+
+def pack_model(loaded: LoadedModel, plan: PrecisionPlan, io: Io = "tensor") -> PackedModel:
+    """Pack a network for the kernels.
 
     Args:
         loaded: the model in FP32.
         plan: of its precision, ``fp16`` or ``bf16``.
-        architectures: numbers of :data:`swinir_deploy.kernels.settings.ARCHITECTURES`.
         io: what the engine takes and gives; see :class:`~.cuda_engine.CudaEngine`.
 
     Raises:
         UsageError: the kernels do not serve this network or precision.
-        InferenceError: Triton cannot compile a kernel.
     """
     import torch
-    import triton
 
     from swinir_deploy.kernels.packing import pack
-    from swinir_deploy.kernels.served import why_network_not_fused
 
-    network = loaded.network
     reason = why_network_not_fused(
         loaded.config,
         plan.precision,
         keep_fp32=plan.keep_fp32,
-        spare_channels=network.spare_channels,
+        spare_channels=loaded.network.spare_channels,
     )
     if reason is not None:
         raise UsageError(f"{loaded.model_id} cannot be built for cuda. {reason}")
     half: Half = "bf16" if plan.precision == "bf16" else "fp16"
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}[half]
-    packed = pack(network, dtype, plan.residual_scale_log2)
-    tensors, weights = _blob(packed)
+    packed = pack(loaded.network, dtype, plan.residual_scale_log2)
+    return PackedModel(packed, half, io, *_blob(packed))
+
+
+def compile_engine(
+    model: PackedModel, architectures: Iterable[int], on_kernel: Callable[[str], None] | None = None
+) -> CudaEngine:
+    """Compile a packed network. No GPU is needed.
+
+    Args:
+        model: the network.
+        architectures: numbers of :data:`swinir_deploy.kernels.settings.ARCHITECTURES`.
+        on_kernel: called before each kernel is compiled, with a text such as ``swin_block, sm90``.
+
+    Raises:
+        InferenceError: Triton cannot compile a kernel.
+    """
+    import triton
+
     return CudaEngine(
-        io=io,
-        half=half,
-        tensors=tensors,
-        weights=weights,
+        io=model.io,
+        half=model.half,
+        tensors=model.tensors,
+        weights=model.weights,
         architectures={
-            f"sm{number}": _architecture(packed, number, half, io) for number in architectures
+            f"sm{number}": _architecture(model, number, on_kernel) for number in architectures
         },
         compiler=f"Triton {triton.__version__}",
     )
+
+
+def assemble_engine(
+    loaded: LoadedModel, plan: PrecisionPlan, architectures: Iterable[int], io: Io = "tensor"
+) -> CudaEngine:
+    """Pack and compile a network; see :func:`pack_model` and :func:`compile_engine`."""
+    return compile_engine(pack_model(loaded, plan, io), architectures)
 
 
 def _blob(packed: PackedSwinIR) -> tuple[tuple[PackedTensor, ...], bytes]:
@@ -96,15 +133,21 @@ def _blob(packed: PackedSwinIR) -> tuple[tuple[PackedTensor, ...], bytes]:
     return tuple(tensors), bytes(content)
 
 
-def _architecture(packed: PackedSwinIR, number: int, half: Half, io: Io) -> Architecture:
-    settings = settings_for(number)
-    program = make_program(packed.config, packed.numbers, settings, io)
-    stored = stored_channels(packed.config.embed_dim)
+def _architecture(
+    model: PackedModel, number: int, on_kernel: Callable[[str], None] | None
+) -> Architecture:
+    config, settings = model.packed.config, settings_for(number)
+    program = make_program(config, model.packed.numbers, settings, model.io)
+    stored = stored_channels(config.embed_dim)
     kernels: list[Kernel] = []
     numbers: dict[int, int] = {}  # of a launch -> of its kernel
     for steps in distinct_launches(program):
         first = steps[0]
-        code = compile_launch(first, number, half, settings.launch_options(first.kernel, stored))
+        if on_kernel is not None:
+            on_kernel(f"{first.kernel}, sm{number}")
+        code = compile_launch(
+            first, number, model.half, settings.launch_options(first.kernel, stored)
+        )
         numbers |= {id(step): len(kernels) for step in steps}
         kernels.append(Kernel(name=first.kernel, constants=first.constants, **vars(code)))
     return Architecture(tuple(kernels), _numbered(program, numbers))

@@ -55,7 +55,7 @@ def run_on_tensorrt(
         CheckFailedError: the library could not build or run the engine.
         UsageError: the device is unknown, or this process uses Polygraphy with the other library.
     """
-    flavour = BACKENDS[backend].flavour or "tensorrt"
+    flavour: FlavourName = "rtx" if BACKENDS[backend].flavour == "rtx" else "tensorrt"
     gpu = gpu_for(device)
     library = load_library(flavour)
     select_flavour(flavour)
