@@ -92,7 +92,7 @@ struct swinir_backend_model {
     const int number = architecture_of_gpu(engine, requested.path);
     const core::CudaArchitecture& code = engine.architectures.at(number);
     is_tensor = engine.io == SWINIR_IO_TENSOR;
-    channels = plan_of(code.program, {1, kUsualSide, kUsualSide}).output_shape[is_tensor ? 1 : 3];
+    channels = channels_of(code.program, requested.path);
     context.emplace(driver, gpu.device);
     const CurrentContext current(driver, *context);
     loaded.emplace(driver, gpu, engine, code, requested.path);
@@ -117,6 +117,14 @@ struct swinir_backend_model {
     fail(SWINIR_DEVICE_UNAVAILABLE, path, ": has machine code for ", there, "; GPU ", index, " (",
          gpu.name, ") is sm", gpu.major, gpu.minor,
          ". Build an engine for it with 'swinir-deploy build'.");
+  }
+
+  std::int64_t channels_of(const core::Program& program, const char* path) const {
+    try {
+      return plan_of(program, {1, kUsualSide, kUsualSide}).output_shape[is_tensor ? 1 : 3];
+    } catch (const plugin::Failure& failure) {
+      fail(SWINIR_INVALID_MODEL, path, ": ", failure.what());
+    }
   }
 
   // Plans a batch of [pictures, height, width].
