@@ -30,11 +30,13 @@ inline std::string cubin(const std::string& entry, std::initializer_list<std::ui
   const std::string names = std::string(1, '\0') + ".nv.info." + entry + std::string(1, '\0');
   const std::size_t name_place = 64 + info.size();
   const std::size_t table = (name_place + names.size() + 7) / 8 * 8;
-  std::string bytes = std::string("\x7f" "ELF\x02\x01\x01") + std::string(9, '\0') +
-                      little_endian(2, 2) + little_endian(190, 2) + little_endian(1, 4) +
-                      little_endian(0, 16) + little_endian(table, 8) + little_endian(0, 4) +
-                      little_endian(64, 2) + little_endian(0, 4) + little_endian(64, 2) +
-                      little_endian(2, 2) + little_endian(1, 2);
+  std::string bytes = std::string(
+                          "\x7f"
+                          "ELF\x02\x01\x01") +
+                      std::string(9, '\0') + little_endian(2, 2) + little_endian(190, 2) +
+                      little_endian(1, 4) + little_endian(0, 16) + little_endian(table, 8) +
+                      little_endian(0, 4) + little_endian(64, 2) + little_endian(0, 4) +
+                      little_endian(64, 2) + little_endian(2, 2) + little_endian(1, 2);
   CHECK_EQUAL(bytes.size(), 64U);
   bytes += info + names;
   bytes.resize(table, '\0');
@@ -58,7 +60,8 @@ inline std::string engine_file(std::string manifest, const std::vector<std::stri
         ", \"size\": " + std::to_string(sections[i].size()) + ", \"sha256\": \"" +
         swinir::core::hexadecimal(swinir::core::sha256_of(sections[i])) + "\"}";
     const std::string mark = "\"@" + std::to_string(i) + "\"";
-    for (auto found = manifest.find(mark); found != std::string::npos; found = manifest.find(mark)) {
+    for (auto found = manifest.find(mark); found != std::string::npos;
+         found = manifest.find(mark)) {
       manifest.replace(found, mark.size(), place);
     }
     content += sections[i];
@@ -114,8 +117,7 @@ constexpr const char* kCopyManifest = R"({
 inline std::vector<std::string> copy_sections() {
   std::string weights;
   for (int i = 0; i < 284; ++i) weights += static_cast<char>(i);
-  return {weights, cubin("copy_bytes", {8, 8, 4, 8, 8}),
-          cubin("look_at_rows", {8, 8, 4, 4, 8, 8})};
+  return {weights, cubin("copy_bytes", {8, 8, 4, 8, 8}), cubin("look_at_rows", {8, 8, 4, 4, 8, 8})};
 }
 
 inline std::string copy_engine() { return engine_file(kCopyManifest, copy_sections()); }
@@ -133,7 +135,8 @@ inline std::string copy_sidecar(std::size_t bytes) {
   return R"({"model": {"io": "image", "scale": 1, "in_chans": 3, "window_size": 8,
     "precision": "fp16", "task": "denoise", "schema_version": 1}, "flavour": "cuda",
     "library_version": "3.6.0", "architectures": ["sm80"], "options": {"strip_weights": false},
-    "plan_bytes": )" + std::to_string(bytes) + R"(, "schema_version": 1})";
+    "plan_bytes": )" +
+         std::to_string(bytes) + R"(, "schema_version": 1})";
 }
 
 }  // namespace swinir_test

@@ -1,10 +1,10 @@
 // A stand-in of CUDA's driver: one that computes nothing, but knows what may be asked of the real
 // one, and writes down what was.
 //
-// As there, work waits in its stream: copies and launches happen when the stream is synchronized, so
-// a buffer that was given back or changed too early shows. Addresses are none of the host's, and none
-// is given twice. Of a kernel the parameters are read from its machine code. One kernel computes:
-// copy_bytes(source, result, i32 bytes).
+// As there, work waits in its stream: copies and launches happen when the stream is synchronized,
+// so a buffer that was given back or changed too early shows. Addresses are none of the host's, and
+// none is given twice. Of a kernel the parameters are read from its machine code. One kernel
+// computes: copy_bytes(source, result, i32 bytes).
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -76,8 +76,8 @@ struct State {
 };
 
 void usual_machine(State& state) {
-  state.settings = {{"devices", 1},           {"major", 8},        {"minor", 6},
-                    {"version", 12080},       {"quiet", 0},        {"shared_bytes", 101376},
+  state.settings = {{"devices", 1},      {"major", 8}, {"minor", 6},
+                    {"version", 12080},  {"quiet", 0}, {"shared_bytes", 101376},
                     {"memory", 64 << 20}};
 }
 
@@ -112,8 +112,8 @@ Result begin(const char* name) {
   return code;
 }
 
-#define BEGIN(name)                                  \
-  const std::lock_guard<std::mutex> lock(mutex);     \
+#define BEGIN(name)                              \
+  const std::lock_guard<std::mutex> lock(mutex); \
   if (const Result told = begin(name); told != kSuccess) return told
 #define NEED(condition, code) \
   if (!(condition)) return code
@@ -275,9 +275,10 @@ FAKE Result cuDriverGetVersion(int* version) {
 }
 
 FAKE Result cuGetErrorString(Result code, const char** words) {
-  *words = code == kOutOfMemory ? "out of memory" : code == kIllegalAddress ? "an illegal address"
-           : code == 999        ? nullptr
-                                : "some error";
+  *words = code == kOutOfMemory      ? "out of memory"
+           : code == kIllegalAddress ? "an illegal address"
+           : code == 999             ? nullptr
+                                     : "some error";
   return *words != nullptr ? kSuccess : kInvalidValue;
 }
 
@@ -355,7 +356,11 @@ FAKE Result cuCtxPopCurrent_v2(void** context) {
 FAKE Result cuModuleLoadData(void** module, const void* image) {
   BEGIN_IN_CONTEXT("cuModuleLoadData");
   const char* bytes = static_cast<const char*>(image);
-  NEED(std::memcmp(bytes, "\x7f" "ELF", 4) == 0, kInvalidImage);
+  NEED(std::memcmp(bytes,
+                   "\x7f"
+                   "ELF",
+                   4) == 0,
+       kInvalidImage);
   NEED(reinterpret_cast<std::uintptr_t>(image) % 8 == 0, kInvalidImage);
   NEED(number_at<std::uint16_t>(bytes + 18) == 190, kNoBinaryForGpu);
   const int number = state().modules_made++;
@@ -439,8 +444,9 @@ FAKE Result cuMemcpyHtoDAsync_v2(Address to, const void* from, std::size_t bytes
   BEGIN_IN_CONTEXT("cuMemcpyHtoDAsync_v2");
   NEED(state().streams.count(stream) == 1, kInvalidHandle);
   NEED(bytes_at(to, bytes) != nullptr, kInvalidValue);
-  note(where(stream), "upload ", to, " ", bytes, state().pinned.count(const_cast<void*>(from)) == 1 ? " pinned" : "",
-       " stream ", state().streams[stream]->number);
+  note(where(stream), "upload ", to, " ", bytes,
+       state().pinned.count(const_cast<void*>(from)) == 1 ? " pinned" : "", " stream ",
+       state().streams[stream]->number);
   return enqueue(stream, [=] {
     char* target = bytes_at(to, bytes);
     NEED(target != nullptr, kIllegalAddress);

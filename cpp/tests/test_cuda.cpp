@@ -29,8 +29,8 @@ swinir_status open_bytes(const std::string& content, Model& model,
                          const swinir_model_options& options = options_for()) {
   const std::string sidecar = copy_sidecar(content.size());
   swinir_model* raw = nullptr;
-  const swinir_status status = swinir_model_open_memory(content.data(), content.size(),
-                                                        sidecar.c_str(), &options, &raw);
+  const swinir_status status =
+      swinir_model_open_memory(content.data(), content.size(), sidecar.c_str(), &options, &raw);
   model.reset(raw);
   return status;
 }
@@ -117,8 +117,7 @@ void launches() {
     for (std::size_t i = 0; i < found.size(); ++i) CHECK_EQUAL(found[i], expected[i]);
     // The weights went first, in a stream of their own.
     CHECK_EQUAL(log_lines("stream 0").size(), 1U);
-    CHECK_EQUAL(log_lines("stream 0")[0],
-                "upload " + std::to_string(weights) + " 284 stream 0");
+    CHECK_EQUAL(log_lines("stream 0")[0], "upload " + std::to_string(weights) + " 284 stream 0");
     // Only the kernel with more than 48 KB asks for them.
     CHECK_EQUAL(fake().calls("cuFuncSetAttribute"), 1);
   }
@@ -266,8 +265,10 @@ void runs_out_of_memory() {
 
   // Of a run any may fail, the first one of a session or one that needs more than before; the next
   // run goes well.
-  const std::pair<const char*, int> kTurns[] = {{"cuMemAlloc_v2", 1},     {"cuMemAlloc_v2", 2},
-                                                {"cuMemAlloc_v2", 3},     {"cuMemAllocHost_v2", 1},
+  const std::pair<const char*, int> kTurns[] = {{"cuMemAlloc_v2", 1},
+                                                {"cuMemAlloc_v2", 2},
+                                                {"cuMemAlloc_v2", 3},
+                                                {"cuMemAllocHost_v2", 1},
                                                 {"cuMemAllocHost_v2", 2}};
   for (const auto& [function, turn] : kTurns) {
     for (const bool is_first : {true, false}) {
@@ -327,20 +328,20 @@ void fails_while_it_computes() {
   const struct {
     const char *function, *words;
     int code;
-  } kCases[] = {{"cuLaunchKernel", "Launching a kernel failed: some error (CUDA_ERROR)", 701},
-                {"cuStreamSynchronize", "Computing on the GPU failed: an illegal address", 700},
-                {"cuMemcpyHtoDAsync_v2", "Copying to the GPU failed: an unknown error (error 999)",
-                 999},
-                {"cuMemcpyDtoHAsync_v2", "Copying from the GPU failed", 1},
-                {"cuCtxPushCurrent_v2", "Using the GPU failed", 201}};
+  } kCases[] = {
+      {"cuLaunchKernel", "Launching a kernel failed: some error (CUDA_ERROR)", 701},
+      {"cuStreamSynchronize", "Computing on the GPU failed: an illegal address", 700},
+      {"cuMemcpyHtoDAsync_v2", "Copying to the GPU failed: an unknown error (error 999)", 999},
+      {"cuMemcpyDtoHAsync_v2", "Copying from the GPU failed", 1},
+      {"cuCtxPushCurrent_v2", "Using the GPU failed", 201}};
   for (const auto& one : kCases) {
     fake().reset();
     {
       const Model model = usual_model();
       const Session session = session_of(model);
       fake().fail(one.function, 1, one.code);
-      CHECK_STATUS(run(session, 1, 9, 9), one.code == 201 ? SWINIR_DEVICE_UNAVAILABLE
-                                                          : SWINIR_INFERENCE_FAILED);
+      CHECK_STATUS(run(session, 1, 9, 9),
+                   one.code == 201 ? SWINIR_DEVICE_UNAVAILABLE : SWINIR_INFERENCE_FAILED);
       says(one.words);
       CHECK_STATUS(run(session, 1, 9, 9), SWINIR_OK);
     }
@@ -368,8 +369,9 @@ void promises_something_else() {
   CHECK_STATUS(open_bytes(changed_engine("\"io\": \"image\"", "\"io\": \"tensor\""), model),
                SWINIR_INVALID_MODEL);
   says("promises one input and one output of uint8 with 3 channels");
-  CHECK_STATUS(open_bytes(changed_engine("[\"picture_width\"], 3],", "[\"picture_width\"], 1],"), model),
-               SWINIR_INVALID_MODEL);
+  CHECK_STATUS(
+      open_bytes(changed_engine("[\"picture_width\"], 3],", "[\"picture_width\"], 1],"), model),
+      SWINIR_INVALID_MODEL);
   held_nothing();
   const std::string other = changed_engine("[\"picture_height\"], [\"picture_width\"], 3],",
                                            "[\"picture_width\"], [\"picture_height\"], 3],");

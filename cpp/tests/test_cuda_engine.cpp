@@ -51,7 +51,8 @@ void reads() {
 void chooses() {
   std::string more;
   for (const char* name : {"sm86", "sm90", "sm103", "sm120"}) {
-    more += ", \"" + std::string(name) + "\": {\"kernels\": [], \"program\": {\"definitions\": [], "
+    more += ", \"" + std::string(name) +
+            "\": {\"kernels\": [], \"program\": {\"definitions\": [], "
             "\"steps\": [], \"arena_elements\": 0, \"output_shape\": [1, 1, 1, 1]}}";
   }
   std::string manifest = kCopyManifest;
@@ -60,9 +61,8 @@ void chooses() {
   const CudaEngine engine = read_cuda_engine(content, "x.engine");
   const struct {
     int major, minor, expected;
-  } kCases[] = {{8, 0, 80},  {8, 5, 80},   {8, 6, 86},   {8, 9, 86},  {9, 0, 90},
-                {7, 5, 0},   {10, 0, 0},   {10, 3, 103}, {11, 0, 0},  {12, 0, 120},
-                {12, 1, 120}};
+  } kCases[] = {{8, 0, 80}, {8, 5, 80},   {8, 6, 86}, {8, 9, 86},   {9, 0, 90},  {7, 5, 0},
+                {10, 0, 0}, {10, 3, 103}, {11, 0, 0}, {12, 0, 120}, {12, 1, 120}};
   for (const auto& one : kCases) {
     CHECK_EQUAL(architecture_for(engine, one.major, one.minor), one.expected);
   }
@@ -71,7 +71,8 @@ void chooses() {
 void refuses_headers() {
   const std::string whole = copy_engine();
   expect(whole, "");
-  for (const std::size_t size : {0U, 7U, 8U, 63U}) expect(whole.substr(0, size), "is not an engine");
+  for (const std::size_t size : {0U, 7U, 8U, 63U})
+    expect(whole.substr(0, size), "is not an engine");
   expect("ONNX" + whole.substr(4), "is not an engine");
   const auto with = [&](std::size_t place, const std::string& bytes) {
     std::string content = whole;
@@ -177,7 +178,8 @@ void refuses_manifests() {
       {"\"index\": \"band\"", "\"index\": 2", "a name is no text"},
       {"[\"row\", [\"picture_width\"", "[\"batch\", [\"picture_width\"", "cannot be a new name"},
       {"[\"row\", [\"picture_width\"", "[\"row\", 1, [\"picture_width\"", "has 3 parts"},
-      {"[\"row\", [\"picture_width\", 3, \"*\"]]", "[\"row\", [\"bytes\"]]", "unknown name 'bytes'"},
+      {"[\"row\", [\"picture_width\", 3, \"*\"]]", "[\"row\", [\"bytes\"]]",
+       "unknown name 'bytes'"},
       {"[\"row\", [\"picture_width\", 3, \"*\"]]", "[\"row\", [\"row\"]]", "unknown name 'row'"},
       {"[\"picture_width\"], 3],", "[\"picture_width\"]],", "output_shape has 3 sides"},
       {"[\"picture_width\"], 3],", "\"picture_width\", 3],", "'picture_width' is no number"},
@@ -190,8 +192,8 @@ void refuses_manifests() {
   expect(changed_engine("\"architectures\": {", "\"architectures\": {}, \"x\": {"),
          "machine code for no architecture");
   // A name that is long, and one that is no line of text.
-  const std::string message = refusal(changed_engine("\"io\": \"image\"",
-                                                     "\"io\": \"" + std::string(500, 'x') + "\""));
+  const std::string message =
+      refusal(changed_engine("\"io\": \"image\"", "\"io\": \"" + std::string(500, 'x') + "\""));
   CHECK(message.size() < 250);
   const std::string lines = refusal(changed_engine("\"io\": \"image\"", R"("io": "a\nb\u0000c")"));
   CHECK(lines.find("'a b c'") != std::string::npos);
@@ -207,7 +209,9 @@ void refuses_code() {
   const std::string right = copy_sections()[1];
   expect(with(right), "");
   expect(with(""), "has no machine code");
-  expect(with("\x7f" "ELF"), "has no machine code");
+  expect(with("\x7f"
+              "ELF"),
+         "has no machine code");
   expect(with(std::string(right).replace(0, 1, "E")), "has no machine code");
   expect(with(std::string(right).replace(18, 1, "\x3E")), "has no machine code");
 }

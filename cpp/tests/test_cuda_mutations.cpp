@@ -63,8 +63,8 @@ class Mutator {
     }
     // With the right hash what is wrong must be seen itself.
     if (kind != 0 && turn % 3 != 0 && content.size() > 64 + kManifestRoom) {
-      const auto hash = swinir::core::sha256_of(
-          std::string_view(content).substr(64, kManifestRoom));
+      const auto hash =
+          swinir::core::sha256_of(std::string_view(content).substr(64, kManifestRoom));
       content.replace(24, hash.size(), reinterpret_cast<const char*>(hash.data()), hash.size());
     }
     return content;
@@ -115,7 +115,8 @@ class Mutator {
 void run(const Model& model, std::int64_t batch, std::int64_t height, std::int64_t width) {
   const Session session = session_of(model);
   const std::int64_t shape[4] = {batch, height, width, 3};
-  std::vector<std::uint8_t> in(static_cast<std::size_t>(batch * height * width * 3)), out(in.size());
+  std::vector<std::uint8_t> in(static_cast<std::size_t>(batch * height * width * 3)),
+      out(in.size());
   for (int turn = 0; turn < 2; ++turn) {
     const swinir_status status =
         swinir_session_run(session.get(), in.data(), shape, out.data(), out.size());
@@ -140,8 +141,8 @@ int main() {
     fake.reset();
     fake.set("quiet", 1);
     swinir_model* raw = nullptr;
-    const swinir_status status = swinir_model_open_memory(
-        content.data(), content.size(), sidecar.c_str(), &options, &raw);
+    const swinir_status status =
+        swinir_model_open_memory(content.data(), content.size(), sidecar.c_str(), &options, &raw);
     const Model model(raw);
     if (status == SWINIR_OK) {
       ++opened;
@@ -157,8 +158,8 @@ int main() {
     if (status == SWINIR_BACKEND_MISMATCH) continue;
     ++refused;
     // No promise of the sidecar is broken by most: what opens and closes again is empty-handed.
-    const bool was_read = std::string(swinir_last_error()).find("its metadata promises") !=
-                          std::string::npos;
+    const bool was_read =
+        std::string(swinir_last_error()).find("its metadata promises") != std::string::npos;
     for (const char* function : {"cuDevicePrimaryCtxRetain", "cuModuleLoadData", "cuMemAlloc_v2",
                                  "cuMemcpyHtoDAsync_v2"}) {
       if (!was_read) CHECK_EQUAL(fake.calls(function), 0);

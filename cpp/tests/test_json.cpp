@@ -66,9 +66,9 @@ void utf8() {
                            "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"}) {
     CHECK_EQUAL(parse_json("\"" + std::string(text) + "\"")->string, text);
   }
-  for (const char* text : {"\x80", "\xC1\xBF", "\xC2", "\xC2\x41", "\xE0\x9F\xBF", "\xED\xA0\x80",
-                           "\xEF\xBF", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
-                           "\xF1\x80\x80", "\xFF"}) {
+  for (const char* text :
+       {"\x80", "\xC1\xBF", "\xC2", "\xC2\x41", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xEF\xBF",
+        "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xF1\x80\x80", "\xFF"}) {
     CHECK(!parse_json("\"" + std::string(text) + "\""));
     CHECK(!parse_json("\"" + std::string(text)));
   }

@@ -9,9 +9,7 @@ using namespace swinir::core;
 
 namespace {
 
-Token operation(Operator name) {
-  return {Token::Kind::operation, static_cast<std::int64_t>(name)};
-}
+Token operation(Operator name) { return {Token::Kind::operation, static_cast<std::int64_t>(name)}; }
 Token literal(std::int64_t value) { return {Token::Kind::literal, value}; }
 Token name(std::int64_t slot) { return {Token::Kind::name, slot}; }
 
@@ -132,8 +130,7 @@ void bounds() {
 void arena() {
   const auto reaches = [](std::int64_t element) {
     Program program = program_of({literal(0)});
-    program.steps[0].launches[0].arguments = {
-        argument(Argument::Kind::arena, {literal(element)})};
+    program.steps[0].launches[0].arguments = {argument(Argument::Kind::arena, {literal(element)})};
     return refusal(program);
   };
   CHECK_EQUAL(reaches(0), SWINIR_OK);

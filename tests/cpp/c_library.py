@@ -116,8 +116,8 @@ class CLibrary:
         finally:
             self._c.swinir_model_close(model)
 
-    def status_of_bytes(self, content: bytes, sidecar: str) -> int:
-        """What comes of opening an engine from memory; it is closed again."""
+    def open_bytes(self, content: bytes, sidecar: str) -> tuple[int, str]:
+        """Status and sentence that come of opening an engine from memory; it is closed again."""
         options = ModelOptions(ctypes.sizeof(ModelOptions))
         options.backend, options.library = self._backend, self._library
         model = ctypes.c_void_p()
@@ -126,7 +126,7 @@ class CLibrary:
             content, size, sidecar.encode(), ctypes.byref(options), ctypes.byref(model)
         )
         self._c.swinir_model_close(model)
-        return int(status)
+        return int(status), self._c.swinir_last_error().decode() if status else ""
 
     @contextmanager
     def session(self, model: ctypes.c_void_p, **options: int) -> Iterator[ctypes.c_void_p]:

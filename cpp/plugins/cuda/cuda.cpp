@@ -40,8 +40,8 @@ namespace {
 
 using Shape = std::array<std::int64_t, 4>;
 
-// Shapes whose plan, and graph, a session keeps: tiles, full and last batches of them, pictures of a
-// few sizes. Launches of them all, so that the memory is bounded.
+// Shapes whose plan, and graph, a session keeps: tiles, full and last batches of them, pictures of
+// a few sizes. Launches of them all, so that the memory is bounded.
 constexpr std::size_t kKeptShapes = 8, kKeptLaunches = 1 << 15;
 
 // A longer plan works so long that its launches cost nothing beside it.
@@ -240,8 +240,8 @@ struct swinir_backend_session {
       shapes.splice(shapes.begin(), shapes, found);
     } else {
       const std::size_t height = model.is_tensor ? 2 : 1;
-      core::Plan plan = swinir_backend_model::plan_of(
-          model.loaded->program(), {shape[0], shape[height], shape[height + 1]});
+      core::Plan plan = swinir_backend_model::plan_of(model.loaded->program(),
+                                                      {shape[0], shape[height], shape[height + 1]});
       while (!shapes.empty() && (shapes.size() == kKeptShapes ||
                                  kept_launches() + plan.launches.size() > kKeptLaunches)) {
         shapes.pop_back();
@@ -262,8 +262,8 @@ struct swinir_backend_session {
     const auto grow = [](auto& buffer, std::size_t bytes) {
       buffer.at_least(std::max<std::size_t>(1, bytes));
     };
-    const bool moves = sizes.input > input.bytes() || sizes.output > output.bytes() ||
-                       arena_bytes > arena.bytes();
+    const bool moves =
+        sizes.input > input.bytes() || sizes.output > output.bytes() || arena_bytes > arena.bytes();
     if (moves) drop_graphs();
     grow(input, sizes.input);
     grow(output, sizes.output);
@@ -302,14 +302,14 @@ struct swinir_backend_session {
     for (const core::PlannedLaunch& launch : plan.launches) {
       const plugin::Function& function = model.loaded->function(launch.step->kernel);
       const auto axis = [&](std::size_t i) { return static_cast<unsigned int>(launch.grid[i]); };
-      driver.check(driver.cuLaunchKernel(function.function, axis(0), axis(1), axis(2),
-                                         function.threads, 1, 1, function.shared_bytes,
-                                         stream->get(),
-                                         arguments.of(launch, *model.loaded, places), nullptr),
-                   "Launching a kernel");
+      driver.check(
+          driver.cuLaunchKernel(function.function, axis(0), axis(1), axis(2), function.threads, 1,
+                                1, function.shared_bytes, stream->get(),
+                                arguments.of(launch, *model.loaded, places), nullptr),
+          "Launching a kernel");
     }
-    driver.check(driver.cuMemcpyDtoHAsync_v2(pinned_output.at_least(0), places.output,
-                                             sizes.output, stream->get()),
+    driver.check(driver.cuMemcpyDtoHAsync_v2(pinned_output.at_least(0), places.output, sizes.output,
+                                             stream->get()),
                  "Copying from the GPU");
   }
 

@@ -1,5 +1,5 @@
-// The few functions of CUDA's driver that are used here, found at run time. Their types are declared
-// as cuda.h has them, so that no CUDA toolkit is needed to build.
+// The few functions of CUDA's driver that are used here, found at run time. Their types are
+// declared as cuda.h has them, so that no CUDA toolkit is needed to build.
 #pragma once
 
 #include <cstddef>

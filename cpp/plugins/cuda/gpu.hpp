@@ -59,8 +59,8 @@ class PrimaryContext {
   CUcontext context_ = nullptr;
 };
 
-// Makes a context the thread's current one, as long as this lives. The thread belongs to the caller,
-// who then finds the context it had before.
+// Makes a context the thread's current one, as long as this lives. The thread belongs to the
+// caller, who then finds the context it had before.
 class CurrentContext {
  public:
   CurrentContext(const Driver& driver, const PrimaryContext& context) : driver_(driver) {

@@ -41,7 +41,8 @@ class LoadedEngine {
       copied(driver.cuMemcpyHtoDAsync_v2(base, bytes.data(), bytes.size(), stream.get()));
       copied(driver.cuStreamSynchronize(stream.get()));
     }
-    for (const core::CudaTensor& tensor : engine.tensors) addresses_.push_back(base + tensor.offset);
+    for (const core::CudaTensor& tensor : engine.tensors)
+      addresses_.push_back(base + tensor.offset);
   }
   LoadedEngine(const LoadedEngine&) = delete;
   LoadedEngine& operator=(const LoadedEngine&) = delete;
@@ -74,9 +75,8 @@ class LoadedEngine {
     loaded.shared_bytes = static_cast<unsigned int>(kernel.shared_bytes);
     check(driver_.cuModuleGetFunction(&loaded.function, module, kernel.entry.c_str()));
     if (kernel.shared_bytes > kFreeSharedBytes) {
-      check(driver_.cuFuncSetAttribute(loaded.function,
-                                       CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                                       kernel.shared_bytes));
+      check(driver_.cuFuncSetAttribute(
+          loaded.function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, kernel.shared_bytes));
       // As Triton's own launcher does, with which the kernels' settings were measured.
       check(driver_.cuFuncSetCacheConfig(loaded.function, CU_FUNC_CACHE_PREFER_SHARED));
     }

@@ -11,12 +11,14 @@
 namespace swinir::core {
 namespace {
 
-constexpr std::string_view kMagic = "SWINIRCU", kElfMagic = "\x7f" "ELF";
+constexpr std::string_view kMagic = "SWINIRCU", kElfMagic =
+                                                    "\x7f"
+                                                    "ELF";
 constexpr std::uint32_t kVersion = 1;
 constexpr std::uint64_t kHeaderBytes = 64, kLargestManifest = 64 << 20;
-constexpr std::int64_t kAlignment = 256;          // of sections and tensors, bytes
-constexpr std::int64_t kLargestShared = 232448;   // of a program on any GPU, bytes
-constexpr std::uint64_t kCubinMachine = 190;      // EM_CUDA
+constexpr std::int64_t kAlignment = 256;         // of sections and tensors, bytes
+constexpr std::int64_t kLargestShared = 232448;  // of a program on any GPU, bytes
+constexpr std::uint64_t kCubinMachine = 190;     // EM_CUDA
 constexpr const char* kAdvice =
     "Copy the file again, or build the engine again with 'swinir-deploy build'.";
 
@@ -36,9 +38,9 @@ std::string_view as_text(const Sha256& hash) {
 // Returns the number of an architecture such as sm80, or 0.
 int architecture_number(const std::string& name) {
   const std::string digits = name.substr(0, 2) == "sm" ? name.substr(2) : "";
-  const bool plain = (digits.size() == 2 || digits.size() == 3) && digits[0] != '0' &&
-                     std::all_of(digits.begin(), digits.end(),
-                                 [](char c) { return c >= '0' && c <= '9'; });
+  const bool plain =
+      (digits.size() == 2 || digits.size() == 3) && digits[0] != '0' &&
+      std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
   return plain ? std::stoi(digits) : 0;
 }
 
@@ -64,8 +66,8 @@ class EngineReader {
     if (half != "fp16" && half != "bf16") damaged("half is ", quoted(half));
     if (manifest.has("compiler")) manifest.string("compiler");
     engine.weights = section(manifest["weights"], "the weights");
-    engine.tensors = tensors(manifest.array("tensors"),
-                             static_cast<std::int64_t>(engine.weights.size()));
+    engine.tensors =
+        tensors(manifest.array("tensors"), static_cast<std::int64_t>(engine.weights.size()));
     const Members architectures(manifest["architectures"], "architectures");
     if (architectures.all().empty()) damaged("it has machine code for no architecture");
     for (const auto& [key, value] : architectures.all()) {
@@ -80,8 +82,8 @@ class EngineReader {
   JsonValue parsed_manifest() {
     const std::uint64_t size = content_.size();
     if (size < kHeaderBytes || content_.substr(0, kMagic.size()) != kMagic) {
-      fail(SWINIR_INVALID_MODEL, name_, " is not an engine of 'swinir-deploy build --target cuda'. ",
-           kAdvice);
+      fail(SWINIR_INVALID_MODEL, name_,
+           " is not an engine of 'swinir-deploy build --target cuda'. ", kAdvice);
     }
     const std::uint64_t version = number_at(content_, 8, 4);
     if (version != kVersion) {

@@ -46,8 +46,8 @@ struct CudaEngine {
   std::map<int, CudaArchitecture> architectures;  // 80 is sm80
 };
 
-// Reads an engine from the bytes of its file, which have to outlive it, and checks all of it: sizes,
-// hashes, types, and every expression. `name` is what messages call it.
+// Reads an engine from the bytes of its file, which have to outlive it, and checks all of it:
+// sizes, hashes, types, and every expression. `name` is what messages call it.
 //
 // Throws Failure(SWINIR_INVALID_MODEL): it is no such engine, is damaged, or is of a newer version.
 CudaEngine read_cuda_engine(std::string_view content, const std::string& name);

@@ -85,7 +85,8 @@ class Evaluator {
 
   void apply(Operator operation) {
     const std::int64_t b = pop(), a = pop();
-    stack_.push_back(operation == Operator::select ? (pop() != 0 ? a : b) : result(operation, a, b));
+    stack_.push_back(operation == Operator::select ? (pop() != 0 ? a : b)
+                                                   : result(operation, a, b));
   }
 
   static std::int64_t result(Operator operation, std::int64_t a, std::int64_t b) {
@@ -175,8 +176,8 @@ class Planner {
     if (argument.kind != Argument::Kind::arena) return 0;
     const std::int64_t element = names_.value(argument.number);
     if (element < 0 || element > plan_.arena_elements || element % kAlignedElements != 0) {
-      throw Malformed(text("it reaches for element ", element, " of an arena with ",
-                           plan_.arena_elements));
+      throw Malformed(
+          text("it reaches for element ", element, " of an arena with ", plan_.arena_elements));
     }
     return element;
   }

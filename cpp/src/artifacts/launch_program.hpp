@@ -79,9 +79,9 @@ constexpr std::int64_t kLargestValue = std::int64_t{1} << 62;
 constexpr std::int64_t kMostLaunches = 1000000;
 
 struct PlannedLaunch {
-  const LaunchStep* step;               // of the program, which has to outlive the plan
-  std::array<std::int64_t, 3> grid;     // axes that the step does not have are 1
-  std::vector<std::int64_t> values;     // of the arguments: of arena and i32; of others 0
+  const LaunchStep* step;            // of the program, which has to outlive the plan
+  std::array<std::int64_t, 3> grid;  // axes that the step does not have are 1
+  std::vector<std::int64_t> values;  // of the arguments: of arena and i32; of others 0
 };
 
 // All launches for one shape, in order.

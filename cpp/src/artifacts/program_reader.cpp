@@ -43,7 +43,8 @@ class ProgramReader {
     const Members members(value, "it");
     Names names = {{"batch", 0}, {"picture_height", 1}, {"picture_width", 2}};
     program_.definitions = definitions(members["definitions"], names);
-    for (const JsonValue& step : members.array("steps")) program_.steps.push_back(this->step(step, names));
+    for (const JsonValue& step : members.array("steps"))
+      program_.steps.push_back(this->step(step, names));
     program_.arena_elements = number(members["arena_elements"], names);
     const std::vector<JsonValue> shape = members.array("output_shape");
     if (shape.size() != 4) damaged("output_shape has ", shape.size(), " sides");

@@ -1,4 +1,5 @@
-// A reader for JSON documents: sidecars, the values of ONNX metadata, manifests of engines for CUDA.
+// A reader for JSON documents: sidecars, the values of ONNX metadata, manifests of engines for
+// CUDA.
 //
 // The library has no dependencies, and only this much of JSON is needed, so it is read here.
 #pragma once
@@ -26,8 +27,8 @@ struct JsonValue {
   double real() const;
 };
 
-// Returns the value that `document` holds; empty where it is not JSON (RFC 8259), is not UTF-8, nests
-// deeper than 64, or has a whole number beyond 64 bits.
+// Returns the value that `document` holds; empty where it is not JSON (RFC 8259), is not UTF-8,
+// nests deeper than 64, or has a whole number beyond 64 bits.
 std::optional<JsonValue> parse_json(std::string_view document);
 
 // Returns the members of the object that `document` holds; of equal names the last one counts.
