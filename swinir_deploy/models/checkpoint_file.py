@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,7 +193,7 @@ def _open_zip(source: Path) -> CheckpointFile:
         if archive.getinfo(f"{folder}data.pkl").file_size > _LARGEST_PICKLE:
             raise _damaged(source, "its pickle is too large")
         pickle = read_pickle(io.BytesIO(archive.read(f"{folder}data.pkl")))
-    except (zipfile.BadZipFile, zipfile.zlib.error, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         raise _damaged(source, str(error)) from error
     _refuse_code(source, pickle)
     big = f"{folder}byteorder" in names and archive.read(f"{folder}byteorder").strip() == b"big"
@@ -203,7 +204,7 @@ def _open_zip(source: Path) -> CheckpointFile:
             return archive.read(f"{folder}data/{key}")
         except KeyError as error:
             raise UnreadableError(f"its storage {key!r} is missing") from error
-        except (zipfile.BadZipFile, zipfile.zlib.error, RuntimeError, OSError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
             raise UnreadableError(f"its storage {key!r} is damaged ({error})") from error
 
     def storage(external: External) -> Storage | None:

@@ -255,7 +255,8 @@ def _numpy_dtype(record: Any) -> np.dtype[Any] | None:
     if text not in _NUMPY_DTYPES:
         return None
     order = record.state[1] if isinstance(record.state, tuple) and len(record.state) > 1 else "="
-    return np.dtype(text).newbyteorder(order if order in ("<", ">") else "=")
+    dtype: np.dtype[Any] = np.dtype(text)
+    return dtype.newbyteorder(order if order in ("<", ">") else "=")
 
 
 # ------------------------------------------------------------------------------------ plain values
