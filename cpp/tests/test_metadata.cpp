@@ -33,6 +33,7 @@ void reads(const Folder& folder) {
   CHECK_EQUAL(metadata.io, SWINIR_IO_TENSOR);
   CHECK_EQUAL(metadata.scale, 2);
   CHECK_EQUAL(metadata.channels, 3);
+  CHECK_EQUAL(metadata.out_channels, 3);
   CHECK_EQUAL(metadata.window_px, 8);
   CHECK_EQUAL(metadata.precision, SWINIR_FP32);
   CHECK_EQUAL(metadata.task, "sr");
@@ -76,8 +77,9 @@ void refuses(const Folder& folder) {
                 {"scale", "4294967298", "from 1 to 16"},
                 {"in_chans", "17", "from 1 to 16"},
                 {"in_chans", "-3", "from 1 to 16"},
-                {"window_size", "1", "from 2 to 64"},
-                {"window_size", "65", "from 2 to 64"},
+                {"out_chans", "17", "from 0 to 16"},
+                {"window_size", "1", "from 2 to 256"},
+                {"window_size", "257", "from 2 to 256"},
                 {"precision", "int8", "fp32, fp16, bf16"}};
   for (const auto& wrong : kWrong) {
     expect(file(with(usual, wrong.name, wrong.value)), wrong.message);
