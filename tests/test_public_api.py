@@ -25,10 +25,10 @@ PARAMETERS = {
     "evaluate": "model data * lr task noise quality backend device tile self_ensemble reference "
     "offline progress **options",
     "export_onnx": "model output * io target shape opset precision calibrate",
-    "info": "model * key img_range",
+    "info": "model * key prefix img_range mean",
     "inspect_model": "model target * shapes options progress",
     "load_catalog": "",
-    "load_model": "name_or_path * img_range key task cache_dir progress offline",
+    "load_model": "name_or_path * img_range mean key prefix task cache_dir progress offline",
     "make_bundle": "model folder target",
     "open_runtime": "model backend device **options",
     "restore": "source target * model backend device tile overlap_px batch max_pixels "

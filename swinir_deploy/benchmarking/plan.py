@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,15 @@ class ContenderOptions:
         provider: execution provider of ``ort``.
         precision: precision of the arithmetic, or of an exported file.
         kernels: kernels of ``torch``; not given to ``torch-compile``, which makes its own.
+        weights: ``key``, ``prefix``, ``img_range`` and ``mean`` of checkpoints, as
+            :func:`swinir_deploy.load_model` takes them.
     """
 
     device: str | None = None
     provider: str | None = None
     precision: str | None = None
     kernels: str | None = None
+    weights: dict[str, Any] = field(default_factory=dict)
 
     @property
     def on_cpu(self) -> bool:
@@ -83,7 +86,7 @@ def plan_contenders(
             else:
                 path = os.fspath(model.local(progress=progress, offline=offline).path)
             selected = backend_for(path, plain)
-            own: dict[str, Any] = {}
+            own: dict[str, Any] = dict(options.weights) if selected.name == "torch" else {}
             if selected.name == "ort" and options.provider is not None:
                 own["provider"] = options.provider
             if selected.name in _CHOOSES_PRECISION and options.precision is not None:
@@ -121,7 +124,7 @@ def _exported(
     from swinir_deploy.models.load import load_model
 
     say(f"Exporting {model.name} for {backend.name} ...")
-    loaded = load_model(model.name, progress=progress, offline=offline)
+    loaded = load_model(model.name, progress=progress, offline=offline, **options.weights)
     # The recipe "ort" is for ONNX Runtime's CPU provider only.
     has_recipe = backend.name in RECIPES and (options.on_cpu or backend.name != "ort")
     target = backend.name if has_recipe else "any"

@@ -12,7 +12,7 @@ from string import Template
 
 from swinir_deploy._version import __version__
 from swinir_deploy.artifacts.engine import read_engine_metadata, sidecar_path
-from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.metadata import ArtifactMetadata, channels_text
 from swinir_deploy.artifacts.onnx_file import load_onnx, metadata_of
 from swinir_deploy.errors import CatalogError, InputError, UsageError
 from swinir_deploy.models.catalog import load_catalog
@@ -199,6 +199,7 @@ def _onnx_metadata(source: Path) -> ArtifactMetadata:
         model_id=spec.model_id,
         source_sha256=spec.source_sha256,
         target=spec.target,
+        out_chans=spec.out_chans,
     )
 
 
@@ -223,7 +224,7 @@ def _fill(whole: Path, source: Path, metadata: ArtifactMetadata, target: str) ->
         "sidecar": ", its `.json`" if source.suffix.lower() == ".engine" else "",
         "model_id": metadata.model_id or source.stem,
         "scale": metadata.scale,
-        "channels": "colour" if metadata.in_chans == 3 else "gray",
+        "channels": channels_text(metadata.in_chans, metadata.channels_out),
         "precision": metadata.precision,
         "version": ".".join(__version__.split(".")[:2]),
         "backend": TARGETS[target].backend,

@@ -154,7 +154,7 @@ def command(
         contenders = plan_contenders(
             models,
             _backends(backend),
-            ContenderOptions(device, provider, precision, kernels),
+            ContenderOptions(device, provider, precision, kernels, request.weights),
             Path(scratch),
             progress=not out.quiet,
             offline=out.offline,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from swinir_deploy.artifacts.engine import EngineMetadata, flavour_title
 from swinir_deploy.artifacts.info import EngineInfo, OnnxInfo
-from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.metadata import ArtifactMetadata, channels_text
 from swinir_deploy.cli.output import size_text
 from swinir_deploy.models.catalog import ModelCard
 
@@ -85,6 +85,8 @@ def _engine_rows(engine: EngineInfo) -> list[tuple[str, str]]:
 def _checkpoint_rows(checkpoint: CheckpointInfo) -> list[tuple[str, str]]:
     card = checkpoint.catalogue_id
     size, key = size_text(checkpoint.size_bytes), checkpoint.key or "the root"
+    if checkpoint.prefix:
+        key += f", names after {checkpoint.prefix!r}"
     known = f"{card} of the catalogue" if card else "not in the catalogue"
     rows = [
         ("file", f"checkpoint, {size}, weights in {key}"),
@@ -101,7 +103,7 @@ def _checkpoint_rows(checkpoint: CheckpointInfo) -> list[tuple[str, str]]:
 
 def _model_rows(meta: ArtifactMetadata) -> list[tuple[str, str]]:
     """Return the rows of an exported file's metadata."""
-    channels = "gray" if meta.in_chans == 1 else "RGB"
+    channels = channels_text(meta.in_chans, meta.channels_out)
     return [
         ("model", meta.model_id or "unknown"),
         ("task", f"{meta.task or 'unknown'} x{meta.scale}, {channels}"),

@@ -112,6 +112,7 @@ def command(
         **given(task=requested.task, noise=requested.noise, quality=requested.quality),
         **given(provider=provider, provider_options=provider_options, threads=threads),
         **given(precision=precision, kernels=kernels),
+        **request.weights,
     )
     for note in report.notes:
         out.note(note)

@@ -77,13 +77,6 @@ Examples:
     metavar="N",
     help="ONNX operator set, 17 to 23.  [default: 20; 22 for bf16; 23 for fp32 --for ort]",
 )
-@click.option(
-    "--img-range",
-    type=float,
-    metavar="R",
-    help="Range of the network's values, 1 or 255, if the checkpoint does not name it.",
-)
-@click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights.")
 @common_options
 def command(
     out: Output,
@@ -95,8 +88,6 @@ def command(
     precision: str | None,
     calibrate: str | None,
     opset: int | None,
-    img_range: float | None,
-    key: str | None,
 ) -> None:
     """Export a model to an ONNX file.
 
@@ -111,13 +102,7 @@ def command(
     from swinir_deploy.exporters.onnx.export import export_onnx
     from swinir_deploy.models.load import load_model
 
-    model = load_model(
-        name,
-        img_range=img_range,
-        key=key,
-        progress=not out.quiet,
-        offline=out.offline,
-    )
+    model = load_model(name, progress=not out.quiet, offline=out.offline, **request.weights)
     path = Path(output) if output is not None else Path(f"{Path(model.model_id).name}.onnx")
     out.say(f"Exporting {model.model_id} and checking it against PyTorch ...")
     report = export_onnx(model, path, **given(shape=shape), **requested)

@@ -14,6 +14,8 @@ from swinir_deploy.cli.options import (
     common_options,
     given,
     report_option,
+    weight_options,
+    weight_options_text,
 )
 from swinir_deploy.cli.output import Output, size_text, table
 from swinir_deploy.errors import UsageError
@@ -49,6 +51,7 @@ Examples:
     type=NearChoice(PRECISIONS[1:]),
     help="Precision of the fused kernels; an ONNX file has its own.  [default: fp16]",
 )
+@weight_options
 @engine_options
 @click.option(
     "--compare",
@@ -64,6 +67,7 @@ def command(
     model: str | None,
     target: str,
     precision: str | None,
+    weights: dict[str, Any],
     shapes: ShapeRequest,
     builder: dict[str, Any],
     compare: tuple[str, str] | None,
@@ -85,9 +89,14 @@ def command(
                 f"The target {target!r} takes one checkpoint or id, --precision and --json; its "
                 "kernels are for all shapes. Leave the other options out."
             )
-        _inspect_kernels(out, model, target, precision)
+        _inspect_kernels(out, model, target, precision, weights)
         out.save(output)
         return
+    if weights:
+        raise UsageError(
+            f"{weight_options_text(weights)} are for checkpoints, and so for targets of fused "
+            "kernels, such as cuda:sm90. Leave them out."
+        )
     if precision is not None:
         raise UsageError(
             f"--precision {precision} is for targets of fused kernels, such as cuda:sm90; an ONNX "
@@ -114,7 +123,9 @@ def command(
     out.save(output)
 
 
-def _inspect_kernels(out: Output, model: str, target: str, precision: str | None) -> None:
+def _inspect_kernels(
+    out: Output, model: str, target: str, precision: str | None, weights: dict[str, Any]
+) -> None:
     from swinir_deploy.kernels.inspect import inspect_kernels, parse_target
     from swinir_deploy.models.find import find_model
 
@@ -127,7 +138,7 @@ def _inspect_kernels(out: Output, model: str, target: str, precision: str | None
             f"Give the checkpoint or id that it came from ('swinir-deploy info {model}' names it)"
             f"{', or --target rtx:sm89' if found.is_onnx else ''}."
         )
-    kernels = inspect_kernels(model, target, say=out.say, **given(precision=precision))
+    kernels = inspect_kernels(model, target, say=out.say, **given(precision=precision), **weights)
     out.answer(kernels.to_dict(), describe_kernels(kernels))
 
 

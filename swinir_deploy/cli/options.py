@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -17,6 +17,7 @@ from swinir_deploy.system.choices import did_you_mean
 __all__ = [
     "PRECISIONS",
     "KeyValueType",
+    "MeanType",
     "ModelRequest",
     "NearChoice",
     "ShapeType",
@@ -26,14 +27,18 @@ __all__ = [
     "model_options",
     "report_option",
     "runtime_options",
+    "weight_options",
+    "weight_options_text",
 ]
 
 if TYPE_CHECKING:
     _Choice = click.Choice[str]
     _Shape = click.ParamType[tuple[int, int]]
     _Pair = click.ParamType[tuple[str, str]]
+    _Mean = click.ParamType[tuple[float, ...]]
 else:  # before click 8.2, these classes take no type argument
     _Choice, _Shape, _Pair = click.Choice, click.ParamType, click.ParamType
+    _Mean = click.ParamType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -56,6 +61,8 @@ class ModelRequest:
         gray: True for one channel, False for three.
         real: True for a model for real-world degradations.
         size: ``tiny``, ``light``, ``medium`` or ``large``.
+        weights: those of ``key``, ``prefix``, ``img_range`` and ``mean`` that were given, as
+            ``load_model`` takes them.
     """
 
     model: str | None = None
@@ -66,6 +73,7 @@ class ModelRequest:
     gray: bool | None = None
     real: bool | None = None
     size: str | None = None
+    weights: dict[str, Any] = field(default_factory=dict)
 
     @property
     def filters(self) -> dict[str, Any]:
@@ -112,6 +120,31 @@ class ShapeType(_Shape):
             return parse_sides(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+class MeanType(_Mean):
+    """Numbers from 0 to 1 with commas between, converted to a tuple."""
+
+    name = "M,M,.."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Return the numbers: one for all channels, or one for each."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or not all(0 <= number <= 1 for number in numbers):
+            self.fail(
+                f"{value!r} is no mean. Give a number from 0 to 1, or one for each channel with "
+                "commas between, such as 0.4488,0.4371,0.4040.",
+                param,
+                ctx,
+            )
+        return numbers
 
 
 class KeyValueType(_Pair):
@@ -184,6 +217,48 @@ _MODEL = click.option(
 )
 
 
+_WEIGHTS = [
+    click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights."),
+    click.option(
+        "--prefix",
+        metavar="TEXT",
+        help="What stands before the names of the weights, such as generator.",
+    ),
+    click.option(
+        "--img-range",
+        type=click.FloatRange(0, min_open=True),
+        metavar="R",
+        help="Range of the network's values, 1 or 255, if the checkpoint does not state it.",
+    ),
+    click.option(
+        "--mean",
+        type=MeanType(),
+        help="Mean of each channel in 0..1, if the checkpoint does not state it; 0 for none.",
+    ),
+]
+_WEIGHT_NAMES = ("key", "prefix", "img_range", "mean")
+
+
+def _taken_weights(values: dict[str, Any]) -> dict[str, Any]:
+    return given(**{name: values.pop(name) for name in _WEIGHT_NAMES})
+
+
+def weight_options(function: Function) -> Function:
+    """Add ``--key --prefix --img-range --mean``; those given are passed as ``weights``."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **values: Any) -> Any:
+        weights = _taken_weights(values)
+        return function(*args, weights=weights, **values)
+
+    return cast("Function", _together(_WEIGHTS)(wrapper))
+
+
+def weight_options_text(weights: dict[str, Any]) -> str:
+    """Return such options as they are written on the command line."""
+    return " ".join(f"--{name.replace('_', '-')}" for name in weights)
+
+
 def _with_request(
     options: list[Callable[[Any], Any]], has_model: bool
 ) -> Callable[[Function], Function]:
@@ -192,6 +267,8 @@ def _with_request(
         def wrapper(*args: Any, **values: Any) -> Any:
             names = ["task", "scale", "noise", "quality", "gray", "real", "size"]
             taken = {name: values.pop(name) for name in names + ["model"] * has_model}
+            if has_model:
+                taken["weights"] = _taken_weights(values)
             return function(*args, request=ModelRequest(**taken), **values)
 
         return cast("Function", _together(options)(wrapper))
@@ -205,8 +282,11 @@ def filter_options(function: Function) -> Function:
 
 
 def model_options(function: Function) -> Function:
-    """Add ``--model``, ``--task`` and so on, passed as a :class:`ModelRequest`, ``request``."""
-    return _with_request([_MODEL, *_FILTERS], has_model=True)(function)
+    """Add ``--model``, ``--task``, ``--key`` and so on, passed as a :class:`ModelRequest`.
+
+    The request's name is ``request``.
+    """
+    return _with_request([_MODEL, *_FILTERS, *_WEIGHTS], has_model=True)(function)
 
 
 def runtime_options(function: Function) -> Function:

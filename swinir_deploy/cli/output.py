@@ -129,7 +129,9 @@ class Output:
                 yield
 
     def _show_warning(self, message: Warning | str, *_: Any, **__: Any) -> None:
-        self.note(f"Warning: {message}")
+        text = f"Warning: {message}"
+        if text not in self._notes:  # a model that several back ends open warns each time
+            self.note(text)
 
     def explain(self, error: Exception) -> int:
         """Print an exception as a message, and return its exit code."""

@@ -185,6 +185,7 @@ def command(
         precision=precision,
         kernels=kernels,
         threads=threads,
+        **request.weights,
     )
     with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
         restorer = Restorer(

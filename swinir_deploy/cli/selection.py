@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swinir_deploy.errors import UsageError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from swinir_deploy.models.catalog import ModelCard
     from swinir_deploy.models.find import FoundModel
 
-__all__ = ["local_path", "select_model"]
+__all__ = ["local_path", "require_checkpoint", "select_model"]
 
 
 def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel:
@@ -36,7 +36,9 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
     if request.model is not None:
         from swinir_deploy.models.find import find_model
 
-        return find_model(request.model)
+        found = find_model(request.model)
+        require_checkpoint(found, request.weights)
+        return found
     if not request.filters:
         raise UsageError(
             "Missing model. Name one with --model, or choose with --task, such as "
@@ -49,6 +51,22 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
     if card.size == "tiny" and request.size is None:
         out.note(_tiny_note(card))
     return FoundModel(card.id, card)
+
+
+def require_checkpoint(found: FoundModel, weights: dict[str, Any]) -> None:
+    """Check that ``--key``, ``--img-range`` and so on were given for a checkpoint only.
+
+    Raises:
+        UsageError: the model is an exported file or an engine, whose weights are chosen already.
+    """
+    if weights and (found.is_onnx or found.is_engine):
+        from swinir_deploy.cli.options import weight_options_text
+
+        kind = "an ONNX file" if found.is_onnx else "an engine"
+        raise UsageError(
+            f"{weight_options_text(weights)} cannot be used with {found.name}: it is {kind}, "
+            "whose weights were chosen when it was exported. Leave it out, or name the checkpoint."
+        )
 
 
 def local_path(model: FoundModel, out: Output) -> str:

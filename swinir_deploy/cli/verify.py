@@ -15,6 +15,7 @@ from swinir_deploy.cli.options import (
     given,
     report_option,
     runtime_options,
+    weight_options,
 )
 from swinir_deploy.cli.output import Output, Stopwatch, table
 from swinir_deploy.cli.selection import local_path
@@ -48,10 +49,7 @@ Examples:
     metavar="MODEL",
     help="The checkpoint or id that it was exported from.  [default: by its metadata]",
 )
-@click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights.")
-@click.option(
-    "--img-range", type=float, metavar="R", help="1 or 255, if the checkpoint does not name it."
-)
+@weight_options
 @runtime_options
 @click.option(
     "--shape",
@@ -97,8 +95,7 @@ def command(
     out: Output,
     exported: str,
     model: str | None,
-    key: str | None,
-    img_range: float | None,
+    weights: dict[str, Any],
     backend: str | None,
     device: str | None,
     provider: str | None,
@@ -129,7 +126,7 @@ def command(
         _refuse("with --layers", threads=threads, min_psnr=min_psnr)
         _refuse("with --layers", provider_option=provider_options, kernels=kernels)
         if against is not None and backend != "torch":
-            _refuse("with --against", model=model, key=key, img_range=img_range)
+            _refuse("with --against", model=model, **weights)
         options = given(
             backend=backend,
             device=device,
@@ -144,17 +141,17 @@ def command(
         from swinir_deploy.verification.layers import compare_layers
 
         other: str | LoadedModel | None = against
-        source = (model, key, img_range)
+        source = (model, weights)
         if backend == "torch":
             options["network"] = _load_reference(out, selection.name, *source)
-        elif against is None and (backend in (None, "ort") or source != (None, None, None)):
+        elif against is None and (backend in (None, "ort") or source != (None, {})):
             other = _load_reference(out, selection.name, *source)
         return finish_layers(out, compare_layers(selection.name, other, **options), watch, output)
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
     from swinir_deploy.verification.parity import Limit, target_note, verify
 
-    reference = _load_reference(out, selection.name, model, key, img_range)
+    reference = _load_reference(out, selection.name, model, weights)
     requested = None if limit is None and min_psnr is None else Limit(limit, min_psnr)
     report = verify(
         local_path(selection, out),
@@ -193,17 +190,17 @@ def command(
 
 
 def _load_reference(
-    out: Output, exported: str, model: str | None, key: str | None, img_range: float | None
+    out: Output, exported: str, model: str | None, weights: dict[str, Any]
 ) -> LoadedModel:
     require("export", "Verifying a model")
-    from swinir_deploy.verification.reference import load_reference, source_of
+    from swinir_deploy.verification.reference import load_reference, recorded_weights, source_of
 
     return load_reference(
         source_of(exported) if model is None else model,
-        img_range=img_range,
-        key=key,
+        recorded=recorded_weights(exported),
         progress=not out.quiet,
         offline=out.offline,
+        **weights,
     )
 
 

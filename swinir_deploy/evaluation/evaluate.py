@@ -28,9 +28,11 @@ from swinir_deploy.evaluation.testsets import dataset_name, find_reduced, list_p
 from swinir_deploy.models.catalog import ModelCard, Task, load_catalog
 from swinir_deploy.pictures.read import read_picture
 from swinir_deploy.runtimes import RuntimeSpec, backend_for, open_runtime
+from swinir_deploy.runtimes.spec import require_pictures
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.packages import require
 from swinir_deploy.verification.reference import (
+    RecordedWeights,
     catalogue_id,
     load_reference,
     open_reference,
@@ -118,6 +120,7 @@ def evaluate(
     with ExitStack() as stack:
         runtime = stack.enter_context(open_runtime(model, backend, device, **options))
         spec = runtime.spec
+        require_pictures(spec)
         card = _card_of(spec)
         protocol = _protocol(spec, card, name, task, noise, quality)
         if lr is not None and protocol.task != "sr":
@@ -335,7 +338,7 @@ def _reference(
         source = (
             catalogue_id(spec.model_id, name, "--reference") if reference is True else reference
         )
-        loaded = load_reference(source, offline=offline)
+        loaded = load_reference(source, recorded=RecordedWeights.of(spec), offline=offline)
         require_same_source(name, spec.source_sha256, loaded)
     except (BackendUnavailableError, DownloadError, UsageError) as error:
         if reference is not True:

@@ -85,4 +85,4 @@ def prepare_precision(
 
 def _proof_side(config: SwinIRConfig) -> int:
     """Return the side of a proof picture in pixels."""
-    return config.img_size if config.ape else _PROOF_WINDOWS * config.window_size
+    return config.img_size if config.ape else _PROOF_WINDOWS * config.side_multiple

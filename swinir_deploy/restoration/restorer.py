@@ -23,6 +23,7 @@ from swinir_deploy.restoration.tiled_model import DEFAULT_OVERLAP_PX, TiledModel
 from swinir_deploy.restoration.tiling import TilePlan
 from swinir_deploy.runtimes import open_runtime
 from swinir_deploy.runtimes.base import Runtime
+from swinir_deploy.runtimes.spec import require_pictures
 
 __all__ = ["Restorer", "restore"]
 
@@ -70,8 +71,10 @@ class Restorer:
                 terminal.
 
         Raises:
-            UsageError: the tile or the overlap is negative, or the batch is below 1.
+            UsageError: the tile or the overlap is negative, the batch is below 1, or the model
+                does not restore pictures, which have 1 or 3 channels.
         """
+        require_pictures(runtime.spec)
         self._model = TiledModel(runtime, tile, overlap_px, batch, progress)
         self._progress = progress
 

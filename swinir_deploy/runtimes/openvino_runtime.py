@@ -19,6 +19,7 @@ import openvino
 from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import METADATA_PREFIX, ArtifactMetadata, Precision, coarsest
+from swinir_deploy.artifacts.onnx_file import not_onnx
 from swinir_deploy.errors import (
     ArtifactError,
     BackendUnavailableError,
@@ -100,7 +101,7 @@ class OpenVinoRuntime(Runtime):
         try:
             model = core.read_model(self._path)
         except RuntimeError as error:
-            raise ArtifactError(
+            raise not_onnx(self._path) or ArtifactError(
                 f"{self._path}: OpenVINO {openvino.__version__} cannot read it "
                 f"({last_line(error)}). The file is damaged or no ONNX model. Export it again."
             ) from error

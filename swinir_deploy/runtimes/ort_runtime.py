@@ -15,6 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.onnx_file import not_onnx
 from swinir_deploy.errors import (
     ArtifactError,
     BackendUnavailableError,
@@ -94,7 +95,7 @@ class OnnxRuntime(Runtime):
                     f"node of it on {self._provider.short} ({first_line(error)}). Run a BF16 model "
                     "with --backend openvino or on a GPU, or export it in fp32 or fp16."
                 ) from error
-            raise ArtifactError(
+            raise not_onnx(self._path) or ArtifactError(
                 f"{self._path}: ONNX Runtime {onnxruntime.__version__} cannot load it "
                 f"({first_line(error)}). The file is damaged or no ONNX model. Export it again."
             ) from error

@@ -16,6 +16,7 @@ from swinir_deploy.runtimes import Runtime, RuntimeSpec, open_runtime
 from swinir_deploy.system.packages import require
 from swinir_deploy.verification.inputs import parity_inputs
 from swinir_deploy.verification.reference import (
+    RecordedWeights,
     catalogue_id,
     load_reference,
     open_reference,
@@ -179,7 +180,8 @@ def verify(
     with open_runtime(model, backend, device, **options) as runtime:
         spec, name = runtime.spec, os.fspath(model)
         loaded = load_reference(
-            catalogue_id(spec.model_id, name) if reference is None else reference
+            catalogue_id(spec.model_id, name) if reference is None else reference,
+            recorded=RecordedWeights.of(spec),
         )
         require_same_source(name, spec.source_sha256, loaded)
         with open_reference(loaded) as network:

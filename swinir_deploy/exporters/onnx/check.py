@@ -62,7 +62,7 @@ def check_shapes(network: SwinIR, pattern: ShapePattern) -> list[tuple[int, int,
     multiple of the window in either direction, with batches, and at a size that is neither the
     traced one nor a multiple of it. Fixed sides of the pattern replace these sizes.
     """
-    window, minimum = network.config.window_size, network.config.min_side
+    window, minimum = network.config.side_multiple, network.config.min_side
     sizes = [
         (1, minimum, minimum),
         (1, window, window),

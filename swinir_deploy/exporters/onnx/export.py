@@ -171,7 +171,9 @@ def _metadata(
         io=io,
         scale=loaded.config.upscale,
         in_chans=loaded.config.in_chans,
-        window_size=loaded.config.window_size,
+        out_chans=loaded.config.out_chans or 0,
+        window_size=loaded.config.side_multiple,
+        weights=loaded.weights,
         task=loaded.task,
         model_id=loaded.model_id,
         source_sha256=loaded.source_sha256,
@@ -264,17 +266,20 @@ def _interface(
             return fixed * scale
         return symbol if scale == 1 else f"{scale}*{symbol}"
 
-    def value(name: str, scale: int) -> onnx.ValueInfoProto:
+    def value(name: str, scale: int, channels: int) -> onnx.ValueInfoProto:
         batch: int | str = pattern.batch if pattern.batch is not None else "batch"
         height = side(pattern.height, "height", scale)
         width = side(pattern.width, "width", scale)
         if io == "image":
-            shape, dtype = [batch, height, width, config.in_chans], onnx.TensorProto.UINT8
+            shape, dtype = [batch, height, width, channels], onnx.TensorProto.UINT8
         else:
-            shape, dtype = [batch, config.in_chans, height, width], onnx.TensorProto.FLOAT
+            shape, dtype = [batch, channels, height, width], onnx.TensorProto.FLOAT
         return onnx.helper.make_tensor_value_info(name, dtype, shape)
 
-    return [value(INPUT_NAME, 1)], [value(OUTPUT_NAME, config.upscale)]
+    return (
+        [value(INPUT_NAME, 1, config.in_chans)],
+        [value(OUTPUT_NAME, config.upscale, config.channels_out)],
+    )
 
 
 def _with_sides(
