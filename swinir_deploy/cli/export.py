@@ -14,8 +14,10 @@ from swinir_deploy.cli.options import (
     common_options,
     given,
     model_options,
+    overwrite_option,
 )
 from swinir_deploy.cli.output import Output, size_text
+from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.exporters.onnx.recipes import check_request
 from swinir_deploy.system.packages import require
@@ -84,6 +86,7 @@ Examples:
     help="Range of the network's values, 1 or 255, if the checkpoint does not name it.",
 )
 @click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights.")
+@overwrite_option
 @common_options
 def command(
     out: Output,
@@ -97,6 +100,7 @@ def command(
     opset: int | None,
     img_range: float | None,
     key: str | None,
+    overwrite: bool,
 ) -> None:
     """Export a model to an ONNX file.
 
@@ -104,9 +108,11 @@ def command(
     limit, the command fails and writes nothing. A file in half precision is also tested on
     photographs and on adversarial pictures (docs/precision.md).
     """
-    name = select_model(request, out, "export --task sr --scale 4").checkpoint
+    found = select_model(request, out, "export --task sr --scale 4")
+    name = found.checkpoint
     requested = given(io=io, target=target, opset=opset, precision=precision, calibrate=calibrate)
     check_request(output, **requested)
+    check_outputs([output], [found, calibrate], overwrite)
     require("export", "Exporting a model")
     from swinir_deploy.exporters.onnx.export import export_onnx
     from swinir_deploy.models.load import load_model
@@ -119,6 +125,7 @@ def command(
         offline=out.offline,
     )
     path = Path(output) if output is not None else Path(f"{Path(model.model_id).name}.onnx")
+    check_outputs([path], [found, calibrate], overwrite)
     out.say(f"Exporting {model.model_id} and checking it against PyTorch ...")
     report = export_onnx(model, path, **given(shape=shape), **requested)
     out.done(_document(report), _line(report))

@@ -6,6 +6,7 @@ import click
 
 from swinir_deploy.cli.options import common_options, report_option
 from swinir_deploy.cli.output import Output
+from swinir_deploy.cli.outputs import check_outputs
 
 __all__ = ["command"]
 
@@ -29,7 +30,12 @@ Examples:
 @report_option
 @common_options
 def command(
-    out: Output, model: str, key: str | None, img_range: float | None, output: str | None
+    out: Output,
+    model: str,
+    key: str | None,
+    img_range: float | None,
+    output: str | None,
+    overwrite: bool,
 ) -> None:
     """Describe a checkpoint, an exported file, an engine or a model of the catalogue.
 
@@ -45,6 +51,7 @@ def command(
     from swinir_deploy.models.info import CheckpointInfo, info
     from swinir_deploy.network.config import SwinIRConfig
 
+    check_outputs([output], [model], overwrite)
     result = info(model, key=key, img_range=img_range)
     document = result.to_dict()
     if isinstance(result, ModelCard):

@@ -16,6 +16,7 @@ from swinir_deploy.cli.options import (
     report_option,
 )
 from swinir_deploy.cli.output import Output, size_text, table
+from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def command(
     builder: dict[str, Any],
     compare: tuple[str, str] | None,
     output: str | None,
+    overwrite: bool,
 ) -> None:
     """Compile a model without a GPU and describe the engine.
 
@@ -78,6 +80,7 @@ def command(
     For a checkpoint or an id with a target cuda:..., prints the registers, spilled bytes and shared
     memory of each fused kernel of torch. It needs Triton: pip install 'swinir-deploy[cuda]'
     """
+    check_outputs([output], [model, *(compare or ())], overwrite)
     if target.strip().lower().partition(":")[0] == "cuda":
         others = [compare, *vars(shapes).values(), *builder.values()]
         if model is None or any(others):
