@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -120,9 +120,7 @@ def command(
     out.answer(document, "\n\n".join(filter(None, [_table(report), _stated(report)])))
     out.done(document, _line(report))
     out.save(output)
-    return tell_failures(
-        "measured", [(os.path.join(data, f.name), f.error) for f in report.failures]
-    )
+    return tell_failures("measured", [(str(Path(data, f.name)), f.error) for f in report.failures])
 
 
 def _test_options(request: ModelRequest) -> tuple[ModelRequest, ModelRequest]:

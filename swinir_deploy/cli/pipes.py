@@ -7,8 +7,8 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +20,8 @@ __all__ = ["PIPE", "is_pipe", "through_files"]
 
 PIPE = "-"
 """Stands for stdin as IN and for stdout as OUT."""
+
+_PIECE_BYTES = 1 << 20
 
 
 def is_pipe(source: str) -> bool:
@@ -83,34 +85,32 @@ def through_files(
                 text = text.replace(path, words)
             raise type(error)(text) from error
         if stdout is not None:
-            _copy(lambda: open(written, "rb"), lambda: stdout, "Cannot write to stdout")
+            with _failing("Cannot write to stdout"), open(written, "rb") as result, stdout:
+                shutil.copyfileobj(result, stdout, _PIECE_BYTES)
 
 
 def _spool(source: str, folder: Path) -> Path:
     """Copy a pipe into a file with the suffix of the picture's format."""
     from swinir_deploy.pictures.read import PICTURE_SUFFIXES, format_of
 
+    named = "stdin" if source == PIPE else source
     spooled = folder / "stdin"
-    _copy(
-        lambda: sys.stdin.buffer if source == PIPE else open(source, "rb"),
-        lambda: open(spooled, "wb"),
-        f"Cannot read {'stdin' if source == PIPE else source}",
-    )
+    with _failing(f"Cannot read {named}"), ExitStack() as stack:
+        reader = sys.stdin.buffer if source == PIPE else stack.enter_context(open(source, "rb"))
+        shutil.copyfileobj(reader, stack.enter_context(open(spooled, "wb")), _PIECE_BYTES)
     with open(spooled, "rb") as handle:
-        kind = format_of(handle.read(16), Path("stdin" if source == PIPE else source))
+        kind = format_of(handle.read(16), Path(named))
     suffix = min((s for s, name in PICTURE_SUFFIXES.items() if name == kind), key=len)
     return spooled.rename(spooled.with_suffix(suffix))
 
 
-def _copy(
-    open_source: Callable[[], BinaryIO], open_target: Callable[[], BinaryIO], failed: str
-) -> None:
+@contextmanager
+def _failing(what: str) -> Iterator[None]:
     try:
-        with open_source() as reader, open_target() as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
         raise InputError(
-            f"{failed}: {error.strerror or error}. Give a place that takes it."
+            f"{what}: {error.strerror or error}. Give a place that can be used."
         ) from error

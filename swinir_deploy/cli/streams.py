@@ -29,12 +29,10 @@ def prepare_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
-    if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            stream = os.fdopen(descriptor, "w" if descriptor else "r", closefd=False)
+            setattr(sys, name, stream)
     if os.name != "nt":  # where a console is no file
         raw = _Unheard(2, "w", closefd=False)
         sys.stderr = io.TextIOWrapper(

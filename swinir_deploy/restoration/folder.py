@@ -23,8 +23,9 @@ from swinir_deploy.system.same_file import Files
 
 __all__ = ["is_done", "restore_folder"]
 
-_FAT_CLOCK_NS = 2_000_000_000
-"""Times of files on FAT are multiples of two seconds, rounded down, so a copy may look older."""
+_GRAINS_NS = (2_000_000_000, 1_000_000_000)
+"""File systems that round times of files down: FAT to two seconds, exFAT, HFS+ and mounts of object
+stores to one. There a result may look older than its picture."""
 
 
 def restore_folder(
@@ -114,7 +115,8 @@ def is_done(source: Path, target: Path) -> bool:
         age_ns = source.stat().st_mtime_ns - written_ns
     except OSError:
         return False
-    return age_ns <= 0 or (age_ns < _FAT_CLOCK_NS and written_ns % _FAT_CLOCK_NS == 0)
+    grain_ns = next((grain for grain in _GRAINS_NS if written_ns % grain == 0), 0)
+    return age_ns <= 0 or age_ns < grain_ns
 
 
 class _FolderRun:

@@ -98,7 +98,7 @@ def unusable(path: Path) -> str | None:
     except FileNotFoundError:
         if path.is_symlink():
             return (
-                f"Cannot read {path}: there is no such file as {os.readlink(path)}, where this "
+                f"Cannot read {path}: there is no such file as {path.readlink()}, where this "
                 "link leads. Correct or remove the link."
             )
         return f"Cannot read {path}: it is gone. Start again."
@@ -155,4 +155,3 @@ def _number(places: dict[Path, Path], key: Callable[[Path], str]) -> None:
             number += 1
             candidate = place.with_name(f"{place.stem}-{number}{place.suffix}")
         places[name] = candidate
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from swinir_deploy.errors import PictureError, UsageError
@@ -57,7 +56,7 @@ def check_places(
     if resume and overwrite:
         raise UsageError("--resume keeps results and --overwrite replaces them. Give one of them.")
     if not source.exists():
-        link = f" as {os.readlink(source)}, where this link leads" if source.is_symlink() else ""
+        link = f" as {source.readlink()}, where this link leads" if source.is_symlink() else ""
         raise PictureError(
             f"Cannot read {source}: there is no such file or folder{link}. Check the path."
         )

@@ -18,7 +18,7 @@ _GRACE_S = 5.0
 _LOOK_S = 0.1
 
 
-class Terminated(KeyboardInterrupt):  # noqa: N818 - no error, and named beside KeyboardInterrupt
+class Terminated(KeyboardInterrupt):
     """A signal asked the process to end. The work stops as it does after Ctrl-C.
 
     Attributes:

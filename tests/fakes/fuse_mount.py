@@ -1,3 +1,4 @@
+# ruff: noqa: PTH102, PTH104, PTH106, PTH108, PTH208, PTH101 - it passes texts on
 """A FUSE file system over a folder that refuses what mounts of object stores and shares refuse.
 
     python fuse_mount.py FOLDER MOUNT chmod,fsync,lock,rename

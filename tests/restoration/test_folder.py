@@ -204,7 +204,7 @@ def test_a_folder_that_cannot_be_read_at_all(tmp_path, restorer, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "scandir", refused)
-    with pytest.raises(PictureError, match="Cannot read the folder .*in: Permission denied"):
+    with pytest.raises(PictureError, match=r"Cannot read the folder .*in: Permission denied"):
         restorer.restore_folder(tmp_path / "in", tmp_path / "out")
 
 
@@ -212,11 +212,12 @@ def test_a_folder_that_cannot_be_read_at_all(tmp_path, restorer, monkeypatch):
     ("source_ns", "target_ns", "done"),
     [
         (5_000_000_000, 5_000_000_000, True),
-        (5_000_000_001, 5_000_000_000, False),
+        (5_000_000_002, 5_000_000_001, False),
         (5_900_000_000, 4_000_000_000, True),  # FAT keeps even seconds
         (6_000_000_000, 4_000_000_000, False),
         (5_900_000_000, 4_000_000_001, False),
-        (5_900_000_000, 5_000_000_000, False),
+        (5_900_000_000, 5_000_000_000, True),  # exFAT keeps seconds
+        (6_000_000_000, 5_000_000_000, False),
     ],
 )
 def test_when_a_result_is_done(tmp_path, source_ns, target_ns, done):
@@ -335,13 +336,3 @@ def test_resume_takes_up_what_failed_and_what_was_cut_off(tmp_path, restorer):
     assert [done.source.name for done in report.restored] == ["b.png"]
     assert report.skipped == (source / "a.png",)
     assert read_picture(target / "a.png").width == 2 * whole.shape[1]
-
-
-def test_resume_still_refuses_two_results_of_one_name(tmp_path, restorer):
-    for i, name in enumerate(("a.bmp", "a.jpg")):
-        picture(tmp_path / "in" / name, i)
-    for _ in range(2):
-        report = restorer.restore_folder(
-            tmp_path / "in", tmp_path / "out", suffix=".png", resume=True
-        )
-        assert [f.source.name for f in report.failures] == ["a.jpg"]

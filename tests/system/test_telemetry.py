@@ -1,5 +1,7 @@
-"""ONNX Runtime and OpenVINO are loaded without their telemetry; tests/program/test_nothing_leaves.py
-shows what that brings."""
+"""ONNX Runtime and OpenVINO are loaded without their telemetry.
+
+tests/program/test_nothing_leaves.py shows what that brings.
+"""
 
 from __future__ import annotations
 
