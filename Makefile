@@ -18,7 +18,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 .PHONY: demo test test-fast test-gpu gpu-report lint types package-check news train bench-peers cpp-test clean
 
 demo: $(VENV)/installed-cpu
-	$(BIN)/swinir-deploy demo -o $(OUT)
+	$(BIN)/swinir-deploy demo -o $(OUT) --overwrite
 
 # Tests that measure time or the whole machine run alone, after the others, and without coverage,
 # which takes time of its own. The limit for lines and branches stands in pyproject.toml.

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from swinir_deploy.artifacts.engine import (
 from swinir_deploy.errors import ArtifactError, InputError, SwinIRDeployError, UsageError
 from swinir_deploy.system.cache_folder import CACHE_VARIABLE, cache_folder
 from swinir_deploy.system.files import atomic_output, file_lock
+from swinir_deploy.system.partial_files import remove_stale_partial_files
 
 __all__ = ["LIMIT_VARIABLE", "CacheEntry", "EngineCache"]
 
@@ -35,9 +35,6 @@ LIMIT_VARIABLE = "SWINIR_DEPLOY_ENGINE_CACHE_GB"
 """Environment variable: the maximum size of the cache in gigabytes; 0 keeps nothing."""
 
 _DEFAULT_LIMIT_GB = 10.0
-
-_STALE_S = 24 * 3600.0
-"""Age in seconds of a partial file that no running process can still be writing."""
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -129,7 +126,8 @@ class EngineCache:
     def lock(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the lock of a key during the block, so that an engine is built only once.
 
-        A read-only cache is used without a lock, because nothing can be kept in it.
+        A read-only cache, or one that may not be made, needs no lock, because nothing can be kept
+        in it.
 
         Args:
             key: the key to lock.
@@ -144,7 +142,7 @@ class EngineCache:
                 locks.mkdir(parents=True, exist_ok=True)
                 held.enter_context(file_lock(locks / f"{key}.lock", on_wait))
             except OSError as error:
-                if error.errno not in _READ_ONLY or not self.folder.is_dir():
+                if error.errno not in _READ_ONLY:
                     raise InputError(
                         f"Cannot use the engine cache {self.folder}: {error.strerror}. Set "
                         f"{CACHE_VARIABLE} to a folder that may be written to, or give --no-cache."
@@ -227,10 +225,7 @@ class EngineCache:
             if total > self.limit_bytes and entry.key != keep:
                 total -= entry.size_bytes
                 self._remove(entry.path)
-        for path in self.folder.glob(".*.partial*"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _STALE_S:
-                    path.unlink()
+        remove_stale_partial_files(self.folder, again=True)
 
     @staticmethod
     def _remove(path: Path) -> None:

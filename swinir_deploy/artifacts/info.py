@@ -18,6 +18,7 @@ from swinir_deploy.artifacts.engine import (
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.artifacts.onnx_file import damaged_onnx, find_metadata, load_onnx
 from swinir_deploy.system.packages import is_importable, naming_the_extra
+from swinir_deploy.system.telemetry import without_telemetry
 
 __all__ = ["EngineInfo", "OnnxInfo", "Port", "read_engine", "read_metadata", "read_onnx"]
 
@@ -172,7 +173,7 @@ def _port(value: Any) -> Port:
 
 
 def _read_with_runtime(source: Path) -> OnnxInfo:
-    with naming_the_extra():
+    with naming_the_extra(), without_telemetry():
         import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -22,9 +22,10 @@ from swinir_deploy.cli.options import (
     report_option,
 )
 from swinir_deploy.cli.output import Output, Stopwatch
+from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import CheckFailedError, UsageError
-from swinir_deploy.system.files import atomic_output, check_output
+from swinir_deploy.system.files import atomic_output
 
 if TYPE_CHECKING:
     from swinir_deploy.benchmarking.reports import Change
@@ -132,6 +133,7 @@ def command(
     csv_file: str | None,
     before: str | None,
     output: str | None,
+    overwrite: bool,
 ) -> None:
     """Time models and back ends against each other."""
     if runs is not None and duration is not None:
@@ -141,14 +143,13 @@ def command(
     from swinir_deploy.benchmarking.reports import compare_reports, read_report, require_same_way
     from swinir_deploy.models.find import find_model
 
-    for destination in (output, csv_file):
-        if destination is not None:
-            check_output(destination)
+    check_outputs([output, csv_file], [request.model, *against, before], overwrite)
     older = read_report(before) if before is not None else None
     if older is not None:
         require_same_way(older, transfers=transfers, isolated=isolate)
     models = [select_model(request, out, "bench --task sr --scale 4 --backend torch,ort")]
     models += [find_model(name) for name in against]
+    check_outputs([output, csv_file], models, overwrite)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory(prefix="swinir-deploy-") as scratch:
         contenders = plan_contenders(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swinir_deploy.cli.engine_options import engine_options
-from swinir_deploy.cli.options import NearChoice, common_options, given
+from swinir_deploy.cli.options import NearChoice, common_options, given, overwrite_option
 from swinir_deploy.cli.output import Output, size_text
+from swinir_deploy.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from swinir_deploy.exporters.tensorrt.build import BuildReport
@@ -53,6 +54,7 @@ Targets:
     is_flag=True,
     help="Build even if the cache has the engine, and do not keep it there.",
 )
+@overwrite_option
 @common_options
 def command(
     out: Output,
@@ -66,6 +68,7 @@ def command(
     any_graph: bool,
     device: int,
     no_cache: bool,
+    overwrite: bool,
 ) -> None:
     """Build a TensorRT engine from an exported model.
 
@@ -73,14 +76,17 @@ def command(
     bare plan; NAME.engine.json beside it describes it. Engines are kept in a cache, so that the
     same one is never built twice ('swinir-deploy cache ls').
     """
+    from swinir_deploy.artifacts.engine import sidecar_path
     from swinir_deploy.artifacts.engine_cache import EngineCache
-    from swinir_deploy.exporters.tensorrt.build import build_engine
+    from swinir_deploy.exporters.tensorrt.build import build_engine, engine_path
     from swinir_deploy.exporters.tensorrt.options import BuildOptions
 
+    path = engine_path(model, output)
+    check_outputs([path, sidecar_path(path)], [model], overwrite)
     report = build_engine(
         model,
         target,
-        output,
+        path,
         shapes=shapes,
         options=BuildOptions(**given(compat=compat), strip_weights=strip_weights, **builder),
         any_graph=any_graph,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,10 +16,10 @@ from swinir_deploy.cli.options import (
     report_option,
     runtime_options,
 )
-from swinir_deploy.cli.output import Output, table
+from swinir_deploy.cli.output import Output, table, tell_failures
+from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.cli.selection import local_path, select_model
 from swinir_deploy.errors import UsageError
-from swinir_deploy.system.files import check_output
 
 if TYPE_CHECKING:
     from swinir_deploy.evaluation.reports import EvaluationReport, Scores
@@ -78,7 +79,8 @@ def command(
     reference: str | None,
     no_reference: bool,
     output: str | None,
-) -> None:
+    overwrite: bool,
+) -> int:
     """Measure a model by the paper's protocol.
 
     Prints PSNR, SSIM and PSNR-B of every picture of a folder and their means, beside those of the
@@ -89,10 +91,9 @@ def command(
         raise UsageError(
             f"--reference {reference} and --no-reference exclude each other. Give one."
         )
-    if output is not None:
-        check_output(output)
     requested, request = _test_options(request)
     selection = select_model(request, out, "eval --task sr --scale 4 --data Set5/HR")
+    check_outputs([output], [selection, data, lr, reference], overwrite)
     from swinir_deploy.models.find import find_model
 
     compared = find_model(reference).checkpoint if reference is not None else not no_reference
@@ -120,6 +121,7 @@ def command(
     out.answer(document, "\n\n".join(filter(None, [_table(report), _stated(report)])))
     out.done(document, _line(report))
     out.save(output)
+    return tell_failures("measured", [(str(Path(data, f.name)), f.error) for f in report.failures])
 
 
 def _test_options(request: ModelRequest) -> tuple[ModelRequest, ModelRequest]:
@@ -182,10 +184,15 @@ def _line(report: EvaluationReport) -> str:
     ways += ["self-ensemble"] * report.self_ensemble
     return (
         f"Measured {spec.model_id or report.model} on {spec.backend} {spec.device} with "
-        f"{len(report.pictures)} pictures of {report.dataset or report.data}, "
+        f"{_counted(report)} pictures of {report.dataset or report.data}, "
         f"{', '.join([report.protocol.title, *ways])}: {'; '.join(parts)}; in "
         f"{report.seconds:.1f} s"
     )
+
+
+def _counted(report: EvaluationReport) -> str:
+    measured, failed = len(report.pictures), len(report.failures)
+    return f"{measured} of {measured + failed}" if failed else str(measured)
 
 
 def _label(metric: str) -> str:

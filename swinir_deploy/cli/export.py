@@ -14,8 +14,10 @@ from swinir_deploy.cli.options import (
     common_options,
     given,
     model_options,
+    overwrite_option,
 )
 from swinir_deploy.cli.output import Output, size_text
+from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.exporters.onnx.recipes import check_request
 from swinir_deploy.system.packages import require
@@ -77,6 +79,7 @@ Examples:
     metavar="N",
     help="ONNX operator set, 17 to 23.  [default: 20; 22 for bf16; 23 for fp32 --for ort]",
 )
+@overwrite_option
 @common_options
 def command(
     out: Output,
@@ -88,6 +91,7 @@ def command(
     precision: str | None,
     calibrate: str | None,
     opset: int | None,
+    overwrite: bool,
 ) -> None:
     """Export a model to an ONNX file.
 
@@ -95,15 +99,18 @@ def command(
     limit, the command fails and writes nothing. A file in half precision is also tested on
     photographs and on adversarial pictures (docs/precision.md).
     """
-    name = select_model(request, out, "export --task sr --scale 4").checkpoint
+    found = select_model(request, out, "export --task sr --scale 4")
+    name = found.checkpoint
     requested = given(io=io, target=target, opset=opset, precision=precision, calibrate=calibrate)
     check_request(output, **requested)
+    check_outputs([output], [found, calibrate], overwrite)
     require("export", "Exporting a model")
     from swinir_deploy.exporters.onnx.export import export_onnx
     from swinir_deploy.models.load import load_model
 
     model = load_model(name, progress=not out.quiet, offline=out.offline, **request.weights)
     path = Path(output) if output is not None else Path(f"{Path(model.model_id).name}.onnx")
+    check_outputs([path], [found, calibrate], overwrite)
     out.say(f"Exporting {model.model_id} and checking it against PyTorch ...")
     report = export_onnx(model, path, **given(shape=shape), **requested)
     out.done(_document(report), _line(report))

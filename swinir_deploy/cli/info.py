@@ -8,6 +8,7 @@ import click
 
 from swinir_deploy.cli.options import common_options, report_option, weight_options
 from swinir_deploy.cli.output import Output
+from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.cli.selection import require_checkpoint
 
 __all__ = ["command"]
@@ -28,7 +29,9 @@ Examples:
 @weight_options
 @report_option
 @common_options
-def command(out: Output, model: str, weights: dict[str, Any], output: str | None) -> None:
+def command(
+    out: Output, model: str, weights: dict[str, Any], output: str | None, overwrite: bool
+) -> None:
     """Describe a checkpoint, an exported file, an engine or a model of the catalogue.
 
     Checkpoint: hyper-parameters as read from its tensors, hash, number of parameters. ONNX file:
@@ -44,6 +47,7 @@ def command(out: Output, model: str, weights: dict[str, Any], output: str | None
     from swinir_deploy.models.info import CheckpointInfo, info
     from swinir_deploy.network.config import SwinIRConfig
 
+    check_outputs([output], [model], overwrite)
     require_checkpoint(find_model(model), weights)
     result = info(model, **weights)
     document = result.to_dict()

@@ -18,6 +18,7 @@ from swinir_deploy.cli.options import (
     weight_options_text,
 )
 from swinir_deploy.cli.output import Output, size_text, table
+from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def command(
     builder: dict[str, Any],
     compare: tuple[str, str] | None,
     output: str | None,
+    overwrite: bool,
 ) -> None:
     """Compile a model without a GPU and describe the engine.
 
@@ -82,6 +84,7 @@ def command(
     For a checkpoint or an id with a target cuda:..., prints the registers, spilled bytes and shared
     memory of each fused kernel of torch. It needs Triton: pip install 'swinir-deploy[cuda]'
     """
+    check_outputs([output], [model, *(compare or ())], overwrite)
     if target.strip().lower().partition(":")[0] == "cuda":
         others = [compare, *vars(shapes).values(), *builder.values()]
         if model is None or any(others):

@@ -8,6 +8,7 @@ import click
 
 from swinir_deploy.cli.options import ModelRequest, common_options, filter_options, report_option
 from swinir_deploy.cli.output import Output, size_text, table
+from swinir_deploy.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from swinir_deploy.models.catalog import ModelCard
@@ -27,11 +28,14 @@ Examples:
 @click.option("--local", is_flag=True, help="List only models that need no download.")
 @report_option
 @common_options
-def command(out: Output, request: ModelRequest, local: bool, output: str | None) -> None:
+def command(
+    out: Output, request: ModelRequest, local: bool, output: str | None, overwrite: bool
+) -> None:
     """List the models of the catalogue: the built-in ones and the 37 official checkpoints."""
     from swinir_deploy.models.catalog import load_catalog
     from swinir_deploy.system.cache_folder import cache_folder
 
+    check_outputs([output], [], overwrite)
     catalog = load_catalog()
     filters = request.filters.items()
     cards = [c for c in catalog.all() if all(getattr(c, name) == value for name, value in filters)]

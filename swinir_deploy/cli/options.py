@@ -25,6 +25,7 @@ __all__ = [
     "filter_options",
     "kernels_option",
     "model_options",
+    "overwrite_option",
     "report_option",
     "runtime_options",
     "weight_options",
@@ -342,13 +343,21 @@ def kernels_option(function: Function) -> Function:
 
 
 def report_option(function: Function) -> Function:
-    """Add ``-o``, which also writes the JSON document to a file."""
+    """Add ``-o``, which also writes the JSON document to a file, and ``--overwrite``."""
     option: Callable[[Function], Function] = click.option(
         "-o",
         "--output",
         type=click.Path(),
         metavar="FILE",
         help="Also write the JSON document to a file.",
+    )
+    return option(overwrite_option(function))
+
+
+def overwrite_option(function: Function) -> Function:
+    """Add ``--overwrite``, without which no command replaces a file."""
+    option: Callable[[Function], Function] = click.option(
+        "--overwrite", is_flag=True, help="Replace files that exist."
     )
     return option(function)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,8 @@ from swinir_deploy.cli.options import (
     model_options,
     runtime_options,
 )
-from swinir_deploy.cli.output import Output, Stopwatch, size_text
+from swinir_deploy.cli.output import Output, Stopwatch, size_text, tell_failures
+from swinir_deploy.cli.pipes import is_pipe, through_files
 from swinir_deploy.cli.selection import local_path, select_model
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.memory import parse_bytes
@@ -37,12 +40,14 @@ Examples:
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png --resume
   swinir-deploy restore scan.jpg clean.png --task jpeg --quality 40 --tile 256
+  cat scan.jpg | swinir-deploy restore - - --task jpeg --quality 40 --format png > clean.png
   swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB --tile auto
 
 ONNX files need onnxruntime only; checkpoints and names of the catalogue need torch.
 """
 
-_SHOWN_FAILURES = 20
+
+_SHOWN_LINKS = 4
 
 
 class _MemorySize(_Size):
@@ -164,17 +169,17 @@ def command(
     """Restore a picture, or every picture of a folder.
 
     Takes PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are
-    files or folders. If a picture of a folder fails, the others are restored, and the failure is
-    reported at the end. A result appears only when it is complete; --resume continues after a stop.
+    files or folders; IN may be - for stdin, and OUT - for stdout. If a picture of a folder fails,
+    the others are restored, and the failure is reported at the end. A result appears only when it
+    is complete; --resume continues after a stop.
     """
     from swinir_deploy.restoration.places import check_places, place_of_result
     from swinir_deploy.restoration.restorer import Restorer
     from swinir_deploy.runtimes import open_runtime
 
-    start, suffix = Path(source), f".{picture_format}" if picture_format else None
-    destination = place_of_result(start, _one_target(target, output), suffix)
-    selection = select_model(request, out, f"restore {source} {destination} --task sr --scale 4")
-    check_places(start, destination, suffix, overwrite, resume)
+    suffix = f".{picture_format}" if picture_format else None
+    named = _one_target(target, output)
+    selection = select_model(request, out, f"restore {source} {named} --task sr --scale 4")
     limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
@@ -187,7 +192,13 @@ def command(
         threads=threads,
         **request.weights,
     )
-    with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
+    with ExitStack() as stack:
+        paths = stack.enter_context(through_files(source, named, suffix, out))
+        start = Path(paths[0])
+        destination = place_of_result(start, paths[1], suffix)
+        check_places(start, destination, suffix, overwrite, resume)
+        model = local_path(selection, out)
+        runtime = stack.enter_context(open_runtime(model, backend, device, **options))
         restorer = Restorer(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
         )
@@ -197,6 +208,8 @@ def command(
             return _finish_folder(out, report, start, destination, runtime.spec, watch)
         restored = restorer.restore_file(start, destination, overwrite_input=overwrite, **limits)
         _tell_choice(out, restorer.tile_choice)
+        if is_pipe(source):
+            restored = replace(restored, source=Path(source))
         _finish_file(out, restored, runtime.spec, watch)
         return 0
 
@@ -239,6 +252,7 @@ def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: 
     for note in restored.notes:
         out.note(note)
     entry = _entry(restored)
+    target = "stdout" if out.stdout_is_taken else restored.target
     out.done(
         {
             "model": _model(spec),
@@ -246,9 +260,10 @@ def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: 
             "failures": [],
             "skipped": [],
             "ignored": 0,
+            "linked_folders": [],
             "seconds": watch.seconds,
         },
-        f"Restored {restored.source} -> {restored.target} ({restored.width}x{restored.height} -> "
+        f"Restored {restored.source} -> {target} ({restored.width}x{restored.height} -> "
         f"{restored.target_width}x{restored.target_height}, {size_text(entry['size_bytes'])}, "
         f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
     )
@@ -267,6 +282,13 @@ def _finish_folder(
     for restored in report.restored:
         for note in restored.notes:
             out.note(f"{restored.source}: {note}")
+    if report.linked_folders:
+        links = ", ".join(map(str, report.linked_folders[:_SHOWN_LINKS]))
+        more = len(report.linked_folders) - _SHOWN_LINKS
+        out.note(
+            f"Links to folders were not followed: {links}{f' and {more} more' * (more > 0)}. To "
+            "restore what is there, give them as IN."
+        )
     if report.ignored:
         out.note(f"{report.ignored} files in {source} are no pictures and were left alone.")
     out.done(
@@ -276,6 +298,7 @@ def _finish_folder(
             "failures": report.failures,
             "skipped": report.skipped,
             "ignored": report.ignored,
+            "linked_folders": report.linked_folders,
             "seconds": watch.seconds,
         },
         f"Restored {done} of {done + failed + skipped} pictures in {source} -> {destination}"
@@ -283,10 +306,4 @@ def _finish_folder(
         f"({size_text(sum(entry['size_bytes'] for entry in entries))}, "
         f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
     )
-    if not failed:
-        return 0
-    lines = [f"  {failure.source}: {failure.error}" for failure in report.failures]
-    if failed > _SHOWN_FAILURES:
-        lines[_SHOWN_FAILURES:] = [f"  and {failed - _SHOWN_FAILURES} more; --json lists all"]
-    click.echo("\n".join([f"Error: {failed} could not be restored:", *lines]), err=True)
-    return 1
+    return tell_failures("restored", [(str(f.source), f.error) for f in report.failures])

@@ -18,6 +18,7 @@ from swinir_deploy.cli.options import (
     weight_options,
 )
 from swinir_deploy.cli.output import Output, Stopwatch, table
+from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.cli.selection import local_path
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.packages import require
@@ -111,6 +112,7 @@ def command(
     against: str | None,
     optimization: str | None,
     output: str | None,
+    overwrite: bool,
 ) -> int:
     """Compare an exported model with the PyTorch network that it was exported from.
 
@@ -121,6 +123,7 @@ def command(
     from swinir_deploy.models.find import find_model
 
     selection = find_model(exported)
+    check_outputs([output], [selection, model, against, *pictures], overwrite)
     watch = Stopwatch()
     if layers:
         _refuse("with --layers", threads=threads, min_psnr=min_psnr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -14,6 +14,9 @@ from swinir_deploy.errors import (
     CatalogError,
     DownloadError,
     InputError,
+    PictureError,
+    RuntimeClosedError,
+    SwinIRDeployError,
     UsageError,
 )
 from swinir_deploy.evaluation.metrics import MIN_SIDE_PX
@@ -22,11 +25,13 @@ from swinir_deploy.evaluation.reports import (
     EvaluationReport,
     PictureScore,
     StatedFigure,
+    UnmeasuredPicture,
     mean_scores,
 )
 from swinir_deploy.evaluation.testsets import dataset_name, find_reduced, list_pictures
 from swinir_deploy.models.catalog import ModelCard, Task, load_catalog
 from swinir_deploy.pictures.read import read_picture
+from swinir_deploy.restoration.folder_contents import unusable
 from swinir_deploy.runtimes import RuntimeSpec, backend_for, open_runtime
 from swinir_deploy.runtimes.spec import require_pictures
 from swinir_deploy.system.choices import unknown_choice
@@ -91,12 +96,13 @@ def evaluate(
         progress: called with a line of text before each picture.
 
     Returns:
-        A report with the scores of each picture and their means.
+        A report with the scores of each picture and their means. A picture that cannot be measured
+        is listed in ``failures``, and the others are measured.
 
     Raises:
         UsageError: the task, noise or quality is unknown, or does not fit the model.
-        PictureError: there are no pictures, or one cannot be read or has no reduced one in ``lr``.
-        InputError: a picture is too small, or a reduced one has the wrong size.
+        PictureError: there are no pictures, or none can be read or has a reduced one in ``lr``.
+        InputError: all pictures are too small, or all reduced ones have the wrong size.
         BackendUnavailableError: the back end, or OpenCV for JPEG, is not installed.
 
     Example:
@@ -135,7 +141,7 @@ def evaluate(
             network = stack.enter_context(open_reference(loaded))
             require_same_kind(name, spec, network.spec)
             candidates.append(Candidate(network, tile, self_ensemble))
-        scores = tuple(_scores(protocol, candidates, pictures, lr, progress))
+        scores, failures = _measure(protocol, candidates, pictures, lr, progress)
     notes += _left_out(protocol, scores)
     dataset = dataset_name(data)
     return EvaluationReport(
@@ -151,37 +157,67 @@ def evaluate(
         stated=_stated(card, protocol, dataset, scores),
         notes=tuple(notes),
         seconds=time.perf_counter() - started,
+        failures=failures,
     )
 
 
-def _scores(
+def _measure(
     protocol: Protocol,
     candidates: list[Candidate],
     pictures: list[Path],
     lr: str | os.PathLike[str] | None,
     progress: Callable[[str], None] | None,
-) -> Iterator[PictureScore]:
+) -> tuple[tuple[PictureScore, ...], tuple[UnmeasuredPicture, ...]]:
+    """Return the scores of every picture, and why the others have none.
+
+    Raises:
+        SwinIRDeployError: no picture could be measured; it is the error of the first one.
+    """
+    scores, failures = [], []
+    first: SwinIRDeployError | None = None
     for number, path in enumerate(pictures, 1):
         if progress is not None:
             progress(f"{path.name} ({number} of {len(pictures)})")
-        reduced = None if lr is None else find_reduced(lr, path, protocol.scale)
         try:
-            sample = protocol.sample(
-                read_picture(path).pixels,
-                None if reduced is None else read_picture(reduced).pixels,
-            )
-            baseline = protocol.score(sample.baseline, sample.truth)
-            scores = [
-                protocol.score(candidate.restore(sample.degraded), sample.truth)
-                for candidate in candidates
-            ]
-        except (InputError, UsageError) as error:
-            text = str(error)
-            raise (
-                error if str(path) in text else InputError(f"Cannot measure on {path}: {text}")
-            ) from error
-        height, width = sample.truth.shape[:2]
-        yield PictureScore(path.name, height, width, scores[0], baseline, *scores[1:])
+            scores.append(_score(protocol, candidates, path, lr))
+        except (BackendUnavailableError, RuntimeClosedError):  # of no picture in particular
+            raise
+        except SwinIRDeployError as error:
+            first = first or error
+            failures.append(UnmeasuredPicture(path.name, str(error)))
+    if first is not None and not scores:
+        raise first
+    return tuple(scores), tuple(failures)
+
+
+def _score(
+    protocol: Protocol,
+    candidates: list[Candidate],
+    path: Path,
+    lr: str | os.PathLike[str] | None,
+) -> PictureScore:
+    reduced = None if lr is None else find_reduced(lr, path, protocol.scale)
+    for file in (path, reduced):
+        reason = None if file is None else unusable(file)
+        if reason is not None:
+            raise PictureError(reason)
+    try:
+        sample = protocol.sample(
+            read_picture(path).pixels,
+            None if reduced is None else read_picture(reduced).pixels,
+        )
+        baseline = protocol.score(sample.baseline, sample.truth)
+        scores = [
+            protocol.score(candidate.restore(sample.degraded), sample.truth)
+            for candidate in candidates
+        ]
+    except (InputError, UsageError) as error:
+        text = str(error)
+        if isinstance(error, RuntimeClosedError) or str(path) in text:
+            raise
+        raise InputError(f"Cannot measure on {path}: {text}") from error
+    height, width = sample.truth.shape[:2]
+    return PictureScore(path.name, height, width, scores[0], baseline, *scores[1:])
 
 
 # ------------------------------------------------------------------------------------ the protocol

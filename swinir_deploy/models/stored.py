@@ -256,7 +256,7 @@ def _numpy_dtype(record: Any) -> np.dtype[Any] | None:
         return None
     order = record.state[1] if isinstance(record.state, tuple) and len(record.state) > 1 else "="
     dtype: np.dtype[Any] = np.dtype(text)
-    return dtype.newbyteorder(order if order in ("<", ">") else "=")
+    return dtype.newbyteorder("<" if order == "<" else ">" if order == ">" else "=")
 
 
 # ------------------------------------------------------------------------------------ plain values

@@ -61,9 +61,10 @@ class FolderReport:
 
     Attributes:
         restored: files that were restored.
-        failures: files that could not be restored.
+        failures: files that could not be restored, and folders and links that could not be read.
         ignored: number of files that were ignored because their suffix is not that of a picture.
         skipped: pictures that were skipped because their result existed already (``resume``).
+        linked_folders: links to folders, which were not followed.
 
     Example:
         >>> from swinir_deploy import FolderReport
@@ -75,6 +76,7 @@ class FolderReport:
     failures: tuple[FailedFile, ...]
     ignored: int = 0
     skipped: tuple[Path, ...] = ()
+    linked_folders: tuple[Path, ...] = ()
 
     @property
     def ok(self) -> bool:

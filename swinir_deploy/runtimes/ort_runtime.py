@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
@@ -26,6 +25,10 @@ from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.providers import Provider, create_session, find_provider, first_line
 from swinir_deploy.runtimes.spec import RuntimeSpec
 from swinir_deploy.system.device import parse_device
+from swinir_deploy.system.telemetry import without_telemetry
+
+with without_telemetry():
+    import onnxruntime
 
 __all__ = ["OnnxRuntime"]
 

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import onnxruntime
-
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.system.choices import did_you_mean
 from swinir_deploy.system.packages import is_importable
+from swinir_deploy.system.telemetry import without_telemetry
+
+with without_telemetry():
+    import onnxruntime
 
 __all__ = ["PROVIDERS", "Provider", "create_session", "find_provider", "first_line"]
 

@@ -19,6 +19,7 @@ from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.pictures.values import nchw_values, nhwc_levels
 from swinir_deploy.system.packages import require
 from swinir_deploy.system.processors import one_thread
+from swinir_deploy.system.telemetry import without_telemetry
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -172,7 +173,8 @@ def open_session(model: bytes, optimise: bool = True) -> onnxruntime.InferenceSe
         CheckFailedError: ONNX Runtime cannot load the graph.
     """
     require("export", "An export, which checks itself with ONNX Runtime,")
-    import onnxruntime
+    with without_telemetry():
+        import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

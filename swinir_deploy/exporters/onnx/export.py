@@ -40,6 +40,7 @@ from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.precision.plan import PrecisionPlan, deployed_network
 from swinir_deploy.precision.prepare import prepare_precision
 from swinir_deploy.system.files import atomic_output
+from swinir_deploy.system.same_file import check_not_inputs
 
 __all__ = ["ExportReport", "build_graph", "export_onnx"]
 
@@ -105,7 +106,8 @@ def export_onnx(
         The path, size, metadata and check results of the file.
 
     Raises:
-        UsageError: an argument is unknown, or arguments exclude each other.
+        UsageError: an argument is unknown, arguments exclude each other, or the output is the
+            checkpoint itself.
         InputError: the checkpoint cannot be read, or the output cannot be written.
         CheckFailedError: the graph's output differs from the network's; nothing is written.
         BackendUnavailableError: onnxruntime is not installed.
@@ -123,6 +125,7 @@ def export_onnx(
         output, io=io, target=target, precision=precision, opset=opset, calibrate=calibrate
     )
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    check_not_inputs(output, [loaded.path])
     pattern = ShapePattern.parse(shape, loaded.config)
 
     prepared = None if precision == "fp32" else prepare_precision(loaded, precision, calibrate)

@@ -13,7 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swinir_deploy._version import __version__
-from swinir_deploy.artifacts.engine import ENGINE_SUFFIX, EngineMetadata, write_engine
+from swinir_deploy.artifacts.engine import (
+    ENGINE_SUFFIX,
+    EngineMetadata,
+    sidecar_path,
+    write_engine,
+)
 from swinir_deploy.artifacts.engine_cache import EngineCache
 from swinir_deploy.errors import UsageError
 from swinir_deploy.exporters.tensorrt.compile import compile_model
@@ -25,8 +30,9 @@ from swinir_deploy.exporters.tensorrt.target import Target
 from swinir_deploy.nvidia.gpu import Gpu, find_gpu
 from swinir_deploy.nvidia.tensorrt_library import Library, Message, load_library
 from swinir_deploy.system.files import atomic_output, check_output
+from swinir_deploy.system.same_file import check_not_inputs
 
-__all__ = ["BuildReport", "build_engine", "log_path"]
+__all__ = ["BuildReport", "build_engine", "engine_path", "log_path"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def build_engine(
         The path, metadata and notes of the engine.
 
     Raises:
-        UsageError: options or shapes are impossible.
+        UsageError: options or shapes are impossible, or the output is the model itself.
         InputError: the model cannot be read, or the output cannot be written.
         ArtifactError: the graph was exported for another target, or the library cannot parse it.
         BackendUnavailableError: the library, a driver or a GPU is missing.
@@ -104,12 +110,10 @@ def build_engine(
     started = time.perf_counter()
     selected = Target.parse(target)
     checked = (options or BuildOptions()).checked_for(selected)
-    path = Path(output) if output is not None else Path(f"{Path(model).stem}{ENGINE_SUFFIX}")
-    if path.suffix.lower() == ".onnx":
-        raise UsageError(
-            f"The output {path} would replace an ONNX file. Give a name that ends in .engine."
-        )
+    path = engine_path(model, output)
     check_output(path)
+    for written in (path, sidecar_path(path), log_path(path)):
+        check_not_inputs(written, [model])
     source = read_source(model)
     if not any_graph:
         source.check_recipe()
@@ -176,6 +180,26 @@ def build_engine(
         log=log,
         notes=() if note is None else (note,),
     )
+
+
+def engine_path(
+    model: str | os.PathLike[str], output: str | os.PathLike[str] | None = None
+) -> Path:
+    """Return the path of the engine to write.
+
+    Args:
+        model: the ONNX file that it is built from.
+        output: the requested path; None is ``MODEL.engine`` in the working directory.
+
+    Raises:
+        UsageError: the output has the suffix of an ONNX file.
+    """
+    path = Path(output) if output is not None else Path(f"{Path(model).stem}{ENGINE_SUFFIX}")
+    if path.suffix.lower() == ".onnx":
+        raise UsageError(
+            f"The output {path} would replace an ONNX file. Give a name that ends in .engine."
+        )
+    return path
 
 
 def log_path(engine: str | os.PathLike[str]) -> Path:
