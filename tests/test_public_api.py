@@ -18,12 +18,13 @@ import swinir_deploy
 STUB = Path(swinir_deploy.__file__).with_suffix(".pyi")
 
 PARAMETERS = {
+    "adopt_onnx": "source output * reference value_range bgr shape say",
     "benchmark": "contenders * shapes batch runs duration_s threads transfers isolate progress",
     "build_engine": "model target output * shapes options any_graph cache device progress on_wait",
     "compare_layers": "model against * backend device precision network provider optimization "
     "against_optimization picture shape limit",
     "evaluate": "model data * lr task noise quality backend device tile self_ensemble reference "
-    "offline progress **options",
+    "offline progress say **options",
     "export_onnx": "model output * io target shape opset precision calibrate",
     "info": "model * key prefix img_range mean",
     "inspect_model": "model target * shapes options progress",
@@ -103,7 +104,7 @@ EXPORTERS = ("torch", "onnx", "onnxscript", "onnxsim", "safetensors")
         ("export_onnx('tiny-sr-x2', 'x.onnx')", ("onnx_ir",), "export"),
         ("load_model('tiny-sr-x2')", EXPORTERS, "export"),
         ("SwinIR", EXPORTERS, "export"),
-        ("restore('a.png', 'b.png', model='tiny-sr-x2')", EXPORTERS, "export"),
+        ("restore('a.png', 'b.png', model='a.safetensors')", EXPORTERS, "export"),
         ("open_runtime('a.onnx')", ("onnxruntime",), "ort"),
         ("open_runtime('a.onnx', 'openvino')", ("openvino",), "openvino"),
         ("verify('a.onnx', reference='tiny-sr-x2')", EXPORTERS, "export"),

@@ -16,7 +16,9 @@ from swinir_deploy.artifacts.engine import (
     sidecar_path,
 )
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.needed_versions import ort_too_old
 from swinir_deploy.artifacts.onnx_file import damaged_onnx, find_metadata, load_onnx
+from swinir_deploy.errors import BackendUnavailableError
 from swinir_deploy.system.packages import is_importable, naming_the_extra
 from swinir_deploy.system.telemetry import without_telemetry
 
@@ -184,6 +186,9 @@ def _read_with_runtime(source: Path) -> OnnxInfo:
             os.fspath(source), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's exceptions share no public base
+        too_old = ort_too_old(str(error), onnxruntime.__version__, os.fspath(source))
+        if too_old is not None:
+            raise BackendUnavailableError(too_old) from error
         raise damaged_onnx(source, error) from error
     meta = session.get_modelmeta()
     own = ArtifactMetadata.find(meta.custom_metadata_map, str(source))

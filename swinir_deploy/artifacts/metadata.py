@@ -85,6 +85,8 @@ class ArtifactMetadata:
         out_chans: channels of the output; 0 where they are those of the input.
         weights: how the weights were chosen in a checkpoint that holds several networks: ``key``
             and ``prefix``, as ``--key`` and ``--prefix`` take them.
+        adopted: what was found out about a file that another program wrote, and how; empty for an
+            export.
         schema_version: version of this record.
     """
 
@@ -106,6 +108,7 @@ class ArtifactMetadata:
     parity: dict[str, Any] = field(default_factory=dict)
     out_chans: int = 0
     weights: dict[str, str] = field(default_factory=dict)
+    adopted: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -117,12 +120,15 @@ class ArtifactMetadata:
         """Return text values under prefixed keys, for ONNX ``metadata_props``."""
         return {
             METADATA_PREFIX + key: value if isinstance(value, str) else json.dumps(value)
-            for key, value in asdict(self).items()
+            for key, value in self.to_dict().items()
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a JSON sidecar."""
-        return asdict(self)
+        """Return plain values for a JSON sidecar; ``adopted`` only if there is something in it."""
+        values = asdict(self)
+        if not self.adopted:
+            del values["adopted"]
+        return values
 
     @classmethod
     def from_props(cls, props: Mapping[str, str], source: str) -> ArtifactMetadata:
@@ -171,7 +177,8 @@ class ArtifactMetadata:
         if version is None:
             raise ArtifactError(
                 f"{source}: not made by swinir-deploy (no {METADATA_PREFIX}schema_version in its "
-                "metadata). Export the checkpoint with 'swinir-deploy export'."
+                "metadata). Export the checkpoint with 'swinir-deploy export', or make a copy that "
+                f"can be used: swinir-deploy adopt {source}"
             )
         if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
             raise ArtifactError(

@@ -18,7 +18,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, table, tell_failures
 from swinir_deploy.cli.outputs import check_outputs
-from swinir_deploy.cli.selection import local_path, select_model
+from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def command(
     from swinir_deploy.evaluation.evaluate import evaluate
 
     report = evaluate(
-        local_path(selection, out),
+        selection.name,
         data,
         lr=lr,
         backend=backend,
@@ -110,6 +110,7 @@ def command(
         reference=compared,
         offline=out.offline,
         progress=lambda line: out.say(f"Measuring {line}"),
+        say=out.say,
         **given(task=requested.task, noise=requested.noise, quality=requested.quality),
         **given(provider=provider, provider_options=provider_options, threads=threads),
         **given(precision=precision, kernels=kernels),

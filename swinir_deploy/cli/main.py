@@ -30,6 +30,7 @@ COMMANDS = {
     "models": "List the models of the catalogue.",
     "info": "Describe a checkpoint, an exported file, an engine or a model.",
     "export": "Export a model to an ONNX file that has been checked.",
+    "adopt": "Take an ONNX file that another program wrote.",
     "build": "Build a TensorRT engine from an exported model.",
     "bundle": "Write a folder to ship with a C or C++ program.",
     "inspect": "Compile a model without a GPU and describe the engine.",
@@ -37,12 +38,13 @@ COMMANDS = {
     "verify": "Compare an exported model with the network it came from.",
     "eval": "Measure a model by the paper's protocol.",
     "bench": "Time models and back ends against each other.",
-    "cache": "List or remove the engines that were built.",
+    "cache": "List or remove the engines and exports that are kept.",
     "demo": "Export, restore, compare and time a built-in model.",
 }
 """Name of a command -> its summary, so that ``--help`` does not import the commands."""
 
 _OTHER_NAMES = {
+    "adopt": ("import", "take"),
     "bench": ("benchmark", "time", "perf"),
     "build": ("compile", "engine", "tensorrt", "trt", "trtexec"),
     "bundle": ("pack", "package", "ship", "embed"),

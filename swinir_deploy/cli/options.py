@@ -318,7 +318,8 @@ def runtime_options(function: Function) -> Function:
             click.option(
                 "--precision",
                 type=NearChoice(PRECISIONS),
-                help="Precision of torch and openvino.  [default: fp32]",
+                help="Precision of torch, of openvino, and of the export of a checkpoint or id "
+                "that ort runs.  [default: fp32]",
             ),
             kernels_option,
             click.option(

@@ -55,6 +55,11 @@ class Output:
         """Return the setting of progress bars: None shows one if stderr is a terminal."""
         return False if self.quiet else None
 
+    @property
+    def loading(self) -> dict[str, Any]:
+        """Return the arguments of functions that may download or export a model."""
+        return {"progress": not self.quiet, "offline": self.offline, "say": self.say}
+
     def note(self, text: str) -> None:
         """Print a remark to stderr, and add it to the JSON document's ``notes``."""
         self._notes.append(text)

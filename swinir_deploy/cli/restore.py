@@ -19,7 +19,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, Stopwatch, size_text, tell_failures
 from swinir_deploy.cli.pipes import is_pipe, through_files
-from swinir_deploy.cli.selection import local_path, select_model
+from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.memory import parse_bytes
 
@@ -43,7 +43,9 @@ Examples:
   cat scan.jpg | swinir-deploy restore - - --task jpeg --quality 40 --format png > clean.png
   swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB --tile auto
 
-ONNX files need onnxruntime only; checkpoints and names of the catalogue need torch.
+ONNX files and built-in models need onnxruntime only. Other models are exported when they are
+first used, which needs torch, and kept for the next time ('swinir-deploy cache'). --backend torch
+runs a checkpoint without an export.
 """
 
 
@@ -173,9 +175,9 @@ def command(
     the others are restored, and the failure is reported at the end. A result appears only when it
     is complete; --resume continues after a stop.
     """
+    from swinir_deploy.exports.open import open_model
     from swinir_deploy.restoration.places import check_places, place_of_result
     from swinir_deploy.restoration.restorer import Restorer
-    from swinir_deploy.runtimes import open_runtime
 
     suffix = f".{picture_format}" if picture_format else None
     named = _one_target(target, output)
@@ -190,15 +192,14 @@ def command(
         precision=precision,
         kernels=kernels,
         threads=threads,
-        **request.weights,
     )
     with ExitStack() as stack:
         paths = stack.enter_context(through_files(source, named, suffix, out))
         start = Path(paths[0])
         destination = place_of_result(start, paths[1], suffix)
         check_places(start, destination, suffix, overwrite, resume)
-        model = local_path(selection, out)
-        runtime = stack.enter_context(open_runtime(model, backend, device, **options))
+        loading = {"load_options": request.weights, **out.loading}
+        runtime = stack.enter_context(open_model(selection, backend, device, **loading, **options))
         restorer = Restorer(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
         )

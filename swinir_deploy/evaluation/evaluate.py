@@ -29,10 +29,11 @@ from swinir_deploy.evaluation.reports import (
     mean_scores,
 )
 from swinir_deploy.evaluation.testsets import dataset_name, find_reduced, list_pictures
+from swinir_deploy.exports.open import open_model
 from swinir_deploy.models.catalog import ModelCard, Task, load_catalog
 from swinir_deploy.pictures.read import read_picture
 from swinir_deploy.restoration.folder_contents import unusable
-from swinir_deploy.runtimes import RuntimeSpec, backend_for, open_runtime
+from swinir_deploy.runtimes import RuntimeSpec
 from swinir_deploy.runtimes.spec import require_pictures
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.packages import require
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
+_LOADING = ("key", "prefix", "img_range", "mean")
+"""Options that say how a checkpoint is loaded, not how it is run."""
+
+
 def evaluate(
     model: str | os.PathLike[str],
     data: str | os.PathLike[str],
@@ -66,6 +71,7 @@ def evaluate(
     reference: bool | str | os.PathLike[str] | LoadedModel = True,
     offline: bool = False,
     progress: Callable[[str], None] | None = None,
+    say: Callable[[str], None] = lambda line: None,
     **options: Any,
 ) -> EvaluationReport:
     """Measure a model on a folder of pictures by the paper's protocol (docs/evaluation.md).
@@ -75,7 +81,8 @@ def evaluate(
     measured too, and, for other back ends, the network in PyTorch and FP32.
 
     Args:
-        model: an exported file; for ``torch``, a checkpoint or a catalogue id.
+        model: an exported file, a checkpoint or a catalogue id. For ``ort`` and ``openvino``, a
+            checkpoint or id is exported once and kept in the cache.
         data: folder of the original pictures; its subfolders are not searched.
         lr: folder of the reduced pictures, ``NAMExSCALE``; None makes them as MATLAB's bicubic
             ``imresize`` does. Only for super-resolution.
@@ -84,7 +91,8 @@ def evaluate(
         quality: JPEG quality, 1 to 100; None takes that of the model's card.
         backend: as in :func:`swinir_deploy.open_runtime`.
         device: as in :func:`swinir_deploy.open_runtime`.
-        **options: as in :func:`swinir_deploy.open_runtime`.
+        **options: as in :func:`swinir_deploy.open_runtime`, and ``precision``: with ``ort``, that
+            of the export of a checkpoint or id.
         tile: side of tiles in input pixels, blended as :class:`~swinir_deploy.Restorer` does it;
             None restores whole pictures, as in the paper.
         self_ensemble: True takes the mean over the eight flips and rotations before rounding, as
@@ -94,6 +102,7 @@ def evaluate(
             compares with nothing. It runs on the CPU, with the same tiles and self-ensemble.
         offline: True never downloads a checkpoint.
         progress: called with a line of text before each picture.
+        say: called with a line of text before an export.
 
     Returns:
         A report with the scores of each picture and their means. A picture that cannot be measured
@@ -121,10 +130,20 @@ def evaluate(
     started = time.perf_counter()
     name = os.fspath(model)
     pictures, ignored = list_pictures(data)
-    if backend_for(model, backend).name == "torch":
-        options["offline"] = offline
+    loading = {key: options.pop(key) for key in _LOADING if key in options}
     with ExitStack() as stack:
-        runtime = stack.enter_context(open_runtime(model, backend, device, **options))
+        runtime = stack.enter_context(
+            open_model(
+                model,
+                backend,
+                device,
+                prefers="torch",
+                load_options=loading,
+                offline=offline,
+                say=say,
+                **options,
+            )
+        )
         spec = runtime.spec
         require_pictures(spec)
         card = _card_of(spec)

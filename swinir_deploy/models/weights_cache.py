@@ -19,7 +19,7 @@ from swinir_deploy.models.download import Transfer, read_json, write_json
 from swinir_deploy.system.cache_folder import CACHE_VARIABLE, cache_folder
 from swinir_deploy.system.files import file_lock, sha256_of
 
-__all__ = ["LocalFile", "ensure_local", "local_file", "place_of"]
+__all__ = ["LocalFile", "builtin_onnx", "ensure_local", "local_file", "place_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +98,17 @@ def place_of(card: ModelCard, cache_dir: str | os.PathLike[str] | None = None) -
     if card.builtin:
         return Path(__file__).with_name("weights") / card.file
     return cache_folder(cache_dir) / card.file
+
+
+def builtin_onnx(card: ModelCard | None) -> Path | None:
+    """Return the exported file of a built-in model that is part of the package; None without one.
+
+    It is the export for ``any`` back end in FP32, with dynamic shapes (tools/export_builtin.py).
+    """
+    if card is None or not card.builtin:
+        return None
+    path = Path(__file__).with_name("weights") / f"{card.id}.onnx"
+    return path if path.is_file() else None
 
 
 def _download(card: ModelCard, target: Path, progress: bool) -> LocalFile:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.errors import InputError
+from swinir_deploy.exports.open import open_model
 from swinir_deploy.pictures.limits import DEFAULT_MAX_PIXELS
 from swinir_deploy.pictures.picture import Picture
 from swinir_deploy.pictures.write import DEFAULT_QUALITY
@@ -21,7 +22,6 @@ from swinir_deploy.restoration.reports import FolderReport, RestoredFile
 from swinir_deploy.restoration.rows import PictureRows, WholePicture
 from swinir_deploy.restoration.tiled_model import DEFAULT_OVERLAP_PX, TiledModel
 from swinir_deploy.restoration.tiling import TilePlan
-from swinir_deploy.runtimes import open_runtime
 from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.spec import require_pictures
 
@@ -272,8 +272,10 @@ def restore(
     Args:
         source: a picture or a folder of pictures.
         target: the picture to write (its folder must exist), or the folder to write.
-        model: an exported file, a checkpoint or a catalogue id.
-        backend: name of the back end, as in :func:`swinir_deploy.open_runtime`.
+        model: an exported file, a checkpoint or a catalogue id. A checkpoint or id runs by an
+            export that is kept in the cache, unless ``backend`` is ``torch``.
+        backend: name of the back end, as in :func:`swinir_deploy.open_runtime`. None is ``ort`` for
+            checkpoints and ids on the CPU in FP32, and ``torch`` for other requests.
         device: the device, as in :func:`swinir_deploy.open_runtime`.
         tile: side of a tile in input pixels, as in :class:`Restorer`.
         overlap_px: the smallest overlap of tiles in input pixels, as in :class:`Restorer`.
@@ -283,7 +285,8 @@ def restore(
         resume: skip results that exist, as in :meth:`Restorer.restore_folder`. It has no effect on
             a single picture.
         progress: whether to show a progress bar, as in :class:`Restorer`.
-        **options: options of the back end, as in :func:`swinir_deploy.open_runtime`.
+        **options: options of the back end, as in :func:`swinir_deploy.open_runtime`, and
+            ``precision``: with ``ort``, that of the export of a checkpoint or id.
 
     Returns:
         A :class:`RestoredFile` for a picture; a :class:`FolderReport`, which lists files that
@@ -308,7 +311,7 @@ def restore(
         >>> report.target_width, report.target_height
         (96, 64)
     """
-    with open_runtime(model, backend, device, **options) as runtime:
+    with open_model(model, backend, device, **options) as runtime:
         restorer = Restorer(runtime, tile, overlap_px, batch, progress)
         limits: dict[str, Any] = {"max_pixels": max_pixels, "max_memory_bytes": max_memory_bytes}
         if Path(source).is_dir():

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import METADATA_PREFIX, ArtifactMetadata, Precision, coarsest
+from swinir_deploy.artifacts.needed_versions import openvino_too_old
 from swinir_deploy.artifacts.onnx_file import not_onnx
 from swinir_deploy.errors import (
     ArtifactError,
@@ -104,6 +105,9 @@ class OpenVinoRuntime(Runtime):
         try:
             model = core.read_model(self._path)
         except RuntimeError as error:
+            too_old = openvino_too_old(str(error), openvino.__version__, os.fspath(self._path))
+            if too_old is not None:
+                raise BackendUnavailableError(too_old) from error
             raise not_onnx(self._path) or ArtifactError(
                 f"{self._path}: OpenVINO {openvino.__version__} cannot read it "
                 f"({last_line(error)}). The file is damaged or no ONNX model. Export it again."

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.needed_versions import ort_too_old
 from swinir_deploy.artifacts.onnx_file import not_onnx
 from swinir_deploy.errors import (
     ArtifactError,
@@ -92,6 +93,9 @@ class OnnxRuntime(Runtime):
         except (BackendUnavailableError, UsageError):
             raise
         except Exception as error:  # onnxruntime's exceptions have no public base class
+            too_old = ort_too_old(str(error), onnxruntime.__version__, os.fspath(self._path))
+            if too_old is not None:
+                raise BackendUnavailableError(too_old) from error
             if "NOT_IMPLEMENTED" in str(error):
                 raise BackendUnavailableError(
                     f"{self._path}: ONNX Runtime {onnxruntime.__version__} has no kernel for a "

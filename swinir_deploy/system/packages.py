@@ -28,6 +28,7 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
         "safetensors",
     ),
     "ort": ("onnxruntime",),
+    "adopt": ("onnx", "onnxruntime"),
     "openvino": ("openvino",),
     "ort-rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
     "trt": ("tensorrt", "cuda.core"),

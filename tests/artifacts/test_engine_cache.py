@@ -12,7 +12,7 @@ import pytest
 from test_engine import METADATA, PLAN
 
 from swinir_deploy.artifacts import engine as engine_files
-from swinir_deploy.artifacts import engine_cache
+from swinir_deploy.artifacts import kept_files
 from swinir_deploy.artifacts.engine import sidecar_path
 from swinir_deploy.artifacts.engine_cache import LIMIT_VARIABLE, EngineCache
 from swinir_deploy.errors import InputError, UsageError
@@ -165,7 +165,7 @@ def test_a_cache_that_may_only_be_read_gives_its_engines(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(engine_cache, "file_lock", refuse)
+    monkeypatch.setattr(kept_files, "file_lock", refuse)
     with cache.lock(KEYS[0]):
         assert cache.load(KEYS[0]) is not None
     with pytest.raises(RuntimeError, match="of the build"), cache.lock(KEYS[0]):

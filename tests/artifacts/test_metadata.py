@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 import pytest
@@ -34,6 +34,7 @@ FULL = ArtifactMetadata(
     config={"upscale": 4, "depths": [6, 6]},
     tools={"onnx": "1.20.0"},
     parity={"max_abs": 1e-6, "shapes": [[1, 3, 5, 5]]},
+    adopted={"file": "theirs.onnx"},
 )
 
 
@@ -88,8 +89,10 @@ KEYS = [
 
 
 def test_the_keys_of_a_file_stay() -> None:
-    assert sorted(FULL.to_props()) == [f"swinir_deploy.{key}" for key in KEYS]
-    assert sorted(FULL.to_dict()) == KEYS
+    export = replace(FULL, adopted={})
+    assert sorted(export.to_props()) == [f"swinir_deploy.{key}" for key in KEYS]
+    assert sorted(export.to_dict()) == KEYS
+    assert sorted(FULL.to_dict()) == sorted([*KEYS, "adopted"])
 
 
 def test_properties_are_prefixed_and_complete() -> None:

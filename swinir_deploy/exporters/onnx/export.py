@@ -44,9 +44,6 @@ from swinir_deploy.system.same_file import check_not_inputs
 
 __all__ = ["ExportReport", "build_graph", "export_onnx"]
 
-_IR_VERSION = 10
-"""Version of the ONNX file format, for ONNX Runtime 1.18, TensorRT 10, OpenVINO 2024 and newer."""
-
 
 @dataclass(frozen=True)
 class ExportReport:
@@ -240,12 +237,14 @@ def build_graph(
         *_interface(network.config, io, ShapePattern()),
         list(assembler.initializers.values()),
     )
+    opset_imports = [onnx.helper.make_opsetid("", opset)]
     model = onnx.helper.make_model(
         graph,
-        opset_imports=[onnx.helper.make_opsetid("", opset)],
+        opset_imports=opset_imports,
         producer_name="swinir-deploy",
         producer_version=__version__,
-        ir_version=_IR_VERSION,
+        # The oldest file format that may hold the operator set: older runtimes open it.
+        ir_version=onnx.helper.find_min_ir_version_for(opset_imports),
     )
     simplified = simplify(model)
     if pattern == ShapePattern():

@@ -37,13 +37,13 @@ class SourceModel:
     blocks: int
 
     def check_recipe(self) -> None:
-        """Check that the graph was exported for TensorRT.
+        """Check that the graph was exported for TensorRT, or adopted, which has no other graph.
 
         Raises:
             ArtifactError: it was exported for another target; the message has the command that
                 exports it for TensorRT.
         """
-        if self.metadata.target == "tensorrt":
+        if self.metadata.target == "tensorrt" or self.metadata.adopted:
             return
         model = self.metadata.model_id or "MODEL"
         precision = "fp16" if self.metadata.precision == "fp32" else self.metadata.precision
