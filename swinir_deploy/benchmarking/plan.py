@@ -12,6 +12,7 @@ from swinir_deploy.benchmarking.contenders import Contender
 from swinir_deploy.errors import BackendUnavailableError
 from swinir_deploy.models.find import FoundModel
 from swinir_deploy.runtimes import BACKENDS, Backend, backend_for
+from swinir_deploy.system.library_names import library_name
 from swinir_deploy.system.packages import require
 
 __all__ = ["ContenderOptions", "plan_contenders"]
@@ -75,6 +76,7 @@ def plan_contenders(
     contenders = []
     for model in models:
         for name in backends:
+            name = name and library_name(name)
             plain = "torch" if name == _COMPILED else name
             backend = BACKENDS.get(plain) if plain is not None else None
             if backend is not None and ".onnx" in backend.opens and not model.is_onnx:

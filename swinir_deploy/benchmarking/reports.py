@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from swinir_deploy.errors import UsageError
+from swinir_deploy.system.library_names import library_name
 from swinir_deploy.system.records import read_object, record_of
 
 __all__ = [
@@ -239,4 +240,12 @@ def read_report(path: str | os.PathLike[str]) -> BenchmarkReport:
         InputError: the file is missing, or it is no such report.
     """
     document = read_object(path, _REPORT, _ADVICE)
-    return record_of(document, BenchmarkReport, f"{os.fspath(path)} is not {_REPORT}: ", _ADVICE)
+    report = record_of(document, BenchmarkReport, f"{os.fspath(path)} is not {_REPORT}: ", _ADVICE)
+    return replace(report, rows=tuple(map(_with_names_of_today, report.rows)))
+
+
+def _with_names_of_today(row: BenchmarkRow) -> BenchmarkRow:
+    """Return a row whose back end, alone and in the label, has the name that it has now."""
+    first, space, rest = row.label.partition(" ")
+    label = f"{library_name(first)}{space}{rest}"
+    return replace(row, backend=library_name(row.backend), label=label)

@@ -19,6 +19,7 @@ from swinir_deploy.models.catalog import load_catalog
 from swinir_deploy.runtimes import open_runtime
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.files import sha256_of
+from swinir_deploy.system.library_names import library_name
 from swinir_deploy.system.packages import is_importable
 
 __all__ = ["TARGETS", "BundleReport", "make_bundle"]
@@ -120,6 +121,7 @@ def make_bundle(
         ('ort', True)
     """
     source, destination = Path(model), Path(folder)
+    target = None if target is None else library_name(target)
     if target is not None and target not in TARGETS:
         raise UsageError(unknown_choice("target", target, TARGETS))
     metadata, built_for = _read(source)

@@ -25,6 +25,7 @@ from swinir_deploy.cli.output import Output, Stopwatch
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import CheckFailedError, UsageError
 from swinir_deploy.system.files import atomic_output, check_output
+from swinir_deploy.system.library_names import library_name
 
 if TYPE_CHECKING:
     from swinir_deploy.benchmarking.reports import Change
@@ -44,7 +45,7 @@ by the highest rate of a matrix product on this machine. P90 needs 10 runs and P
 MEM MB is the growth of the process's peak memory by opening a contender and by its first run;
 libraries that an earlier contender loaded are not counted again. With --isolate, each contender
 has a process of its own, and MEM MB is the peak memory of that process. GPU ms is the median by
-the GPU's events, without the host's work before and after; torch on CUDA, trt and trt-rtx have
+the GPU's events, without the host's work before and after; torch on CUDA, tensorrt and rtx have
 it. All other times are by the host's clock. With --no-transfers, no time includes copies to or
 from the GPU. On the CPU there are no copies, and the flag has no effect.
 """
@@ -58,7 +59,7 @@ from the GPU. On the CPU there are no copies, and the flag has no effect.
 @click.option(
     "--backend",
     metavar="A,B,..",
-    help="ort, openvino, torch, torch-compile, trt, ...  [default: by the model's file]",
+    help="ort, openvino, torch, torch-compile, tensorrt, rtx  [default: by the model's file]",
 )
 @click.option("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, ...")
 @click.option("--provider", metavar="NAME", help="Execution provider of ort, such as cuda.")
@@ -185,7 +186,7 @@ def command(
 def _backends(text: str | None) -> list[str | None]:
     if text is None:
         return [None]
-    names = [name.strip() for name in text.split(",")]
+    names = [library_name(name.strip()) for name in text.split(",")]
     if "" in names or len(set(names)) < len(names):
         raise UsageError(
             f"--backend {text!r} has an empty or repeated name. Give different names with commas, "

@@ -9,6 +9,7 @@ import click
 
 from swinir_deploy.cli.describe import precision_text
 from swinir_deploy.cli.options import (
+    LibraryChoice,
     ModelRequest,
     NearChoice,
     common_options,
@@ -51,7 +52,7 @@ Examples:
 @click.option(
     "--for",
     "target",
-    type=NearChoice(("any", "ort", "openvino", "tensorrt")),
+    type=LibraryChoice(("any", "ort", "openvino", "tensorrt")),
     help="Back end that will run it. 'any' (default) runs on every back end.",
 )
 @click.option(

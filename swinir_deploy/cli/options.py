@@ -13,10 +13,12 @@ from swinir_deploy.artifacts.shapes import parse_sides
 from swinir_deploy.cli.output import Output
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.choices import did_you_mean
+from swinir_deploy.system.library_names import library_name
 
 __all__ = [
     "PRECISIONS",
     "KeyValueType",
+    "LibraryChoice",
     "ModelRequest",
     "NearChoice",
     "ShapeType",
@@ -95,6 +97,16 @@ class NearChoice(_Choice):
             if hint:
                 self.fail(f"{error.message.rstrip('.')}.{hint}", param, ctx)
             raise
+
+
+class LibraryChoice(NearChoice):
+    """A choice of libraries, which takes their other names, too: ``trt`` is ``tensorrt``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name of the library if it is one of the choices."""
+        name = library_name(str(value))
+        same = {"rtx": "tensorrt"} if "rtx" not in self.choices else {}
+        return super().convert(same.get(name, name), param, ctx)
 
 
 class ShapeType(_Shape):
@@ -216,14 +228,15 @@ def runtime_options(function: Function) -> Function:
             click.option(
                 "--backend",
                 metavar="NAME",
-                help="ort or openvino (ONNX files), trt or trt-rtx (engines), torch "
+                callback=lambda _context, _option, name: name and library_name(name),
+                help="ort or openvino (ONNX files), tensorrt or rtx (engines), torch "
                 "(checkpoints).  [default: by the model's file]",
             ),
             click.option("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, gpu, ..."),
             click.option(
                 "--provider",
                 metavar="NAME",
-                help="Execution provider of ort: cpu, cuda, tensorrt, nv-tensorrt-rtx.",
+                help="Execution provider of ort: cpu, cuda, tensorrt, rtx.",
             ),
             click.option(
                 "--provider-option",

@@ -18,6 +18,7 @@ from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName
 from swinir_deploy.runtimes.base import Runtime, RuntimeStats
 from swinir_deploy.runtimes.spec import RuntimeSpec
 from swinir_deploy.system.choices import unknown_choice
+from swinir_deploy.system.library_names import library_name
 from swinir_deploy.system.packages import missing_packages
 
 __all__ = [
@@ -79,19 +80,19 @@ BACKENDS: dict[str, Backend] = {
             "OpenVINO: an exported .onnx file on a CPU, GPU or NPU, without torch",
         ),
         Backend(
-            "trt",
+            "tensorrt",
             "swinir_deploy.runtimes.tensorrt.runtime:TensorRtRuntime",
             ("tensorrt", "cuda.core", "cuda.bindings"),
-            "trt",
+            "tensorrt",
             (ENGINE_SUFFIX,),
             "TensorRT 10.x or 11.x: an engine of 'swinir-deploy build', on an NVIDIA GPU",
             flavour="tensorrt",
         ),
         Backend(
-            "trt-rtx",
+            "rtx",
             "swinir_deploy.runtimes.tensorrt.runtime:TensorRtRuntime",
             ("tensorrt_rtx", "cuda.core", "cuda.bindings"),
-            "trt-rtx",
+            "rtx",
             (ENGINE_SUFFIX,),
             "TensorRT for RTX: an engine of 'swinir-deploy build --target rtx', on an RTX GPU",
             flavour="rtx",
@@ -126,6 +127,7 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
         ArtifactError: the engine or its sidecar is missing or damaged.
         UsageError: there is no such back end, or it does not open such a file.
     """
+    backend = _known_as(backend)
     suffix = Path(model).suffix.lower()
     if _reads_sidecar(model, backend):
         return _backend_for_engine(model, backend, read_engine_metadata(model))
@@ -147,6 +149,10 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
             f"{os.fspath(model)!r}. Use --backend {others[0].name}, or name the checkpoint."
         )
     return selected
+
+
+def _known_as(backend: str | None) -> str | None:
+    return None if backend is None else library_name(backend)
 
 
 def _how_to_make(backend: Backend, model: str | os.PathLike[str]) -> str:
@@ -190,7 +196,7 @@ def open_runtime(
 
     Args:
         model: an exported file; for ``torch`` a checkpoint or a catalogue id.
-        backend: ``ort``, ``openvino``, ``trt``, ``trt-rtx`` or ``torch``; None selects it by the
+        backend: ``ort``, ``openvino``, ``tensorrt``, ``rtx`` or ``torch``; None selects it by the
             suffix of the file.
         device: such as ``cpu`` or ``cuda:0``; None is the default of the back end.
         options: options of the class of the back end, such as ``threads=2``.
@@ -210,6 +216,7 @@ def open_runtime(
         ...     runtime.run(np.zeros((1, 3, 16, 24), np.float32)).shape
         (1, 3, 64, 96)
     """
+    backend = _known_as(backend)
     read: dict[str, EngineMetadata] = {}
     if _reads_sidecar(model, backend):
         read["sidecar"] = read_engine_metadata(model)

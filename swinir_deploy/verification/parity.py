@@ -219,7 +219,7 @@ def _plain(value: float) -> float | str:
     return value if np.isfinite(value) else str(value)
 
 
-_MADE_FOR = {"ort": "ort", "openvino": "openvino", "trt": "tensorrt", "trt-rtx": "tensorrt"}
+_MADE_FOR = {"ort": "ort", "openvino": "openvino", "tensorrt": "tensorrt", "rtx": "tensorrt"}
 """Back end -> the recipe of ``export --for`` for it. ``torch`` opens checkpoints and has none."""
 
 

@@ -198,8 +198,8 @@ def test_threads_are_given_to_those_that_take_them(monkeypatch: pytest.MonkeyPat
     asked = [
         Contender("a.onnx", "ort", options={"provider": "cpu"}),
         Contender("b.onnx", "ort", options={"threads": 1}),
-        Contender("c.engine", "trt", options={"contexts": 1}),
-        Contender("d.engine", "trt-rtx"),
+        Contender("c.engine", "tensorrt", options={"contexts": 1}),
+        Contender("d.engine", "rtx"),
     ]
     assert benchmark(asked, runs=1, threads=2).threads == 2
     assert given == {
@@ -414,8 +414,8 @@ def test_the_opened_file_is_named_by_its_hash(tmp_path: Path, monkeypatch: Any) 
         ("ort", "NvTensorRTRTXExecutionProvider", "ort", "tensorrt"),
         ("openvino", "", "tensorrt", "openvino"),
         ("openvino", "", "openvino", None),
-        ("trt", "", "tensorrt", None),
-        ("trt-rtx", "", "ort", "tensorrt"),
+        ("tensorrt", "", "tensorrt", None),
+        ("rtx", "", "ort", "tensorrt"),
         ("torch", "", "any", None),
     ],
 )

@@ -11,6 +11,7 @@ from swinir_deploy.artifacts.metadata import IoLayout, Precision
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.files import check_output
+from swinir_deploy.system.library_names import library_name
 
 __all__ = [
     "RECIPES",
@@ -82,14 +83,19 @@ RECIPES: dict[str, Recipe] = {
 """Name -> recipe. docs/performance.md and docs/tensorrt.md have measurements of each."""
 
 
+_RECIPE_OF = {"rtx": "tensorrt"}
+"""Library -> recipe, where the names differ: TensorRT for RTX fuses what TensorRT fuses."""
+
+
 def get_recipe(name: str) -> Recipe:
     """Return the recipe with this name.
 
     Raises:
         UsageError: there is no such recipe; the message suggests a near name.
     """
-    if name in RECIPES:
-        return RECIPES[name]
+    known = _RECIPE_OF.get(library_name(name), library_name(name))
+    if known in RECIPES:
+        return RECIPES[known]
     raise UsageError(unknown_choice("recipe", name, RECIPES))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from swinir_deploy.errors import UsageError
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, Flavour
 from swinir_deploy.system.choices import did_you_mean
+from swinir_deploy.system.library_names import library_name
 
 __all__ = ["Target"]
 
@@ -37,6 +38,7 @@ class Target:
             UsageError: the library or a GPU is unknown; the message suggests others.
         """
         name, colon, rest = text.strip().lower().partition(":")
+        name = library_name(name)
         flavour = next((f for f in FLAVOURS.values() if f.name == name), None)
         if flavour is None:
             hint = did_you_mean(name, FLAVOURS)
