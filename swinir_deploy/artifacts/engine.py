@@ -49,7 +49,8 @@ class EngineMetadata:
 
     Attributes:
         model: the metadata of the ONNX model that the engine was built from.
-        onnx_name: file name of that model.
+        onnx_name: file name of that model, or of the checkpoint that it was exported from for this
+            engine; the id of a model of the catalogue that was.
         onnx_sha256: SHA-256 of that model, including its external data if it has any.
         flavour: ``tensorrt`` or ``rtx``.
         library_version: full version of the library, such as ``10.13.0.35``.
@@ -350,7 +351,10 @@ def rebuild_command(
         words += ["--opt-level", str(options["opt_level"])]
     if options.get("strip_weights"):
         words += ["--strip-weights"]
-    if metadata.model.target != "tensorrt":
+    if not metadata.onnx_name.lower().endswith(".onnx"):  # a checkpoint, or an id
+        words += ["--precision", metadata.model.precision]
+        words += ["--io", "image"] if metadata.model.io == "image" else []
+    elif metadata.model.target != "tensorrt":
         words += ["--any-graph"]
     if device and not metadata.architectures:
         words += ["--device", str(device)]

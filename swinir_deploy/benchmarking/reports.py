@@ -16,6 +16,7 @@ __all__ = [
     "BenchmarkReport",
     "BenchmarkRow",
     "Change",
+    "FailedContender",
     "compare_reports",
     "read_report",
     "require_same_way",
@@ -118,6 +119,22 @@ class BenchmarkRow:
 
 
 @dataclass(frozen=True)
+class FailedContender:
+    """A contender that could not be timed, at all or at one shape.
+
+    Attributes:
+        label: label of the contender.
+        error: why, and what to do.
+        shape: batch, height and width of the input at which it failed; None if it could not be
+            opened.
+    """
+
+    label: str
+    error: str
+    shape: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
 class BenchmarkReport:
     """All rows of a benchmark, and the machine that measured them.
 
@@ -132,6 +149,7 @@ class BenchmarkReport:
         peak_rss_mb: peak memory of the process with all contenders, in 10^6 bytes; None if each had
             a process of its own.
         isolated: True if each contender had a process of its own.
+        failures: the contenders that could not be timed.
     """
 
     rows: tuple[BenchmarkRow, ...]
@@ -142,6 +160,7 @@ class BenchmarkReport:
     gemm_peak_gflops: dict[str, float]
     peak_rss_mb: float | None
     isolated: bool = False
+    failures: tuple[FailedContender, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -10,6 +10,7 @@ from swinir_deploy.artifacts.engine import EngineMetadata
 from swinir_deploy.artifacts.info import EngineInfo, OnnxInfo
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.cli.output import size_text
+from swinir_deploy.cli.tables import facts
 from swinir_deploy.models.catalog import ModelCard
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS
 
@@ -31,7 +32,7 @@ def describe(
 ) -> str:
     """Return a title, one line for each property, and one for each pair in ``more``."""
     if isinstance(thing, ModelCard):
-        return "\n".join([thing.describe(), *(f"  {name:<10}  {text}" for name, text in more)])
+        return "\n".join([f"{thing.id}: {thing.summary}", *facts([*thing.facts(), *more])])
     rows = (
         _onnx_rows(thing)
         if isinstance(thing, OnnxInfo)
@@ -39,11 +40,7 @@ def describe(
         if isinstance(thing, EngineInfo)
         else _checkpoint_rows(thing)
     )
-    rows = [*rows, *more]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(
-        [os.fspath(thing.path), *(f"  {name.ljust(width)}  {text}" for name, text in rows)]
-    )
+    return "\n".join([os.fspath(thing.path), *facts([*rows, *more])])
 
 
 def _onnx_rows(onnx: OnnxInfo) -> list[tuple[str, str]]:

@@ -14,11 +14,13 @@ from swinir_deploy.cli.output import Output
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.choices import did_you_mean
 from swinir_deploy.system.library_names import library_name
+from swinir_deploy.system.memory import parse_bytes
 
 __all__ = [
     "PRECISIONS",
     "KeyValueType",
     "LibraryChoice",
+    "MemorySize",
     "ModelRequest",
     "NearChoice",
     "ShapeType",
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
     _Choice = click.Choice[str]
     _Shape = click.ParamType[tuple[int, int]]
     _Pair = click.ParamType[tuple[str, str]]
+    _Size = click.ParamType[int]
 else:  # before click 8.2, these classes take no type argument
     _Choice, _Shape, _Pair = click.Choice, click.ParamType, click.ParamType
+    _Size = click.ParamType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -99,6 +103,15 @@ class NearChoice(_Choice):
             raise
 
 
+class TaskChoice(NearChoice):
+    """A task, or several with commas between, in the order in which they run."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the tasks with commas between, if each is one of the choices."""
+        parts = str(value).split(",")
+        return ",".join(super(TaskChoice, self).convert(p.strip(), param, ctx) for p in parts)
+
+
 class LibraryChoice(NearChoice):
     """A choice of libraries, which takes their other names, too: ``trt`` is ``tensorrt``."""
 
@@ -122,6 +135,22 @@ class ShapeType(_Shape):
             return value
         try:
             return parse_sides(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class MemorySize(_Size):
+    """A size such as 500MB or 4GiB, converted to bytes."""
+
+    name = "SIZE"
+
+    def __init__(self, minimum: int = 1) -> None:
+        self._minimum = minimum
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of bytes."""
+        try:
+            return parse_bytes(str(value), minimum=self._minimum)
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
@@ -178,7 +207,11 @@ def common_options(function: Function) -> Function:
 
 
 _FILTERS = [
-    click.option("--task", type=NearChoice(TASKS), help="Task of the model."),
+    click.option(
+        "--task",
+        type=TaskChoice(TASKS),
+        help="Task of the model. 'restore' takes several, such as jpeg,sr, one after the other.",
+    ),
     click.option("--scale", type=int, metavar="N", help="Scale of super-resolution: 2, 3, 4 or 8."),
     click.option(
         "--noise", type=int, metavar="SIGMA", help="Noise level of denoising: 15, 25 or 50."

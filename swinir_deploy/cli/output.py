@@ -10,12 +10,13 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO
 
 import click
 
+from swinir_deploy.cli.tables import table
 from swinir_deploy.errors import SwinIRDeployError, SwinIRDeployWarning
 
 __all__ = ["Output", "Stopwatch", "plain", "size_text", "table"]
@@ -197,21 +198,6 @@ def plain(value: Any) -> Any:
     raise TypeError(f"JSON has no form for a value of type {type(value).__name__}")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as text. Columns that contain only numbers are right-aligned."""
-    columns = list(zip(head, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    right = [bool(rows) and all(_is_number(cell) for cell in column[1:]) for column in columns]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if is_right else cell.ljust(width)
-            for cell, width, is_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in (head, *rows)
-    ]
-    return "\n".join(lines)
-
-
 def size_text(size_bytes: int) -> str:
     """Return a size as text in decimal units, such as ``0.8 MB`` or ``12 KB``."""
     if size_bytes < 100_000:
@@ -242,7 +228,3 @@ def _help_hint(error: click.UsageError) -> str:
     is_extra = is_model_option and "unexpected extra argument" in error.message
     named = "A model is named with --model MODEL. " if is_extra else ""
     return f"{named}Try '{error.ctx.command_path} --help' for its options and an example."
-
-
-def _is_number(cell: str) -> bool:
-    return cell in ("", "-") or cell.replace(",", "").replace(".", "").rstrip("x").isdigit()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from swinir_deploy.cli.options import (
+    MemorySize,
     ModelRequest,
     NearChoice,
     common_options,
@@ -17,8 +19,8 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, Stopwatch, size_text
 from swinir_deploy.cli.selection import local_path, select_model
+from swinir_deploy.cli.tasks import requests_in_a_row, with_level
 from swinir_deploy.errors import UsageError
-from swinir_deploy.system.memory import parse_bytes
 
 if TYPE_CHECKING:
     from swinir_deploy.restoration.auto_tile import TileChoice
@@ -36,26 +38,14 @@ Examples:
   swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png --resume
-  swinir-deploy restore scan.jpg clean.png --task jpeg --quality 40 --tile 256
+  swinir-deploy restore scan.jpg clean.png --task jpeg --tile 256
+  swinir-deploy restore small.jpg large.png --task jpeg,sr --scale 4
   swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB --tile auto
 
 ONNX files need onnxruntime only; checkpoints and names of the catalogue need torch.
 """
 
 _SHOWN_FAILURES = 20
-
-
-class _MemorySize(_Size):
-    """A size such as 500MB or 2GB, converted to bytes."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number of bytes."""
-        try:
-            return parse_bytes(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
 
 
 class _TileSize(_Size):
@@ -125,10 +115,10 @@ class _TileSize(_Size):
 @click.option(
     "--max-memory",
     "max_memory_bytes",
-    type=_MemorySize(),
+    type=MemorySize(),
     metavar="SIZE",
-    help="Maximum memory for pictures, such as 2GB. Larger PNG, TIFF and JPEG results are written "
-    "in strips. The model needs further memory; --tile auto counts that of its tiles. IN is "
+    help="Maximum memory for pictures, with its unit: 2GB. Larger PNG, TIFF and JPEG results are "
+    "written in strips. The model needs further memory; --tile auto counts that of its tiles. IN is "
     "decoded whole.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
@@ -166,15 +156,23 @@ def command(
     Takes PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are
     files or folders. If a picture of a folder fails, the others are restored, and the failure is
     reported at the end. A result appears only when it is complete; --resume continues after a stop.
+
+    --task jpeg and --task denoise find the quality or the noise by themselves, and say it.
+    --task jpeg,sr runs one model after the other.
     """
     from swinir_deploy.restoration.places import check_places, place_of_result
     from swinir_deploy.restoration.restorer import Restorer
+    from swinir_deploy.restoration.tiled_model import DEFAULT_OVERLAP_PX
     from swinir_deploy.runtimes import open_runtime
+    from swinir_deploy.runtimes.chain import chained
 
     start, suffix = Path(source), f".{picture_format}" if picture_format else None
     destination = place_of_result(start, _one_target(target, output), suffix)
-    selection = select_model(request, out, f"restore {source} {destination} --task sr --scale 4")
+    requests = requests_in_a_row(request)
     check_places(start, destination, suffix, overwrite, resume)
+    requests = [with_level(one, start, destination, out) for one in requests]
+    example = f"restore {source} {destination} --task sr --scale 4"
+    selections = [select_model(one, out, example) for one in requests]
     limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
@@ -186,7 +184,15 @@ def command(
         kernels=kernels,
         threads=threads,
     )
-    with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
+    if len(selections) > 1 and overlap is None:
+        overlap = DEFAULT_OVERLAP_PX * len(selections)  # as far as all of them see together
+    with ExitStack() as stack:
+        runtime = chained(
+            [
+                stack.enter_context(open_runtime(local_path(one, out), backend, device, **options))
+                for one in selections
+            ]
+        )
         restorer = Restorer(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
         )

@@ -37,6 +37,11 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
         from swinir_deploy.models.find import find_model
 
         return find_model(request.model)
+    if request.task is not None and "," in request.task:
+        raise UsageError(
+            f"--task {request.task} runs models one after another, which 'restore' does with "
+            "pictures. Give one task."
+        )
     if not request.filters:
         raise UsageError(
             "Missing model. Name one with --model, or choose with --task, such as "
@@ -44,8 +49,13 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
         )
     from swinir_deploy.models.catalog import load_catalog
     from swinir_deploy.models.find import FoundModel
+    from swinir_deploy.models.weights_cache import downloaded_ids
 
-    card = load_catalog().select(**request.filters)
+    cards = load_catalog().all()
+    downloaded = downloaded_ids(cards)
+    card = load_catalog().select(**request.filters, downloaded=downloaded)
+    if card.id in downloaded and request.size is None:
+        out.note(_downloaded_note(card))
     if card.size == "tiny" and request.size is None:
         out.note(_tiny_note(card))
     return FoundModel(card.id, card)
@@ -58,6 +68,14 @@ def local_path(model: FoundModel, out: Output) -> str:
         DownloadError: the download failed, or is needed but ``--offline`` was given.
     """
     return os.fspath(model.local(progress=not out.quiet, offline=out.offline).path)
+
+
+def _downloaded_note(card: ModelCard) -> str:
+    """Return a note that a model is used because it is here, with the way to the built-in one."""
+    return (
+        f"Using {card.id}, which was downloaded before. --size tiny takes a built-in model, which "
+        "is faster and less good."
+    )
 
 
 def _tiny_note(card: ModelCard) -> str:

@@ -170,7 +170,7 @@ def command(
     note = target_note(report.spec)
     if note is not None:
         out.note(note)
-    out.say(_table(report))
+    out.say(f"Differences are in parts of the range of the output:\n{_table(report)}")
     document = {**report.to_dict(), "seconds": watch.seconds}
     worst = report.worst.comparison
     summary = (
@@ -238,10 +238,10 @@ def _table(report: ParityReport) -> str:
         [
             row.source,
             shape_text(row.shape),
-            f"{row.comparison.max_abs:.1e}",
+            f"{row.comparison.relative_max:.1e}",
             f"{row.comparison.psnr_db:.1f}",
             "passed" if row.passed else "FAILED",
         ]
         for row in report.rows
     ]
-    return table(["INPUT", "SHAPE", "DIFFERENCE", "PSNR dB", "RESULT"], rows)
+    return table(["INPUT", "SHAPE", "DIFFERENCE", "PSNR dB", "RESULT"], rows, keys=2)

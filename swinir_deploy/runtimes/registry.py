@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,10 +158,12 @@ def _known_as(backend: str | None) -> str | None:
 
 def _how_to_make(backend: Backend, model: str | os.PathLike[str]) -> str:
     """Return a sentence with the command that makes a file for this back end from a model."""
+    name = shlex.quote(os.fspath(model))
+    if Path(model).suffix.lower() == ENGINE_SUFFIX:
+        return "Give the ONNX file or the checkpoint that the engine was built from."
     if backend.flavour is None:
-        return f"Export the model first: swinir-deploy export --model {os.fspath(model)}"
-    source = os.fspath(model) if Path(model).suffix.lower() == ".onnx" else "MODEL.onnx"
-    return f"Build an engine first: swinir-deploy build {source} --target {backend.flavour}"
+        return f"Export the model first: swinir-deploy export {name}"
+    return f"Build an engine first: swinir-deploy build {name} --target {backend.flavour}"
 
 
 _ENGINE_BACKENDS = {b.name: b for b in BACKENDS.values() if b.flavour is not None}

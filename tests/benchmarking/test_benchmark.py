@@ -428,12 +428,12 @@ def test_a_file_on_a_target_that_it_was_not_made_for_is_noted(
         assert note is None
     else:
         assert note is not None and f"exported for {target}" in note
-        assert note.endswith(f"swinir-deploy export --model MODEL --for {wanted}")
+        assert note.endswith(f"swinir-deploy export CHECKPOINT.pth --for {wanted}")
 
 
 def test_the_note_names_the_model_and_its_edges() -> None:
     spec = RuntimeSpec("ort", "cpu", "image", 4, 3, 8, target="openvino", model_id="tiny-sr-x4")
-    command = "swinir-deploy export --model tiny-sr-x4 --io image --for ort"
+    command = "swinir-deploy export tiny-sr-x4 --io image --for ort"
     assert (target_note(spec) or "").endswith(command)
 
 

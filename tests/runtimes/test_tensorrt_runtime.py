@@ -261,7 +261,7 @@ def test_options_that_make_no_sense_are_refused(
     ("model", "backend", "message"),
     [
         ("model.onnx", "tensorrt", "swinir-deploy build model.onnx --target tensorrt"),
-        ("model.pth", "rtx", "swinir-deploy build MODEL.onnx --target rtx"),
+        ("model.pth", "rtx", "swinir-deploy build model.pth --target rtx"),
         ("x.engine", "ort", "opens .onnx files"),
         ("x.engine", "torch", "opens checkpoints"),
     ],

@@ -22,7 +22,12 @@ from swinir_deploy._version import __version__
 from swinir_deploy.artifacts.metadata import ArtifactMetadata, IoLayout, Precision
 from swinir_deploy.artifacts.shapes import DEFAULT_SHAPE, ShapePattern
 from swinir_deploy.exporters.onnx.assemble import GraphAssembler, assemble_core
-from swinir_deploy.exporters.onnx.check import ShapeCheck, check_against_network, structure_check
+from swinir_deploy.exporters.onnx.check import (
+    ShapeCheck,
+    check_against_network,
+    check_shapes,
+    structure_check,
+)
 from swinir_deploy.exporters.onnx.passes import simplify
 from swinir_deploy.exporters.onnx.pre_post import (
     INPUT_NAME,
@@ -40,8 +45,9 @@ from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.precision.plan import PrecisionPlan, deployed_network
 from swinir_deploy.precision.prepare import prepare_precision
 from swinir_deploy.system.files import atomic_output
+from swinir_deploy.system.stages import Stages
 
-__all__ = ["ExportReport", "build_graph", "export_onnx"]
+__all__ = ["ExportReport", "build_graph", "export_onnx", "stages_of_export"]
 
 _IR_VERSION = 10
 """Version of the ONNX file format, for ONNX Runtime 1.18, TensorRT 10, OpenVINO 2024 and newer."""
@@ -83,6 +89,7 @@ def export_onnx(
     opset: int | None = None,
     precision: Precision = "fp32",
     calibrate: str | os.PathLike[str] | None = None,
+    stages: Stages | None = None,
 ) -> ExportReport:
     """Export a model to an ONNX file, which is checked before it is written.
 
@@ -100,6 +107,7 @@ def export_onnx(
             output, LayerNorm and softmax always stay FP32 (docs/precision.md).
         calibrate: folder of pictures to measure the network with, for ``fp16`` and ``bf16``; None
             takes the built-in pictures.
+        stages: is told each stage of the export; :func:`stages_of_export` counts them.
 
     Returns:
         The path, size, metadata and check results of the file.
@@ -125,17 +133,27 @@ def export_onnx(
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     pattern = ShapePattern.parse(shape, loaded.config)
 
-    prepared = None if precision == "fp32" else prepare_precision(loaded, precision, calibrate)
+    stages = stages or Stages()
+    prepared = (
+        None
+        if precision == "fp32"
+        else prepare_precision(loaded, precision, calibrate, stages=stages)
+    )
     plan = prepared.plan if prepared else PrecisionPlan()
+    stages.begin("Tracing the network and simplifying its graph")
     graph_model = build_graph(loaded.network, recipe, io, pattern, opset, plan)
     checked = round_every_result(graph_model) if precision == "bf16" else graph_model
+    shapes = len(check_shapes(loaded.network, pattern))
+    stages.begin(f"Checking against PyTorch at {shapes} shape{'s' if shapes > 1 else ''}", shapes)
     checks = check_against_network(
-        checked.SerializeToString(), loaded.network, io, pattern, precision
+        checked.SerializeToString(), loaded.network, io, pattern, precision, stages.step
     )
     precision_report = {}
     if prepared:
         dynamic = _with_sides(graph_model, loaded.config, io, ShapePattern())
-        precision_report = proved_report(prepared, dynamic, recipe.rewrites_for(precision, opset))
+        rewrites = recipe.rewrites_for(precision, opset)
+        precision_report = proved_report(prepared, dynamic, rewrites, stages)
+    stages.close()
     metadata = replace(
         _metadata(loaded, checks, io, rounded=checked is not graph_model),
         precision=precision,
@@ -158,6 +176,11 @@ def export_onnx(
         metadata=metadata,
         checks=tuple(checks),
     )
+
+
+def stages_of_export(precision: Precision) -> int:
+    """Return the number of stages that :func:`export_onnx` goes through."""
+    return {"fp32": 2, "bf16": 3, "fp16": 4}[precision]
 
 
 def _metadata(

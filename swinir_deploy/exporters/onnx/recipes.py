@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from swinir_deploy.artifacts.metadata import IoLayout, Precision
-from swinir_deploy.errors import UsageError
+from swinir_deploy.errors import InputError, UsageError
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.files import check_output
 from swinir_deploy.system.library_names import library_name
@@ -126,7 +126,7 @@ def check_request(
 
     Raises:
         UsageError: a name is unknown, or arguments exclude each other.
-        InputError: the output cannot be written.
+        InputError: the output cannot be written, or there is no folder ``calibrate``.
     """
     recipe = get_recipe(target)
     if precision not in get_args(Precision):
@@ -136,6 +136,8 @@ def check_request(
             "Calibration pictures are for half precision; FP32 needs none. Add --precision fp16, "
             "or leave out --calibrate."
         )
+    if calibrate is not None and not Path(str(calibrate)).is_dir():
+        raise InputError(f"There is no folder {calibrate}; --calibrate takes a folder of pictures.")
     if io not in get_args(IoLayout):
         raise UsageError(unknown_choice("io", io, get_args(IoLayout)))
     if output is not None:
