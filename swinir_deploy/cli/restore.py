@@ -118,8 +118,8 @@ class _TileSize(_Size):
     type=MemorySize(),
     metavar="SIZE",
     help="Maximum memory for pictures, with its unit: 2GB. Larger PNG, TIFF and JPEG results are "
-    "written in strips. The model needs further memory; --tile auto counts that of its tiles. IN is "
-    "decoded whole.",
+    "written in strips. The model needs further memory; --tile auto counts that of its tiles. IN "
+    "is decoded whole.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option(

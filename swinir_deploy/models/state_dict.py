@@ -183,7 +183,7 @@ def _choose_entry(
         if key not in entries:
             raise CheckpointError(
                 f"{source} has no entry {key!r} with weights; it has {entries or 'none at all'}. "
-                "Give one of them as key, or none."
+                "Name one of them with --key (in Python, key=...), or none."
             )
         return _names_to_values(content[key], source), key
     for name in (likely_key, *_KEYS):
@@ -194,8 +194,8 @@ def _choose_entry(
     actual = [str(name) for name in content][:8]
     raise CheckpointError(
         f"{source} is not a SwinIR: it holds the entries {actual}, of which none is called "
-        f"{', '.join(_KEYS)}, and no tensors beside them. If one of them holds the weights, give "
-        "it as key."
+        f"{', '.join(_KEYS)}, and no tensors beside them. If one of them holds the weights, name "
+        "it with --key NAME."
     )
 
 

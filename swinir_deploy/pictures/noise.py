@@ -22,6 +22,8 @@ _HIGH_PASS = np.array([_ROOT - 1, 3 - _ROOT, -3 - _ROOT, 1 + _ROOT]) / (4 * np.s
 _MEDIAN_OF_NORMAL = 0.6744897501960817
 """Median of the absolute value of a normal distribution of standard deviation 1."""
 
+_ROUNDING = 1e-6
+
 _MOST_PX = 1024
 """Side of the middle of a picture that is looked at: a million pixels are enough."""
 
@@ -45,7 +47,8 @@ def noise_sigma(pixels: NDArray[Any]) -> float:
 
 def _sigma(plane: NDArray[np.float64]) -> float:
     details = np.abs(_high_pass(_high_pass(plane).T))
-    details = details[details != 0]  # flat areas, such as clipped highlights, have no noise to see
+    # Flat areas, such as clipped highlights, have no noise to see: nothing but rounding is left.
+    details = details[details > _ROUNDING]
     return float(np.median(details)) / _MEDIAN_OF_NORMAL if details.size else 0.0
 
 
