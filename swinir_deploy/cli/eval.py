@@ -99,6 +99,9 @@ def command(
 
     compared = find_model(reference).checkpoint if reference is not None else not no_reference
     from swinir_deploy.evaluation.evaluate import evaluate
+    from swinir_deploy.evaluation.testsets import list_pictures
+
+    list_pictures(data)  # before a download
 
     report = evaluate(
         local_path(selection, out),

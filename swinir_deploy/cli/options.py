@@ -12,7 +12,7 @@ import click
 from swinir_deploy.artifacts.shapes import parse_sides
 from swinir_deploy.cli.output import Output
 from swinir_deploy.errors import UsageError
-from swinir_deploy.system.choices import did_you_mean
+from swinir_deploy.system.choices import did_you_mean, unknown_choice
 from swinir_deploy.system.library_names import library_name
 from swinir_deploy.system.memory import parse_bytes
 
@@ -254,6 +254,18 @@ def model_options(function: Function) -> Function:
     return _with_request([_MODEL, *_FILTERS], has_model=True)(function)
 
 
+def _known_backend(_context: object, _option: object, name: str | None) -> str | None:
+    """Return the name of a back end; it is checked here, before a model is looked for."""
+    if name is None:
+        return None
+    from swinir_deploy.runtimes import BACKENDS
+
+    known = library_name(name)
+    if known not in BACKENDS:
+        raise UsageError(unknown_choice("back end", name, BACKENDS))
+    return known
+
+
 def runtime_options(function: Function) -> Function:
     """Add ``--backend --device --provider --provider-option --precision --kernels --threads``."""
     return _together(
@@ -261,7 +273,7 @@ def runtime_options(function: Function) -> Function:
             click.option(
                 "--backend",
                 metavar="NAME",
-                callback=lambda _context, _option, name: name and library_name(name),
+                callback=_known_backend,
                 help="ort or openvino (ONNX files), tensorrt or rtx (engines), torch "
                 "(checkpoints).  [default: by the model's file]",
             ),

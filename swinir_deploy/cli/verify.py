@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,7 +19,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, Stopwatch, table
 from swinir_deploy.cli.selection import local_path
-from swinir_deploy.errors import UsageError
+from swinir_deploy.errors import PictureError, UsageError
 from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
@@ -152,6 +153,9 @@ def command(
         return finish_layers(out, compare_layers(selection.name, other, **options), watch, output)
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
+    for picture in pictures:
+        if not Path(picture).is_file():
+            raise PictureError(f"Cannot read {picture}: there is no such file. Check the path.")
     from swinir_deploy.verification.parity import Limit, target_note, verify
 
     reference = _load_reference(out, selection.name, model, key, img_range)

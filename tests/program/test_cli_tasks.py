@@ -96,9 +96,10 @@ def test_tasks_run_in_a_row(swinir: Program) -> None:
     swinir("restore", "clean.png", "both.png", "--task", "sr", "--scale", 4)
     chained, stepwise = (np.asarray(Image.open(n), int) for n in ("out.png", "both.png"))
     assert chained.shape == stepwise.shape == (240, 280, 3)
-    # The one between was rounded to 8 bits; nothing else differs.
-    assert np.abs(chained - stepwise).max() <= 4
-    assert np.abs(chained - stepwise).mean() < 0.5
+    # The picture between was rounded to 8 bits, and its border was padded from fewer pixels.
+    inside = np.abs(chained - stepwise)[:160, :200]
+    assert inside.max() <= 3
+    assert inside.mean() < 0.4
 
 
 @pytest.mark.parametrize(
