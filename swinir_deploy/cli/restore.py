@@ -18,7 +18,7 @@ from swinir_deploy.cli.options import (
     runtime_options,
 )
 from swinir_deploy.cli.output import Output, Stopwatch, size_text
-from swinir_deploy.cli.selection import local_path, select_model
+from swinir_deploy.cli.selection import local_path, require_model, select_model
 from swinir_deploy.cli.tasks import requests_in_a_row, with_level
 from swinir_deploy.errors import UsageError
 
@@ -168,10 +168,11 @@ def command(
 
     start, suffix = Path(source), f".{picture_format}" if picture_format else None
     destination = place_of_result(start, _one_target(target, output), suffix)
+    example = f"restore {source} {destination} --task sr --scale 4"
+    require_model(request, example)
     requests = requests_in_a_row(request)
     check_places(start, destination, suffix, overwrite, resume)
     requests = [with_level(one, start, destination, out) for one in requests]
-    example = f"restore {source} {destination} --task sr --scale 4"
     selections = [select_model(one, out, example) for one in requests]
     limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
     if max_pixels is not None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from swinir_deploy.models.catalog import ModelCard
     from swinir_deploy.models.find import FoundModel
 
-__all__ = ["local_path", "select_model"]
+__all__ = ["local_path", "require_model", "select_model"]
 
 
 def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel:
@@ -42,11 +42,7 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
             f"--task {request.task} runs models one after another, which 'restore' does with "
             "pictures. Give one task."
         )
-    if not request.filters:
-        raise UsageError(
-            "Missing model. Name one with --model, or choose with --task, such as "
-            f"'swinir-deploy {command}'. List all with 'swinir-deploy models'."
-        )
+    require_model(request, command)
     from swinir_deploy.models.catalog import load_catalog
     from swinir_deploy.models.find import FoundModel
     from swinir_deploy.models.weights_cache import downloaded_ids
@@ -59,6 +55,23 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
     if card.size == "tiny" and request.size is None:
         out.note(_tiny_note(card))
     return FoundModel(card.id, card)
+
+
+def require_model(request: ModelRequest, command: str) -> None:
+    """Check that a model is named or chosen.
+
+    Args:
+        request: the model options of the command line.
+        command: the example in the error message, such as ``export --task sr --scale 4``.
+
+    Raises:
+        UsageError: neither was given.
+    """
+    if request.model is None and not request.filters:
+        raise UsageError(
+            "Missing model. Name one with --model, or choose with --task, such as "
+            f"'swinir-deploy {command}'. List all with 'swinir-deploy models'."
+        )
 
 
 def local_path(model: FoundModel, out: Output) -> str:

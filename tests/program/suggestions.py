@@ -59,15 +59,15 @@ def _piece(part: ast.expr) -> str:
 
 
 def texts_of_documents() -> Iterator[Text]:
-    """Yield the lines of code of the README and of docs/, continued lines joined."""
+    """Yield the commands in code of the README and of docs/, continued lines joined."""
     root = PACKAGE.parent
     for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
         content = path.read_text(encoding="utf-8").replace("\\\n", " ")
-        for match in re.finditer(
-            r"^swinir-deploy .*$|`swinir-deploy [^`]*`", content, re.MULTILINE
-        ):
-            line = content.count("\n", 0, match.start()) + 1
-            yield Text(f"{path.name}:{line}", match[0].strip("`"))
+        for block in re.finditer(r"^```.*?^```", content, re.MULTILINE | re.DOTALL):
+            for command in re.finditer(r"^swinir-deploy .*$", block[0], re.MULTILINE):
+                yield Text(path.name, command[0])
+        for command in re.finditer(r"`(swinir-deploy [^`\n]*)`", content):
+            yield Text(path.name, command[1])
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,8 @@ def test_the_tables_of_the_commands_fit(
     for text in texts:
         for line in text.splitlines():
             in_table = "  " in line.strip()
-            assert len(line) <= 80 or not in_table, line
+            is_address = "https://" in line
+            assert len(line) <= 80 or not in_table or is_address, line
 
 
 def test_the_tables_of_engines_and_layers_fit(swinir: Program, checkpoint: Path) -> None:
@@ -168,7 +169,7 @@ def test_the_tables_of_engines_and_layers_fit(swinir: Program, checkpoint: Path)
     # Two blocks, plain and shifted, are the same kinds of kernels: one row, however wrapped.
     kinds = json.loads(Path("a.json").read_text())["kinds_per_block"]
     groups = {tuple(names) for names in kinds.values()}
-    assert len([row for row in rows[2:] if row[:1].isdigit()]) == len(groups)
+    assert len([row for row in rows[2:] if row[:6].strip().isdigit()]) == len(groups)
     texts = [
         inspected,
         swinir("inspect", "--compare", "a.json", "a.json").stdout,
