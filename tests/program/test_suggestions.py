@@ -72,6 +72,29 @@ def test_extras_in_messages_exist() -> None:
     assert {"ort", "cuda", "eval"} <= named
 
 
+def test_the_readme_installs_what_is_not_published_yet() -> None:
+    """Each line names a clone or a wheel, and extras that exist."""
+    root = PACKAGE.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    install = (root / "README.md").read_text().partition("## Install")[2].partition("\n## ")[0]
+    lines = re.findall(r"^pip install (.*)$", install, re.MULTILINE)
+    assert len(lines) > 4
+    for line in lines:
+        (extras,) = re.findall(r"^'\.\[([a-z,-]+)\]'", line)
+        assert set(extras.split(",")) <= set(project["optional-dependencies"])
+        assert ("[cpu]" in line) == ("--extra-index-url" in line)
+
+
+def test_the_extra_for_the_cpu_names_the_build_of_the_constraints() -> None:
+    root = PACKAGE.parent
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    (torch,) = [e for e in extras["optional-dependencies"]["cpu"] if e.startswith("torch")]
+    build = torch.partition(";")[0].strip()
+    assert build.endswith("+cpu")  # which PyPI has not, so that CUDA cannot come in its place
+    assert build in (root / "constraints.txt").read_text()
+    assert build.removeprefix("torch==") in (root / "README.md").read_text()
+
+
 def test_no_argument_of_python_is_asked_for_on_the_command_line() -> None:
     for text in texts_of_package():
         assert not re.search(r"[Gg]ive (it|one of them) as [a-z]", text.text), text.place
