@@ -126,10 +126,16 @@ def _parity(parity: Mapping[str, Any]) -> str:
     if "max_abs" not in parity:
         return "unknown"
     shapes = len(parity.get("shapes", ()))
+    plural = "" if shapes == 1 else "s"
+    if "psnr_db" in parity:  # half precision, whose proof is in dB, too
+        return (
+            f"at least {parity['psnr_db']:g} dB against {parity.get('reference', '?')}, by "
+            f"{parity.get('backend', '?')} at {shapes} shape{plural}"
+        )
     unit = f" ({parity['unit']})" if "unit" in parity else ""
     return (
         f"differs by at most {parity['max_abs']:.1e}{unit} from {parity.get('reference', '?')}, "
-        f"by {parity.get('backend', '?')} at {shapes} shape{'' if shapes == 1 else 's'}"
+        f"by {parity.get('backend', '?')} at {shapes} shape{plural}"
     )
 
 
