@@ -32,7 +32,7 @@ test-fast: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not serial"
 
 # On a machine with an NVIDIA GPU, in an environment that has a torch for it and the extras to be
-# tested (cuda, trt, trt-rtx, ort-gpu or ort-rtx): make test-gpu GPU_PYTHON=/path/to/python. What is
+# tested (cuda, tensorrt, rtx, ort-gpu or ort-rtx): make test-gpu GPU_PYTHON=/path/to/python. What is
 # missing is skipped, with the reason at the end.
 test-gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/installed-dev)
 	$(GPU_PYTHON) -m pytest tests/gpu --timeout 300

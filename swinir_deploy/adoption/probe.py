@@ -113,9 +113,10 @@ class Probe:
         restored = self.run(values)
         if restored is None:
             return None
-        (batch, _, height, width), found = values.shape, restored.shape
+        batch, _, height, width = (int(side) for side in values.shape)
+        found = tuple(int(side) for side in restored.shape)
         if found[0] == batch and found[2] % height == 0 and found[2] // height * width == found[3]:
-            return int(found[2]) // height
+            return found[2] // height
         self.last_error = f"it gives {found[3]}x{found[2]} pixels for {width}x{height}"
         return None
 

@@ -54,8 +54,10 @@ class EngineMetadata:
 
     Attributes:
         model: the metadata of the ONNX model that the engine was built from.
-        onnx_name: file name of that model; of an engine for ``cuda``, the checkpoint's name.
-        onnx_sha256: SHA-256 of that file, including its external data if it has any.
+        onnx_name: file name of that model, or of the checkpoint that it was exported from for this
+            engine; the id of a model of the catalogue that was.
+        onnx_sha256: SHA-256 of that model, including its external data if it has any; of an engine
+            for ``cuda``, that of the checkpoint.
         flavour: ``tensorrt``, ``rtx`` or ``cuda``.
         library_version: full version of the library, such as ``10.13.0.35``; of an engine for
             ``cuda``, that of the compiler.
@@ -379,7 +381,10 @@ def rebuild_command(
         words += ["--opt-level", str(options["opt_level"])]
     if options.get("strip_weights"):
         words += ["--strip-weights"]
-    if metadata.model.target != "tensorrt":
+    if not metadata.onnx_name.lower().endswith(".onnx"):  # a checkpoint, or an id
+        words += ["--precision", metadata.model.precision]
+        words += ["--io", "image"] if metadata.model.io == "image" else []
+    elif metadata.model.target != "tensorrt":
         words += ["--any-graph"]
     if device and not metadata.architectures:
         words += ["--device", str(device)]

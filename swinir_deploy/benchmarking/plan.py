@@ -16,6 +16,7 @@ from swinir_deploy.exports.kept import kept_export, recipe_for
 from swinir_deploy.exports.open import opens_onnx, require_kernels
 from swinir_deploy.models.find import FoundModel
 from swinir_deploy.runtimes import backend_for
+from swinir_deploy.system.library_names import library_name
 
 __all__ = ["ContenderOptions", "plan_contenders"]
 
@@ -82,6 +83,7 @@ def plan_contenders(
     contenders = []
     for model in models:
         for name in backends:
+            name = name and library_name(name)
             plain = "torch" if name == _COMPILED else name
             loading = {"progress": progress, "offline": offline, "say": say}
             path = _opened_file(model, plain, options, scratch, loading)

@@ -10,6 +10,7 @@ from swinir_deploy.artifacts.engine import EngineMetadata, flavour_title
 from swinir_deploy.artifacts.info import EngineInfo, OnnxInfo
 from swinir_deploy.artifacts.metadata import ArtifactMetadata, channels_text
 from swinir_deploy.cli.output import size_text
+from swinir_deploy.cli.tables import facts
 from swinir_deploy.models.catalog import ModelCard
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def describe(
 ) -> str:
     """Return a title, one line for each property, and one for each pair in ``more``."""
     if isinstance(thing, ModelCard):
-        return "\n".join([thing.describe(), *(f"  {name:<10}  {text}" for name, text in more)])
+        return "\n".join([f"{thing.id}: {thing.summary}", *facts([*thing.facts(), *more])])
     rows = (
         _onnx_rows(thing)
         if isinstance(thing, OnnxInfo)
@@ -38,11 +39,7 @@ def describe(
         if isinstance(thing, EngineInfo)
         else _checkpoint_rows(thing)
     )
-    rows = [*rows, *more]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(
-        [os.fspath(thing.path), *(f"  {name.ljust(width)}  {text}" for name, text in rows)]
-    )
+    return "\n".join([os.fspath(thing.path), *facts([*rows, *more])])
 
 
 def _onnx_rows(onnx: OnnxInfo) -> list[tuple[str, str]]:
@@ -136,10 +133,16 @@ def _parity(parity: Mapping[str, Any]) -> str:
     if "max_abs" not in parity:
         return "unknown"
     shapes = len(parity.get("shapes", ()))
+    plural = "" if shapes == 1 else "s"
+    if "psnr_db" in parity:  # half precision, whose proof is in dB, too
+        return (
+            f"at least {parity['psnr_db']:g} dB against {parity.get('reference', '?')}, by "
+            f"{parity.get('backend', '?')} at {shapes} shape{plural}"
+        )
     unit = f" ({parity['unit']})" if "unit" in parity else ""
     return (
         f"differs by at most {parity['max_abs']:.1e}{unit} from {parity.get('reference', '?')}, "
-        f"by {parity.get('backend', '?')} at {shapes} shape{'' if shapes == 1 else 's'}"
+        f"by {parity.get('backend', '?')} at {shapes} shape{plural}"
     )
 
 

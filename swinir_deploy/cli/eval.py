@@ -18,6 +18,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, table, tell_failures
 from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.positional import model_argument
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import UsageError
 
@@ -28,9 +29,9 @@ __all__ = ["command"]
 
 EPILOG = """\b
 Examples:
-  swinir-deploy eval --model tiny-sr-x4 --data Set5/HR --lr Set5/LR_bicubic/X4
-  swinir-deploy eval --model medium-denoise-gray-25.onnx --data Set12 --json -o set12.json
-  swinir-deploy eval --model finetuned.pth --task jpeg --quality 40 --data LIVE1 --self-ensemble
+  swinir-deploy eval tiny-sr-x4 --data Set5/HR --lr Set5/LR_bicubic/X4
+  swinir-deploy eval medium-denoise-gray-25.onnx --data Set12 --json -o set12.json
+  swinir-deploy eval finetuned.pth --task jpeg --quality 40 --data LIVE1 --self-ensemble
 
 Whole pictures are padded, rounded and measured as in the official script. The paper's main
 figures were made without --tile and --self-ensemble. JPEG needs OpenCV:
@@ -40,6 +41,7 @@ pip install 'swinir-deploy[eval]'
 
 @click.command("eval", epilog=EPILOG)
 @model_options
+@model_argument
 @click.option("--data", required=True, metavar="DIR", help="Folder of original pictures.")
 @click.option(
     "--lr",
@@ -84,8 +86,8 @@ def command(
     """Measure a model by the paper's protocol.
 
     Prints PSNR, SSIM and PSNR-B of every picture of a folder and their means, beside those of the
-    degraded pictures, the published figures of the model, and those of PyTorch in FP32. With
-    --model, the options --task, --noise and --quality choose the test of your own checkpoint.
+    degraded pictures, the published figures of the model, and those of PyTorch in FP32. With a
+    MODEL, the options --task, --noise and --quality choose the test of your own checkpoint.
     """
     if reference is not None and no_reference:
         raise UsageError(
@@ -98,6 +100,9 @@ def command(
 
     compared = find_model(reference).checkpoint if reference is not None else not no_reference
     from swinir_deploy.evaluation.evaluate import evaluate
+    from swinir_deploy.evaluation.testsets import list_pictures
+
+    list_pictures(data)  # before a download
 
     report = evaluate(
         selection.name,

@@ -44,20 +44,32 @@ def command(
     entries = [_entry(card) for card in cards]
     if local:
         entries = [entry for entry in entries if entry["state"] != "remote"]
-    rows = [
-        [
-            entry["id"],
-            entry["purpose"],
-            entry["size"],
-            f"{entry['parameters']:,}" if entry["parameters"] else "-",
-            _state(entry),
-        ]
-        for entry in entries
-    ]
-    text = table(["MODEL", "TASK", "SIZE", "PARAMETERS", "FILE"], rows)
-    out.answer({"models": entries, "cache_folder": cache_folder()}, text)
+    out.answer({"models": entries, "cache_folder": cache_folder()}, _grouped(entries))
     out.say(f"{len(entries)} models. 'swinir-deploy info MODEL' has licence and figures.")
     out.save(output)
+
+
+def _grouped(entries: list[dict[str, Any]]) -> str:
+    """Return a table for each use of models, under a line that says what for and how to choose."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in entries:
+        flags = f"--task {entry['task']}{' --real' if entry['real'] else ''}"
+        groups.setdefault((entry["use"], flags), []).append(entry)
+    parts = []
+    for (use, flags), members in groups.items():
+        rows = [
+            [
+                entry["id"],
+                entry["purpose"].partition(", real-world")[0],
+                entry["size"],
+                f"{entry['parameters']:,}" if entry["parameters"] else "-",
+                _state(entry),
+            ]
+            for entry in members
+        ]
+        heading = f"For {use}\n({flags})"
+        parts.append(f"{heading}\n{table(['MODEL', 'TASK', 'SIZE', 'PARAMETERS', 'FILE'], rows)}")
+    return "\n\n".join(parts) or "No model."
 
 
 def _entry(card: ModelCard) -> dict[str, Any]:

@@ -12,12 +12,16 @@ import click
 from swinir_deploy.artifacts.shapes import parse_sides
 from swinir_deploy.cli.output import Output
 from swinir_deploy.errors import UsageError
-from swinir_deploy.system.choices import did_you_mean
+from swinir_deploy.system.choices import did_you_mean, unknown_choice
+from swinir_deploy.system.library_names import library_name
+from swinir_deploy.system.memory import parse_bytes
 
 __all__ = [
     "PRECISIONS",
     "KeyValueType",
+    "LibraryChoice",
     "MeanType",
+    "MemorySize",
     "ModelRequest",
     "NearChoice",
     "ShapeType",
@@ -37,9 +41,10 @@ if TYPE_CHECKING:
     _Shape = click.ParamType[tuple[int, int]]
     _Pair = click.ParamType[tuple[str, str]]
     _Mean = click.ParamType[tuple[float, ...]]
+    _Size = click.ParamType[int]
 else:  # before click 8.2, these classes take no type argument
     _Choice, _Shape, _Pair = click.Choice, click.ParamType, click.ParamType
-    _Mean = click.ParamType
+    _Mean = _Size = click.ParamType
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -106,6 +111,25 @@ class NearChoice(_Choice):
             raise
 
 
+class TaskChoice(NearChoice):
+    """A task, or several with commas between, in the order in which they run."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the tasks with commas between, if each is one of the choices."""
+        parts = str(value).split(",")
+        return ",".join(super(TaskChoice, self).convert(p.strip(), param, ctx) for p in parts)
+
+
+class LibraryChoice(NearChoice):
+    """A choice of libraries, which takes their other names, too: ``trt`` is ``tensorrt``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name of the library if it is one of the choices."""
+        name = library_name(str(value))
+        same = {"rtx": "tensorrt"} if "rtx" not in self.choices else {}
+        return super().convert(same.get(name, name), param, ctx)
+
+
 class ShapeType(_Shape):
     """``HxW`` in pixels, converted to (height, width)."""
 
@@ -146,6 +170,22 @@ class MeanType(_Mean):
                 ctx,
             )
         return numbers
+
+
+class MemorySize(_Size):
+    """A size such as 500MB or 4GiB, converted to bytes."""
+
+    name = "SIZE"
+
+    def __init__(self, minimum: int = 1) -> None:
+        self._minimum = minimum
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number of bytes."""
+        try:
+            return parse_bytes(str(value), minimum=self._minimum)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class KeyValueType(_Pair):
@@ -200,7 +240,11 @@ def common_options(function: Function) -> Function:
 
 
 _FILTERS = [
-    click.option("--task", type=NearChoice(TASKS), help="Task of the model."),
+    click.option(
+        "--task",
+        type=TaskChoice(TASKS),
+        help="Task of the model. 'restore' takes several, such as jpeg,sr, one after the other.",
+    ),
     click.option("--scale", type=int, metavar="N", help="Scale of super-resolution: 2, 3, 4 or 8."),
     click.option(
         "--noise", type=int, metavar="SIGMA", help="Noise level of denoising: 15, 25 or 50."
@@ -290,6 +334,18 @@ def model_options(function: Function) -> Function:
     return _with_request([_MODEL, *_FILTERS, *_WEIGHTS], has_model=True)(function)
 
 
+def _known_backend(_context: object, _option: object, name: str | None) -> str | None:
+    """Return the name of a back end; it is checked here, before a model is looked for."""
+    if name is None:
+        return None
+    from swinir_deploy.runtimes import BACKENDS
+
+    known = library_name(name)
+    if known not in BACKENDS:
+        raise UsageError(unknown_choice("back end", name, BACKENDS))
+    return known
+
+
 def runtime_options(function: Function) -> Function:
     """Add ``--backend --device --provider --provider-option --precision --kernels --threads``."""
     return _together(
@@ -297,14 +353,15 @@ def runtime_options(function: Function) -> Function:
             click.option(
                 "--backend",
                 metavar="NAME",
-                help="ort or openvino (ONNX files), trt or trt-rtx (engines), torch "
+                callback=_known_backend,
+                help="ort or openvino (ONNX files), tensorrt or rtx (engines), torch "
                 "(checkpoints).  [default: by the model's file]",
             ),
             click.option("--device", metavar="NAME", help="cpu (default), cuda, cuda:1, gpu, ..."),
             click.option(
                 "--provider",
                 metavar="NAME",
-                help="Execution provider of ort: cpu, cuda, tensorrt, nv-tensorrt-rtx.",
+                help="Execution provider of ort: cpu, cuda, tensorrt, rtx.",
             ),
             click.option(
                 "--provider-option",

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import click
 
+from swinir_deploy.cli.tables import table
 from swinir_deploy.errors import InputError, SwinIRDeployError, SwinIRDeployWarning
 from swinir_deploy.system.termination import Terminated
 
@@ -235,21 +236,6 @@ def plain(value: Any) -> Any:
     raise TypeError(f"JSON has no form for a value of type {type(value).__name__}")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as text. Columns that contain only numbers are right-aligned."""
-    columns = list(zip(head, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    right = [bool(rows) and all(_is_number(cell) for cell in column[1:]) for column in columns]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if is_right else cell.ljust(width)
-            for cell, width, is_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in (head, *rows)
-    ]
-    return "\n".join(lines)
-
-
 def tell_failures(verb: str, failures: Sequence[tuple[str, str]]) -> int:
     """Print which pictures failed, and return the exit code.
 
@@ -283,7 +269,3 @@ def _help_hint(error: click.UsageError) -> str:
     is_extra = is_model_option and "unexpected extra argument" in error.message
     named = "A model is named with --model MODEL. " if is_extra else ""
     return f"{named}Try '{error.ctx.command_path} --help' for its options and an example."
-
-
-def _is_number(cell: str) -> bool:
-    return cell in ("", "-") or cell.replace(",", "").replace(".", "").rstrip("x").isdigit()

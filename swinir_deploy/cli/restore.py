@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swinir_deploy.cli.options import (
+    MemorySize,
     ModelRequest,
     NearChoice,
     common_options,
@@ -19,9 +20,9 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, Stopwatch, size_text, tell_failures
 from swinir_deploy.cli.pipes import is_pipe, through_files
-from swinir_deploy.cli.selection import select_model
+from swinir_deploy.cli.selection import require_model, select_model
+from swinir_deploy.cli.tasks import requests_in_a_row, with_level
 from swinir_deploy.errors import UsageError
-from swinir_deploy.system.memory import parse_bytes
 
 if TYPE_CHECKING:
     from swinir_deploy.restoration.auto_tile import TileChoice
@@ -39,8 +40,9 @@ Examples:
   swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png --resume
-  swinir-deploy restore scan.jpg clean.png --task jpeg --quality 40 --tile 256
-  cat scan.jpg | swinir-deploy restore - - --task jpeg --quality 40 --format png > clean.png
+  swinir-deploy restore scan.jpg clean.png --task jpeg --tile 256
+  swinir-deploy restore small.jpg large.png --task jpeg,sr --scale 4
+  cat scan.jpg | swinir-deploy restore - - --task jpeg --format png > clean.png
   swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB --tile auto
 
 ONNX files and built-in models need onnxruntime only. Other models are exported when they are
@@ -50,19 +52,6 @@ runs a checkpoint without an export.
 
 
 _SHOWN_LINKS = 4
-
-
-class _MemorySize(_Size):
-    """A size such as 500MB or 2GB, converted to bytes."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number of bytes."""
-        try:
-            return parse_bytes(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
 
 
 class _TileSize(_Size):
@@ -132,11 +121,11 @@ class _TileSize(_Size):
 @click.option(
     "--max-memory",
     "max_memory_bytes",
-    type=_MemorySize(),
+    type=MemorySize(),
     metavar="SIZE",
-    help="Maximum memory for pictures, such as 2GB. Larger PNG, TIFF and JPEG results are written "
-    "in strips. The model needs further memory; --tile auto counts that of its tiles. IN is "
-    "decoded whole.",
+    help="Maximum memory for pictures, with its unit: 2GB. Larger PNG, TIFF and JPEG results are "
+    "written in strips. The model needs further memory; --tile auto counts that of its tiles. IN "
+    "is decoded whole.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option(
@@ -174,14 +163,21 @@ def command(
     files or folders; IN may be - for stdin, and OUT - for stdout. If a picture of a folder fails,
     the others are restored, and the failure is reported at the end. A result appears only when it
     is complete; --resume continues after a stop.
+
+    --task jpeg and --task denoise find the quality or the noise by themselves, and say it.
+    --task jpeg,sr runs one model after the other.
     """
     from swinir_deploy.exports.open import open_model
     from swinir_deploy.restoration.places import check_places, place_of_result
     from swinir_deploy.restoration.restorer import Restorer
+    from swinir_deploy.restoration.tiled_model import DEFAULT_OVERLAP_PX
+    from swinir_deploy.runtimes.chain import chained
 
     suffix = f".{picture_format}" if picture_format else None
     named = _one_target(target, output)
-    selection = select_model(request, out, f"restore {source} {named} --task sr --scale 4")
+    example = f"restore {source} {named} --task sr --scale 4"
+    require_model(request, example)
+    requests = requests_in_a_row(request)
     limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
@@ -198,8 +194,17 @@ def command(
         start = Path(paths[0])
         destination = place_of_result(start, paths[1], suffix)
         check_places(start, destination, suffix, overwrite, resume)
+        requests = [with_level(one, start, destination, out) for one in requests]
+        selections = [select_model(one, out, example) for one in requests]
+        if len(selections) > 1 and overlap is None:
+            overlap = DEFAULT_OVERLAP_PX * len(selections)  # as far as all of them see together
         loading = {"load_options": request.weights, **out.loading}
-        runtime = stack.enter_context(open_model(selection, backend, device, **loading, **options))
+        runtime = chained(
+            [
+                stack.enter_context(open_model(one, backend, device, **loading, **options))
+                for one in selections
+            ]
+        )
         restorer = Restorer(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
         )

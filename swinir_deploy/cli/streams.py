@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 __all__ = [
     "is_descriptor_1",
@@ -31,16 +31,17 @@ def prepare_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            stream = os.fdopen(descriptor, "w" if descriptor else "r", closefd=False)
-            setattr(sys, name, stream)
+            opened = os.fdopen(descriptor, "w" if descriptor else "r", closefd=False)
+            setattr(sys, name, opened)
     if os.name != "nt":  # where a console is no file
         raw = _Unheard(2, "w", closefd=False)
         sys.stderr = io.TextIOWrapper(
             io.BufferedWriter(raw), sys.stderr.encoding, line_buffering=True
         )
-    for stream in (sys.stdout, sys.stderr):
+    streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
+    for stream in streams:
         with suppress(AttributeError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            stream.reconfigure(errors="backslashreplace")
 
 
 class _Unheard(io.FileIO):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,7 +21,7 @@ from swinir_deploy.cli.options import (
 from swinir_deploy.cli.output import Output, Stopwatch, table
 from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.cli.selection import local_path
-from swinir_deploy.errors import UsageError
+from swinir_deploy.errors import PictureError, UsageError
 from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
@@ -152,6 +153,9 @@ def command(
         return finish_layers(out, compare_layers(selection.name, other, **options), watch, output)
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
+    for picture in pictures:
+        if not Path(picture).is_file():
+            raise PictureError(f"Cannot read {picture}: there is no such file. Check the path.")
     from swinir_deploy.verification.parity import Limit, target_note, verify
 
     reference = _load_reference(out, selection.name, model, weights)
@@ -170,7 +174,7 @@ def command(
     note = target_note(report.spec)
     if note is not None:
         out.note(note)
-    out.say(_table(report))
+    out.say(f"Differences are in parts of the range of the output:\n{_table(report)}")
     document = {**report.to_dict(), "seconds": watch.seconds}
     worst = report.worst.comparison
     summary = (
@@ -238,10 +242,10 @@ def _table(report: ParityReport) -> str:
         [
             row.source,
             shape_text(row.shape),
-            f"{row.comparison.max_abs:.1e}",
+            f"{row.comparison.relative_max:.1e}",
             f"{row.comparison.psnr_db:.1f}",
             "passed" if row.passed else "FAILED",
         ]
         for row in report.rows
     ]
-    return table(["INPUT", "SHAPE", "DIFFERENCE", "PSNR dB", "RESULT"], rows)
+    return table(["INPUT", "SHAPE", "DIFFERENCE", "PSNR dB", "RESULT"], rows, keys=2)

@@ -134,7 +134,7 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
     if levels > 1:
         raise CheckFailedError(
             f"ONNX Runtime's picture differs from PyTorch's by {levels} levels of 255; it must be "
-            "at most 1. Find the difference with 'swinir-deploy verify --layers'."
+            f"at most 1. Find the difference: swinir-deploy verify {exported.path} --layers"
         )
     log(f"   with PyTorch: largest difference {levels} of 255 levels")
     enlarged = bicubic_resize(reduced, _SCALE)

@@ -42,7 +42,7 @@ class OnnxRuntime(Runtime):
     Args:
         model: path of a file that ``swinir-deploy export`` wrote.
         device: ``cpu`` (default), ``cuda`` or ``cuda:N``.
-        provider: the execution provider: ``cpu``, ``cuda``, ``tensorrt``, ``nv-tensorrt-rtx``, or
+        provider: the execution provider: ``cpu``, ``cuda``, ``tensorrt``, ``rtx``, or
             ONNX Runtime's own name. None means the provider of the device.
         provider_options: options of the provider. Keys such as ``ep.context_enable`` are options
             of the session (see :func:`swinir_deploy.runtimes.providers.create_session`).

@@ -13,6 +13,7 @@ from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.errors import CatalogError, CheckFailedError, UsageError
 from swinir_deploy.models.catalog import load_catalog
 from swinir_deploy.models.find import find_model
+from swinir_deploy.models.origin import find_checkpoint
 from swinir_deploy.runtimes import Runtime, RuntimeSpec
 from swinir_deploy.system.files import sha256_of
 from swinir_deploy.system.packages import require
@@ -33,13 +34,19 @@ __all__ = [
 
 
 def source_of(model: str | os.PathLike[str]) -> str:
-    """Return the catalogue's id of the model that a file was exported from.
+    """Return the catalogue's id of the model that a file was exported from, or its checkpoint.
+
+    A checkpoint that is not in the catalogue is known if it was exported on this machine.
 
     Raises:
         UsageError: the metadata name no model, or one that is not in the catalogue.
         ArtifactError: the file is damaged.
     """
     metadata = read_metadata(model)
+    sha256 = "" if metadata is None else metadata.source_sha256
+    known = find_checkpoint(sha256)
+    if known is not None and load_catalog().by_sha256(sha256) is None:
+        return os.fspath(known)
     return catalogue_id("" if metadata is None else metadata.model_id, os.fspath(model))
 
 

@@ -57,7 +57,7 @@ def test_an_engine_and_its_sidecar(model: Path, tmp_path: Path) -> None:
     report = build_engine(model, "rtx:sm89,sm86", output, shapes=TILE, progress=False)
     metadata = read_engine_metadata(output, check_hash=True)
     assert metadata == report.metadata
-    assert output.read_bytes()[1:4] == b"trt", "a bare plan begins with the library's own mark"
+    assert output.read_bytes()[1:4] == b"tensorrt", "a bare plan begins with the library's own mark"
     assert metadata.architectures == ("sm86", "sm89")
     assert metadata.onnx_sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
     assert metadata.model == read_source(model).metadata

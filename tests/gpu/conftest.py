@@ -111,13 +111,11 @@ def open_on_gpu(
                 wanted = {"precision": precision, "kernels": "plain"}
                 return open_runtime(MODEL, "torch", "cuda", **wanted, **options)
             if kind.startswith("ort-"):
-                provider = {"ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}.get(
-                    kind, "nv-tensorrt-rtx"
-                )
+                provider = {"ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}.get(kind, "rtx")
                 target = "any" if provider == "cuda" else "tensorrt"
                 path = onnx_file(precision, target)
                 return open_runtime(path, "ort", "cuda", provider=provider, **options)
-            flavour = {"trt": "tensorrt", "rtx": "rtx"}[kind]
+            flavour = {"tensorrt": "tensorrt", "rtx": "rtx"}[kind]
             build = request.getfixturevalue("engine_file")
             return open_runtime(build(flavour, precision), **options)
         except BackendUnavailableError as error:

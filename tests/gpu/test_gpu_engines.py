@@ -46,7 +46,7 @@ def test_a_replayed_graph_gives_the_pixels_of_the_plain_run(
             for picture, result in zip(pictures, wanted, strict=True):
                 np.testing.assert_allclose(runtime.run(picture), result, atol=2e-3)
         assert runtime.graph_errors == ()
-        if runtime.spec.backend == "trt":
+        if runtime.spec.backend == "tensorrt":
             assert runtime.captured_graphs == 3
 
 
@@ -148,7 +148,7 @@ def test_pictures_of_any_size_go_through_tiles(
 def test_an_engine_of_another_gpu_or_version_is_refused(
     name: str, gpu: Gpu, engine_file: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    source = engine_file({"trt": "tensorrt", "rtx": "rtx"}[name.partition("-")[0]], "fp16")
+    source = engine_file({"tensorrt": "tensorrt", "rtx": "rtx"}[name.partition("-")[0]], "fp16")
     metadata = read_engine_metadata(source)
     path = tmp_path / "other.engine"
     for changed in (

@@ -142,10 +142,10 @@ def test_bench_of_a_back_end_that_takes_host_memory_only(
 
     monkeypatch.setattr(TensorRtRuntime, "_takes_gpu_memory", lambda _: False)
     run = bench("--no-transfers", code=2)
-    assert "'trt' on cuda:0 takes and gives host memory only" in run.stderr
+    assert "'tensorrt' on cuda:0 takes and gives host memory only" in run.stderr
     assert bench("--json").document["rows"][0]["device_p50_ms"] is None
     heading, columns, *_ = bench().stdout.splitlines()
-    assert heading.endswith("device are counted. By the host's clock alone: trt.")
+    assert heading.endswith("device are counted. By the host's clock alone: tensorrt.")
     assert "GPU ms" not in columns
 
 

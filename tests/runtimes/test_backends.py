@@ -144,7 +144,7 @@ def test_the_file_chooses_the_back_end() -> None:
     ("model", "backend", "message"),
     [
         ("model.onnx", "ortt", "Did you mean 'ort'"),
-        ("model.onnx", "quantum", "Choose ort, openvino, trt, trt-rtx, cuda or torch"),
+        ("model.onnx", "quantum", "Choose ort, openvino, tensorrt, rtx, cuda or torch"),
         ("model.pth", "ort", "Export the model first"),
         ("model.onnx", "torch", "--backend ort"),
     ],

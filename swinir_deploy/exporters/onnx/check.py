@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,7 @@ def check_against_network(
     io: IoLayout,
     pattern: ShapePattern,
     precision: Precision = "fp32",
+    step: Callable[[], None] = lambda: None,
 ) -> list[ShapeCheck]:
     """Run the exported model at every shape of :func:`check_shapes` and compare.
 
@@ -98,6 +100,7 @@ def check_against_network(
         precision: precision of the graph. A BF16 graph must come from
             :func:`~swinir_deploy.exporters.onnx.rounding.round_every_result`, because ONNX
             Runtime's CPU provider cannot run BF16.
+        step: called after each shape.
 
     Returns:
         One result for each shape.
@@ -158,6 +161,7 @@ def check_against_network(
                 "Nothing was written. Use --precision fp32."
             )
         results.append(ShapeCheck(shape, comparison))
+        step()
     return results
 
 

@@ -78,7 +78,7 @@ class TensorRtRuntime(EngineRuntime):
         profiles = self._engine.profiles
         spec = RuntimeSpec.of_artifact(
             metadata.model,
-            "trt-rtx" if metadata.flavour == "rtx" else "trt",
+            metadata.flavour,
             f"cuda:{self._device_index}",
             fixed_sizes(profiles),
         )

@@ -47,7 +47,7 @@ def run_on_tensorrt(
     Args:
         marked: the model.
         batch: the input, in the model's layout. The engine is built for its shape.
-        backend: ``trt`` or ``trt-rtx``.
+        backend: ``tensorrt`` or ``rtx``.
         device: ``cuda`` (default) or ``cuda:N``.
 
     Raises:
