@@ -63,7 +63,7 @@ def test_what_is_no_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         (b"<html>", "a web page"),
         (b"PK\x03\x04" + bytes(99), "a checkpoint of PyTorch"),
-        (b"\x10\x00\x00\x00\x00\x00\x00\x00{\"a\":1}", "a safetensors file"),
+        (b'\x10\x00\x00\x00\x00\x00\x00\x00{"a":1}', "a safetensors file"),
     ],
 )
 def test_what_is_something_else_is_called_so(tmp_path: Path, content: bytes, words: str) -> None:
