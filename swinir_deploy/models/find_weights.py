@@ -43,7 +43,7 @@ _USUAL = ("params", "state_dict", "model", "model_state_dict", "net", "network",
 """Entries that training tools use for the network itself, the most telling one first."""
 
 _EMA = re.compile(
-    r"(?<![a-z])(ema|shadow|averaged?|swa|polyak)(?![a-z])|(ema|averaged)_?model|model_?ema",
+    r"(?<![a-z])(ema|shadow|averaged?|avg|swa|polyak)(?![a-z])|(ema|averaged)_?model|model_?ema",
     re.IGNORECASE,
 )
 """How training tools call the exponential moving average of the weights."""
@@ -190,11 +190,17 @@ def find_weight_sets(file: CheckpointFile) -> list[WeightSet]:
 
 
 def _joined(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a dictionary of a network with its nested dictionaries joined by dots, as Flax has it.
+    """Return a dictionary of a network with the official names, if it writes them differently.
 
-    ``{"conv_first": {"weight": ...}, ...}`` becomes ``{"conv_first.weight": ...}``.
+    ``{"conv_first": {"weight": ...}, ...}`` (a dictionary for each module) and
+    ``{"conv_first/weight": ...}`` become ``{"conv_first.weight": ...}``.
     """
-    if not isinstance(mapping.get("conv_first"), Mapping):
+    if any("conv_first/" in name for name in mapping):
+        return {name.replace("/", "."): value for name, value in mapping.items()}
+    if not any(
+        isinstance(value, Mapping) and name.rpartition(".")[2] == "conv_first"
+        for name, value in mapping.items()
+    ):
         return mapping
     flat: dict[str, Any] = {}
     pending: deque[tuple[str, Any]] = deque(mapping.items())

@@ -284,12 +284,17 @@ def number_of(value: Any) -> float | None:
 def mapping_of(value: Any) -> Iterator[Mapping[Any, Any]]:
     """Yield the dictionaries in an object: itself, its items, its attributes, its numbered entries.
 
+    A list of pairs of a name and a value, such as ``list(state_dict.items())``, is one, too.
     Objects that were made from a dictionary, such as configurations, have it as an argument.
     """
     if isinstance(value, Mapping):
         yield value
     elif isinstance(value, (list, tuple)):
-        yield dict(enumerate(value))
+        pairs = all(
+            isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
+            for entry in value
+        )
+        yield dict(value) if pairs else dict(enumerate(value))
     elif isinstance(value, Record):
         if value.items:
             yield value.items

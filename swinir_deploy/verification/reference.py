@@ -145,7 +145,10 @@ def load_reference(
     if recorded is not None:
         path, digest = found.local(progress=progress, offline=offline)
         if recorded.source_sha256 == (digest or sha256_of(path)):
-            weights = {**recorded.options, **weights}
+            # Key and prefix belong together: one of the caller's is for another set of weights.
+            chosen = {"key", "prefix"} if {"key", "prefix"} & weights.keys() else set()
+            kept = {n: v for n, v in recorded.options.items() if n not in chosen}
+            weights = {**kept, **weights}
     return load_model(name, progress=progress, offline=offline, **weights)
 
 

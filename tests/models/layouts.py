@@ -152,6 +152,12 @@ READ["nested three deep"] = saved(
 READ["list of two, one a network"] = saved(lambda g: [{"epoch": 1}, g.weights, g.optimizer])
 READ["tuple"] = saved(lambda g: (g.weights, 3, "text"))
 READ["nested dictionaries of modules"] = saved(lambda g: _nested(g.weights))
+READ["one dictionary for each module"] = saved(lambda g: {"net": _by_module(g.weights)})
+READ["names with slashes"] = saved(
+    lambda g: {f"net/{k.replace('.', '/')}": v for k, v in g.weights.items()}
+)
+READ["list of pairs"] = saved(lambda g: list(g.weights.items()))
+READ["named_parameters"] = saved(lambda g: {"params": list(g.network.named_parameters())})
 READ["ignite"] = saved(lambda g: {"model": g.weights, "optimizer": g.optimizer, "trainer": {}})
 READ["catalyst"] = saved(
     lambda g: {"model_state_dict": g.weights, "epoch_metrics": {"train": {"loss": np.float64(1)}}}
@@ -282,6 +288,7 @@ READ["WeightAveraging of Lightning"] = saved(
         "averaging_state": {"n_averaged": torch.tensor(3)},
     }
 )
+READ["avg_model beside model"] = saved(lambda g: {"model": g.other, "avg_model": g.weights})
 READ["AveragedModel with n_averaged"] = saved(
     lambda g: {"n_averaged": torch.tensor(3), **under("module.", g.weights)}
 )
@@ -643,6 +650,14 @@ def _nested(state: State) -> dict[str, Any]:
             place = place.setdefault(parent, {})
         place[last] = tensor
     return tree
+
+
+def _by_module(state: State) -> dict[str, Any]:
+    modules: dict[str, Any] = {}
+    for name, tensor in state.items():
+        module, _, last = name.rpartition(".")
+        modules.setdefault(module, {})[last] = tensor
+    return modules
 
 
 def _flat(state: State) -> State:
