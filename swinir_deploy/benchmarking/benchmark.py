@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from swinir_deploy.benchmarking.contenders import (
     IsolatedContender,
     OpenContender,
 )
+from swinir_deploy.benchmarking.failures import Failures
 from swinir_deploy.benchmarking.machine import (
     DevicePeaks,
     describe_machine,
@@ -24,7 +25,7 @@ from swinir_deploy.benchmarking.machine import (
     package_versions,
     peak_rss_mb,
 )
-from swinir_deploy.benchmarking.reports import BenchmarkReport, BenchmarkRow, FailedContender
+from swinir_deploy.benchmarking.reports import BenchmarkReport, BenchmarkRow
 from swinir_deploy.benchmarking.timing import interleave, latency, ratio
 from swinir_deploy.errors import SwinIRDeployError, UsageError
 from swinir_deploy.kernels.roofline import network_roofline
@@ -99,7 +100,7 @@ def benchmark(
             "and runs of at least 1, and a duration above 0."
         )
     rows: list[BenchmarkRow] = []
-    failures = _Failures(go_on)
+    failures = Failures(go_on)
     with ExitStack() as stack:
         entrants: list[_Entrant] = []
         for contender in contenders:
@@ -163,31 +164,6 @@ class _Entrant:
     label: str = ""
 
 
-class _Failures:
-    """The failures of contenders, where the benchmark goes on without them."""
-
-    def __init__(self, go_on: bool) -> None:
-        self.found: list[FailedContender] = []
-        self._go_on = go_on
-        self._first: SwinIRDeployError | None = None
-
-    @contextmanager
-    def caught(self, label: str, size: tuple[int, int, int] | None = None) -> Iterator[None]:
-        """Record an error of this package, or raise it if the benchmark must not go on."""
-        try:
-            yield
-        except SwinIRDeployError as error:
-            if not self._go_on:
-                raise
-            self._first = self._first or error
-            self.found.append(FailedContender(label, str(error), size))
-
-    def require(self, left: Sequence[object]) -> None:
-        """Raise the first error if nothing is left."""
-        if not left and self._first is not None:
-            raise self._first
-
-
 class _RunFailedError(Exception):
     """A contender failed in a timed run; ``__cause__`` is the error."""
 
@@ -202,7 +178,7 @@ def _time(
     runs: int | None,
     duration_s: float,
     settle_s: float,
-    failures: _Failures,
+    failures: Failures,
 ) -> tuple[list[_Entrant], list[FirstRun], NDArray[np.float64]]:
     """Time at one shape, and again without a contender that fails.
 
