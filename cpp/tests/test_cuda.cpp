@@ -362,6 +362,20 @@ void fails_while_it_computes() {
   says("Making a stream on the GPU failed");
 }
 
+// A program that no shape can be planned with is refused before anything goes to the GPU.
+void plans_nothing() {
+  Model model;
+  for (const char* elements : {"[\"elements\", -2, \"*\"]", "[\"elements\", 0, \"//\"]",
+                               "[\"bytes\", 4611686018427387904, \"*\"]"}) {
+    fake().reset();
+    CHECK_STATUS(open_bytes(changed_engine("[\"elements\", 2, \"*\"]", elements), model),
+                 SWINIR_INVALID_MODEL);
+    says("with 64x64 pixels");
+    CHECK_EQUAL(fake().calls("cuDevicePrimaryCtxRetain"), 0);
+    held_nothing();
+  }
+}
+
 // An engine that its sidecar does not describe.
 void promises_something_else() {
   fake().reset();
@@ -449,6 +463,7 @@ int main() {
   runs_out_of_memory();
   is_too_large();
   fails_while_it_computes();
+  plans_nothing();
   promises_something_else();
   reads_files();
   logs();
