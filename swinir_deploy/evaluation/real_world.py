@@ -2,9 +2,9 @@
 
 Photographs are blurred, reduced, noisy and compressed, in an order that nobody knows. BSRGAN (Zhang
 et al., "Designing a Practical Degradation Model for Deep Blind Image Super-Resolution", ICCV 2021)
-shuffles these steps; SwinIR's real-world models were trained so. Here are the steps of its model,
-with the Poisson noise of its public code (utils_blindsr.py) for the noise of a camera. How often
-noise is gray, and the blur after the reduction, are those of Real-ESRGAN (Wang et al., ICCVW 2021).
+shuffles these steps; SwinIR's real-world models were trained so. Here is one round of them, with
+the Poisson noise of its public code (utils_blindsr.py) for the noise of a camera. How often noise
+is gray is as in Real-ESRGAN (Wang et al., ICCVW 2021).
 """
 
 from __future__ import annotations
@@ -37,18 +37,15 @@ Random = np.random.RandomState
 """NumPy's legacy generator: its stream is promised to stay as it is."""
 
 BLUR_PX = (0.2, 2.8)
-"""Standard deviation of the blur before the last reduction. BSRGAN: up to 2 + 0.2 * 4."""
-LATE_BLUR_PX = (0.2, 1.5)
-"""The same on the reduced picture: the second round of Real-ESRGAN."""
+"""Standard deviation of the blur, in pixels of the good picture. BSRGAN: up to 2 + 0.2 * 4."""
 SIGMA = (1.0, 25.0)
 """Standard deviation of the Gaussian noise on 0..255."""
 PHOTONS = (1e2, 1e4)
 """Photons of a white pixel, drawn evenly in their logarithm."""
 QUALITY = (30, 95)
 """JPEG quality."""
-_HAS_GAUSSIAN, _HAS_POISSON, _HAS_EARLY_JPEG = 0.75, 0.5, 0.5
-_IS_GRAY = 0.4
-"""How often a step is there, and how often noise is the same in all channels."""
+_HAS_EARLY_JPEG, _IS_GRAY = 0.5, 0.4
+"""How often there is a JPEG before the last one, and how often noise is gray."""
 _INTERPOLATIONS = ("area", "bilinear", "bicubic", "antialiased bicubic")
 
 
@@ -178,9 +175,8 @@ class Jpeg:
 def draw_steps(height: int, width: int, scale: int, random: Random) -> list[Step]:
     """Draw the steps for one picture, in their order.
 
-    Always there: blur, a reduction by a random factor, the reduction to the final sides, and JPEG
-    at the end. Most of the time: Gaussian noise. Half of the time each: Poisson noise, and another
-    JPEG before. All but the last JPEG are shuffled; of the two reductions the final one is later.
+    Blur, reduction, Gaussian and Poisson noise, and half of the time a JPEG, in random order; JPEG
+    at the end.
 
     Args:
         height: of the picture, in pixels; the scale divides it.
@@ -188,27 +184,18 @@ def draw_steps(height: int, width: int, scale: int, random: Random) -> list[Step
         scale: side of the picture divided by side of the result.
         random: the generator.
     """
-    factor = random.uniform(1, scale)
-    between = Resize(
-        max(1, round(height / factor)),
-        max(1, round(width / factor)),
-        _INTERPOLATIONS[random.randint(len(_INTERPOLATIONS))],
-    )
-    final = Resize(
-        height // scale, width // scale, _INTERPOLATIONS[random.randint(len(_INTERPOLATIONS))]
-    )
-    names = ["blur", "reduction", "reduction"]
-    names += ["Gaussian"] * (random.uniform() < _HAS_GAUSSIAN)
-    names += ["Poisson"] * (random.uniform() < _HAS_POISSON)
+    names = ["blur", "reduction", "Gaussian", "Poisson"]
     names += ["JPEG"] * (random.uniform() < _HAS_EARLY_JPEG)
-    reductions = [between, final]
     steps: list[Step] = []
+    pixel = 1.0  # side of a pixel, in pixels of the good picture
     for index in random.permutation(len(names)):
         name = names[index]
         if name == "blur":
-            steps.append(_draw_blur(BLUR_PX if reductions else LATE_BLUR_PX, random))
+            steps.append(_draw_blur(pixel, random))
         elif name == "reduction":
-            steps.append(reductions.pop(0))
+            kind = _INTERPOLATIONS[random.randint(len(_INTERPOLATIONS))]
+            steps.append(Resize(height // scale, width // scale, kind))
+            pixel = float(scale)
         elif name == "Gaussian":
             steps.append(GaussianNoise(random.uniform(*SIGMA), random.uniform() < _IS_GRAY))
         elif name == "Poisson":
@@ -250,12 +237,12 @@ def degrade(
     return _levels(values)
 
 
-def _draw_blur(sigmas: tuple[float, float], random: Random) -> Blur:
-    """Draw a blur: isotropic half of the time."""
-    first = random.uniform(*sigmas)
+def _draw_blur(pixel: float, random: Random) -> Blur:
+    """Draw a blur for pixels of this side: isotropic half of the time."""
+    first, second = random.uniform(BLUR_PX[0] / pixel, BLUR_PX[1] / pixel, 2)
     if random.uniform() < 0.5:
         return Blur((first, first))
-    return Blur((first, random.uniform(*sigmas)), random.uniform(0, math.pi))
+    return Blur((first, second), random.uniform(0, math.pi))
 
 
 def _draw_jpeg(random: Random) -> Jpeg:
