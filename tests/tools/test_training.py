@@ -60,6 +60,7 @@ def test_a_task_is_what_the_catalogue_says(name):
     protocol = task.protocol
     assert (card.task, card.gray, card.scale) == (protocol.task, protocol.gray, protocol.scale)
     assert (card.noise, card.quality) == (protocol.noise, protocol.quality)
+    assert card.real == protocol.real
     ours = dataclasses.replace(task.config((4, 4)), img_size=card.config.img_size)
     assert ours == card.config
 
