@@ -154,7 +154,8 @@ class PoissonNoise:
         """Return the noisy picture, clipped."""
         light = picture.mean(axis=2, keepdims=True) if self.is_gray else picture
         noise = random.poisson(light * self.photons) / self.photons - light
-        return (picture + noise).clip(0, 1).astype(np.float32)
+        noisy: npt.NDArray[np.float64] = picture + noise
+        return noisy.clip(0, 1).astype(np.float32)
 
 
 @dataclass(frozen=True)
