@@ -34,8 +34,8 @@ Examples:
   swinir-deploy eval finetuned.pth --task jpeg --quality 40 --data LIVE1 --self-ensemble
 
 Whole pictures are padded, rounded and measured as in the official script. The paper's main
-figures were made without --tile and --self-ensemble. JPEG needs OpenCV:
-pip install 'swinir-deploy[eval]'
+figures were made without --tile and --self-ensemble. JPEG models, and real-world
+ones without --lr, need OpenCV: pip install 'swinir-deploy[eval]'
 """
 
 

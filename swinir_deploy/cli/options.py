@@ -253,7 +253,9 @@ _FILTERS = [
         "--quality", type=int, metavar="Q", help="JPEG quality of the input: 10, 20, 30 or 40."
     ),
     click.option("--gray/--color", default=None, help="One channel or three."),
-    click.option("--real", is_flag=True, default=None, help="A model for real-world pictures."),
+    click.option(
+        "--real", is_flag=True, default=None, help="A model for photographs (real-world)."
+    ),
     click.option("--size", type=NearChoice(SIZES), help="Size of the network."),
 ]
 

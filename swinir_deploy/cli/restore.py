@@ -38,7 +38,7 @@ __all__ = ["command"]
 EPILOG = """\b
 Examples:
   swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx
-  swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png
+  swinir-deploy restore photos/ restored/ --task sr --scale 4 --real --format png
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png --resume
   swinir-deploy restore scan.jpg clean.png --task jpeg --tile 256
   swinir-deploy restore small.jpg large.png --task jpeg,sr --scale 4

@@ -21,7 +21,8 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
 
     Args:
         request: the model options of the command line.
-        out: gets a note if the tiny model was selected without being named.
+        out: gets a note if the tiny model was selected without being named, and one that names the
+            models for photographs if a model for clean pictures was.
         command: the example in the error message, such as ``export --task sr --scale 4``.
 
     Raises:
@@ -56,6 +57,8 @@ def select_model(request: ModelRequest, out: Output, command: str) -> FoundModel
         out.note(_downloaded_note(card))
     if card.size == "tiny" and request.size is None:
         out.note(_tiny_note(card))
+    if card.task == "sr" and not card.real and (note := _photograph_note(card)):
+        out.note(note)
     return FoundModel(card.id, card)
 
 
@@ -111,14 +114,33 @@ def _downloaded_note(card: ModelCard) -> str:
 
 def _tiny_note(card: ModelCard) -> str:
     """Return a note that the tiny model is used, with the ids of the larger ones."""
-    from swinir_deploy.models.catalog import load_catalog
-
-    others = [
-        other.id
-        for other in load_catalog().all()
-        if (other.task, other.scale, other.noise, other.quality)
-        == (card.task, card.scale, card.noise, card.quality)
-        and (other.gray, other.real, other.builtin) == (card.gray, card.real, False)
-    ]
+    others = [other.id for other in _same_purpose(card, card.real) if not other.builtin]
     named = f" The official ones are larger and better: --model {' or '.join(others)}."
     return f"Using {card.id}, a tiny built-in model.{named if others else ''}"
+
+
+def _photograph_note(card: ModelCard) -> str:
+    """Return a note that names the real-world models of the same scale, empty if there are none."""
+    models = _same_purpose(card, real=True)
+    if not models:
+        return ""
+    built_in = [f"{model.id}, built in" for model in models if model.builtin]
+    official = [model.id for model in models if not model.builtin]
+    named = "; ".join([*built_in, f"official: --model {' or '.join(official)}"])
+    return (
+        f"{card.id} is for clean pictures. For photographs, which are blurred, noisy and "
+        f"compressed, add --real ({named})."
+    )
+
+
+def _same_purpose(card: ModelCard, real: bool) -> list[ModelCard]:
+    """List the models of the card's task, amount and channels, without second files of one."""
+    from swinir_deploy.models.catalog import load_catalog
+
+    return [
+        other
+        for other in load_catalog().all()
+        if (other.task, other.scale, other.noise, other.quality, other.gray, other.real)
+        == (card.task, card.scale, card.noise, card.quality, card.gray, real)
+        and not other.id.endswith("-params-and-ema")
+    ]

@@ -85,7 +85,8 @@ def evaluate(
             checkpoint or id is exported once and kept in the cache.
         data: folder of the original pictures; its subfolders are not searched.
         lr: folder of the reduced pictures, ``NAMExSCALE``; None makes them as MATLAB's bicubic
-            ``imresize`` does. Only for super-resolution.
+            ``imresize`` does, or with the degradations of real-world super-resolution for a model
+            that is for them. Only for super-resolution.
         task: ``sr``, ``denoise`` or ``jpeg``; None takes the task of the model.
         noise: standard deviation of the noise on 0..255; None takes that of the model's card.
         quality: JPEG quality, 1 to 100; None takes that of the model's card.
@@ -154,7 +155,7 @@ def evaluate(
                 "original pictures. Leave it out."
             )
         loaded, notes = _reference(spec, name, reference, offline)
-        notes += _notes(protocol, card, spec, tile, self_ensemble, ignored)
+        notes += _notes(protocol, card, spec, tile, self_ensemble, ignored, lr)
         candidates = [Candidate(runtime, tile, self_ensemble)]
         if loaded is not None:
             network = stack.enter_context(open_reference(loaded))
@@ -173,7 +174,8 @@ def evaluate(
         self_ensemble=self_ensemble,
         pictures=scores,
         reference=None if loaded is None else loaded.model_id,
-        stated=_stated(card, protocol, dataset, scores),
+        # A real-world model's figures are for the degradations that are made here.
+        stated=() if protocol.real and lr else _stated(card, protocol, dataset, scores),
         notes=tuple(notes),
         seconds=time.perf_counter() - started,
         failures=failures,
@@ -311,6 +313,7 @@ def _notes(
     tile: int | None,
     self_ensemble: bool,
     ignored: int,
+    lr: str | os.PathLike[str] | None,
 ) -> list[str]:
     notes = []
     used = _tile_used(spec, tile)
@@ -328,6 +331,11 @@ def _notes(
         notes.append("The model takes bytes: the noisy pictures were clamped and rounded.")
     if protocol.real:
         notes.append("A model for real-world pictures: the paper gives no figures, no border.")
+        if lr is None:
+            notes.append(
+                "The reduced pictures were made by blur, reduction, noise and JPEG in random order "
+                "(seeded); --lr takes others."
+            )
     if card is not None and not _fits(card, protocol):
         notes.append(f"The model was made for another degradation ({card.purpose}).")
     if ignored:

@@ -60,7 +60,7 @@ def test_models_knows_what_is_here(swinir: Program, tmp_path: Path) -> None:
     found = swinir("models", "--local", "--json").document["models"]
     states = {entry["id"]: entry["state"] for entry in found}
     built_in = {card.id for card in load_catalog().all() if card.builtin}
-    assert len(built_in) == 7
+    assert len(built_in) == 8
     assert states == {**dict.fromkeys(built_in, "built in"), "light-sr-x2": "downloaded"}
 
 
