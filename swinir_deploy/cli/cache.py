@@ -47,7 +47,7 @@ def list_engines(out: Output) -> None:
     entries = cache.entries()
     total = sum(entry.size_bytes for entry in entries)
     rows = [_row(entry) for entry in entries]
-    text = table(["KEY", "MODEL", "TARGET", "LIBRARY", "SHAPES", "SIZE", "USED"], rows, keys=7)
+    text = table(["KEY", "MODEL", "TARGET", "LIBRARY", "SHAPES", "SIZE", "USED"], rows)
     document = {
         "folder": cache.folder,
         "limit_bytes": cache.limit_bytes,
