@@ -65,11 +65,11 @@ def list_engines(out: Output) -> None:
         },
     }
     head = ["KEY", "MODEL", "TARGET", "LIBRARY", "SHAPES", "SIZE", "USED"]
-    text = table(head, [_row(entry) for entry in entries], keys=7)
+    text = table(head, [_row(entry) for entry in entries])
     parts = [text if entries else f"No engines in {cache.folder}."]
     if exported:
         head = ["KEY", "MODEL", "FOR", "PRECISION", "VERSION", "SIZE", "USED"]
-        parts.append(table(head, [_export_row(entry) for entry in exported], keys=7))
+        parts.append(table(head, [_export_row(entry) for entry in exported]))
     else:
         parts.append(f"No exports in {exports.folder}.")
     out.answer(document, "\n\n".join(parts))

@@ -68,7 +68,9 @@ def _grouped(entries: list[dict[str, Any]]) -> str:
             for entry in members
         ]
         heading = f"For {use}\n({flags})"
-        parts.append(f"{heading}\n{table(['MODEL', 'TASK', 'SIZE', 'PARAMETERS', 'FILE'], rows)}")
+        parts.append(
+            f"{heading}\n{table(['MODEL', 'TASK', 'SIZE', 'PARAMETERS', 'DOWNLOAD'], rows)}"
+        )
     return "\n\n".join(parts) or "No model."
 
 
@@ -90,6 +92,6 @@ def _entry(card: ModelCard) -> dict[str, Any]:
 
 def _state(entry: dict[str, Any]) -> str:
     if entry["state"] != "remote":
-        return str(entry["state"])
+        return {"downloaded": "done"}.get(str(entry["state"]), str(entry["state"]))
     size = entry["size_bytes"]
-    return f"{size_text(size)} to download" if size else "to download"
+    return size_text(size) if size else "needed"

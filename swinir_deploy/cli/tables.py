@@ -34,7 +34,7 @@ def table(
     """
     columns = list(zip(head, *rows, strict=True))
     parts = _parts(columns, keys, width)
-    return "\n\n".join(_one_table([columns[i] for i in part], width) for part in parts)
+    return "\n\n".join(_one_table([columns[i] for i in part], keys, width) for part in parts)
 
 
 def facts(rows: Sequence[tuple[str, str]], *, indent: int = 2, width: int = WIDTH) -> list[str]:
@@ -72,7 +72,7 @@ def _parts(columns: list[tuple[str, ...]], keys: int, width: int) -> list[list[i
     return parts
 
 
-def _one_table(columns: Sequence[Sequence[str]], width: int) -> str:
+def _one_table(columns: Sequence[Sequence[str]], keys: int, width: int) -> str:
     widths = [max(map(len, column)) for column in columns]
     if _total(widths) > width:
         widths = [
@@ -84,9 +84,11 @@ def _one_table(columns: Sequence[Sequence[str]], width: int) -> str:
         spare = [own - least for own, least in zip(widths, smallest, strict=True)]
         if max(spare) <= 0:
             break
-        # The widest of the columns that can be narrower gives way.
-        widest = max((i for i, more in enumerate(spare) if more > 0), key=lambda i: widths[i])
-        widths[widest] -= 1
+        # The widest of the columns that can be narrower gives way, and what names a row, which
+        # somebody may copy, only after all others.
+        able = [i for i, more in enumerate(spare) if more > 0]
+        others = [i for i in able if i >= keys]
+        widths[max(others or able, key=lambda i: widths[i])] -= 1
     right = [len(column) > 1 and all(map(_is_number, column[1:])) for column in columns]
     lines: list[str] = []
     for number, row in enumerate(zip(*columns, strict=True)):

@@ -125,7 +125,7 @@ class ModelCard:
             return "JPEG files with visible blocks, kept at their size"
         if self.real:
             return "photographs as they are: blurred, noisy, compressed; from a phone or the web"
-        return "clean pictures that are too small: sharp, without noise and without compression"
+        return "clean pictures that are too small: sharp, neither noisy nor compressed"
 
     def describe(self) -> str:
         """Describe purpose, architecture, file, licence, training and figures in a few lines."""
