@@ -170,7 +170,7 @@ class Jpeg:
     def apply(self, picture: Values, random: Random) -> Values:
         """Return the picture after compression."""
         compressed = jpeg_compress(_levels(picture), self.quality)
-        return np.asarray(compressed / np.float32(255), np.float32)
+        return compressed.astype(np.float32) / np.float32(255)
 
 
 def draw_steps(height: int, width: int, scale: int, random: Random) -> list[Step]:
