@@ -154,8 +154,7 @@ class PoissonNoise:
         """Return the noisy picture, clipped."""
         light = picture.mean(axis=2, keepdims=True) if self.is_gray else picture
         noise = random.poisson(light * self.photons) / self.photons - light
-        noisy: npt.NDArray[np.float64] = picture + noise
-        return noisy.clip(0, 1).astype(np.float32)
+        return np.asarray((picture + noise).clip(0, 1), np.float32)
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,8 @@ class Jpeg:
 
     def apply(self, picture: Values, random: Random) -> Values:
         """Return the picture after compression."""
-        return np.asarray(jpeg_compress(_levels(picture), self.quality), np.float32) / 255
+        compressed = jpeg_compress(_levels(picture), self.quality)
+        return compressed.astype(np.float32) / np.float32(255)
 
 
 def draw_steps(height: int, width: int, scale: int, random: Random) -> list[Step]:
