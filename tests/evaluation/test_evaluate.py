@@ -192,12 +192,15 @@ def test_other_back_ends_are_compared_with_pytorch(
     self_ensemble: bool,
 ) -> None:
     (pictures / "b.png").unlink()
-    ways: dict[str, Any] = {"tile": tile, "self_ensemble": self_ensemble}
-    report = evaluate(exported[io], pictures, reference=checkpoints["sr"], threads=1, **ways)
+    ways: dict[str, Any] = {"tile": tile, "self_ensemble": self_ensemble, "threads": 1}
+    report = evaluate(exported[io], pictures, reference=checkpoints["sr"], **ways)
     alone = evaluate(checkpoints["sr"], pictures, **ways)
     assert (report.spec.backend, report.spec.io, report.reference) == ("ort", io, "test-sr")
-    assert report.mean_reference == alone.mean
-    assert report.reference_difference_db == report.mean["psnr_y"] - alone.mean["psnr_y"]
+    # Which products are fastest depends on the CPU, and the reference always takes PyTorch's own.
+    assert report.mean_reference == pytest.approx(alone.mean, abs=1e-4)
+    assert report.reference_difference_db == pytest.approx(
+        report.mean["psnr_y"] - alone.mean["psnr_y"], abs=1e-4
+    )
     if self_ensemble:  # these random weights leave 0..1 by far, and bytes are clamped one by one
         assert any("one by one" in note for note in report.notes)
     else:

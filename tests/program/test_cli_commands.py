@@ -328,6 +328,7 @@ def test_ctrl_c_ends_every_process_of_bench(onnx_file: Path) -> None:
         pytest.fail("a process is left")
 
 
+@pytest.mark.slow
 def test_a_file_made_for_another_target_is_noted(
     swinir: Program, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -367,6 +368,7 @@ def test_bench_exports_for_back_ends_that_need_it(
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_bench_compares_with_an_older_report(
     swinir: Program, onnx_file: Path, tmp_path: Path
 ) -> None:

@@ -149,6 +149,7 @@ def test_bench_of_a_back_end_that_takes_host_memory_only(
     assert "GPU ms" not in columns
 
 
+@pytest.mark.slow
 def test_on_the_cpu_transfers_change_nothing(swinir: Program, onnx_file: Path) -> None:
     options = ("bench", "-m", onnx_file, "--shape", "8x8", "--runs", 1)
     headings = []

@@ -46,6 +46,7 @@ def test_restore_and_verify_take_a_precision_of_torch(
     )
 
 
+@pytest.mark.slow
 def test_bench_and_verify_say_which_kernels_ran(swinir: Program, checkpoint: Path) -> None:
     options = ("--model", checkpoint, "--shape", "8x8")
     document = swinir(
