@@ -19,6 +19,7 @@ ORT_VARIABLE = "ORT_DISABLE_TELEMETRY"
 its telemetry."""
 
 _OPENVINO_TELEMETRY = "openvino_telemetry"
+_ABSENT = object()
 
 
 def refuse_onnxruntime_telemetry() -> None:
@@ -39,7 +40,7 @@ def without_telemetry() -> Iterator[None]:
     """
     refuse_onnxruntime_telemetry()
     hidden = "openvino" not in sys.modules
-    before = sys.modules.get(_OPENVINO_TELEMETRY)
+    before = sys.modules.get(_OPENVINO_TELEMETRY, _ABSENT)
     if hidden:
         sys.modules[_OPENVINO_TELEMETRY] = None  # type: ignore[assignment] # its import fails
     try:
@@ -47,8 +48,8 @@ def without_telemetry() -> Iterator[None]:
     finally:
         if hidden:
             del sys.modules[_OPENVINO_TELEMETRY]
-            if before is not None:
-                sys.modules[_OPENVINO_TELEMETRY] = before
+            if before is not _ABSENT:
+                sys.modules[_OPENVINO_TELEMETRY] = before  # type: ignore[assignment]
     switch = getattr(sys.modules.get("onnxruntime"), "disable_telemetry_events", None)
     if switch is not None and os.environ.get(ORT_VARIABLE) != "0":
         switch()  # Windows' own telemetry does not know the variable

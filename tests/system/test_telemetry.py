@@ -35,7 +35,10 @@ def imports(tree: ast.AST, names: tuple[str, ...]) -> list[ast.stmt]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
+SOURCES = sorted([*PACKAGE.rglob("*.py"), *PACKAGE.parent.glob("tools/*.py")])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
 def test_every_import_of_these_libraries_is_without_telemetry(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = ("onnxruntime", "openvino")
