@@ -103,7 +103,8 @@ def plan_each(
                 contenders += plan(model, backend)
             except SwinIRDeployError as error:
                 first = first or error
-                label = f"{Path(model.name).name} on {backend or 'its back end'}"
+                by_file = "ort" if model.is_onnx else "its back end"
+                label = f"{Path(model.name).name} on {backend or by_file}"
                 failures.append(FailedContender(label, str(error)))
     if not contenders and first is not None:
         raise first

@@ -67,7 +67,7 @@ def test_the_default_is_half_precision_and_an_id_is_enough(swinir: Program) -> N
     ("options", "code", "said"),
     [
         (["--target", "rtx:sm90"], 2, "sm89"),
-        (["--target", "cuda"], 2, "Choose tensorrt or rtx"),
+        (["--target", "cudnn"], 2, "Choose tensorrt or rtx"),
         (["--target", "rtx:sm89", "--tile", "2"], 2, "at least 5"),
         (["--target", "rtx:sm89", "-o", "none/x.engine"], 4, "none"),
         (["--target", "rtx:sm89", "--compat", "ampere+"], 2, "has no --compat"),
