@@ -23,7 +23,11 @@ _CERTAIN_DB, _USUAL_DB = 1.0, 0.2
 models, all for 0..1, lose only 0.3 to 4 dB with values of 0..255."""
 
 _PICTURE_DB = 15.0
-"""A result that is this near to the photograph is a picture of it."""
+"""A result that is this near to what the network makes of the photograph is a picture of it."""
+
+_GAIN_DB = 0.5
+"""A model that restores is better by this than its input, enlarged by repeating pixels. What gives
+its input back is the better the wider the range, which says nothing about the range."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,9 @@ def find_range(
     pairs = _pairs(probe.convention, clues, given)
     orders = [bgr] if bgr is not None else [False, True] if judge is not None else [bool(clues.bgr)]
     truth, degraded = _photograph(probe, scale, size)
+    lowest_db = _psnr(degraded.repeat(scale, axis=2).repeat(scale, axis=3), truth) + _GAIN_DB
     if judge is not None:
-        truth = judge(degraded)
+        truth, lowest_db = judge(degraded), _PICTURE_DB
     scores = []
     for order in orders if probe.convention.channels == 3 else [False]:
         for into, out in pairs:
@@ -81,7 +86,7 @@ def find_range(
     best_db, best = max(scores, key=lambda score: score[0])
     others = [score for score, candidate in scores if candidate is not best]
     ahead_db = _USUAL_DB if best is scores[0][1] else _CERTAIN_DB
-    is_clear = best_db >= _PICTURE_DB and all(best_db >= other + ahead_db for other in others)
+    is_clear = best_db >= lowest_db and all(best_db >= other + ahead_db for other in others)
     order_source = "given" if bgr is not None else "assumed" if clues.bgr is None else "graph"
     if judge is not None and is_clear and len(scores) > 1:
         return FoundRange(best, "checkpoint", "checkpoint")

@@ -237,6 +237,15 @@ def test_a_range_that_only_the_weights_hold_is_found_by_running(
         assert compare(runtime.run(values), expected).psnr_db > 70
 
 
+def test_a_range_that_nothing_shows_is_assumed_and_said(tmp_path: Path) -> None:
+    """Random weights restore nothing, in no range; a gray model has no mean."""
+    config = replace(SMALL, in_chans=1, upscale=1, upsampler="")
+    report = adopted(naive(tmp_path / "gray.onnx", small_official(config), channels=1))
+    assert report.metadata.adopted["range_source"] == "assumed"
+    assert report.metadata.adopted["range"] == "0..1"
+    assert any("--range" in note for note in report.notes)
+
+
 def torch_network(trained: Any) -> torch.nn.Module:
     """A built-in model's weights in the official code."""
     fresh = small_official.__wrapped__(trained.config)

@@ -22,7 +22,7 @@ def test_an_adopted_file_is_used_as_any_other(
     run = swinir("adopt", "theirs.onnx", "--json")
     assert run.document["path"] == "theirs-adopted.onnx"
     assert run.document["metadata"]["scale"] == 2
-    assert run.document["notes"]
+    assert run.document["metadata"]["adopted"]["multiple"] == 1
     swinir("restore", picture, "out.png", "-m", "theirs-adopted.onnx")
     swinir("restore", picture, "ours.png", "-m", onnx_file)
     pixels = [np.asarray(Image.open(name), int) for name in ("out.png", "ours.png")]

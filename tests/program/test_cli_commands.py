@@ -168,12 +168,23 @@ def test_restore_by_a_checkpoint_gives_the_same(
     swinir: Program, onnx_file: Path, checkpoint: Path, picture: Path
 ) -> None:
     swinir("restore", picture, "ort.png", "--model", onnx_file, "--threads", "1")
-    options = ("--backend", "torch", "--json")
-    run = swinir("restore", picture, "-o", "torch.png", "-m", checkpoint, *options)
+    named = ("restore", picture, "-m", checkpoint, "--json")
+    run = swinir(*named, "-o", "torch.png", "--backend", "torch")
     assert run.document["model"]["backend"] == "torch"
     assert run.document["restored"][0]["target_width"] == 28
-    pixels = [read_picture(name).pixels.astype(int) for name in ("ort.png", "torch.png")]
-    assert np.abs(pixels[0] - pixels[1]).max() <= 1
+    first = swinir(*named, "-o", "named.png")
+    assert first.document["model"]["backend"] == "ort"
+    assert "kept for the next time" in first.stderr
+    assert swinir(*named, "-o", "again.png").stderr == ""
+    names = ("ort.png", "torch.png", "named.png", "again.png")
+    pixels = [read_picture(name).pixels.astype(int) for name in names]
+    assert all(np.abs(pixels[0] - other).max() <= 1 for other in pixels[1:])
+    (entry,) = swinir("cache", "ls", "--json").document["exports"]["entries"]
+    assert entry["metadata"]["model_id"] == checkpoint.stem
+    assert checkpoint.stem in swinir("cache", "ls").stdout
+    run = swinir("cache", "rm", entry["key"][:8], "--json")
+    assert [removed["key"] for removed in run.document["removed_exports"]] == [entry["key"]]
+    assert swinir("cache", "ls", "--json").document["exports"]["entries"] == []
 
 
 def test_restore_in_tiles(swinir: Program, onnx_file: Path, picture: Path) -> None:
@@ -352,8 +363,8 @@ def test_bench_exports_for_back_ends_that_need_it(
 
     exports: list[tuple[str, str]] = []
 
-    def export_onnx(model: LoadedModel, path: Path, **options: Any) -> None:
-        exports.append((model.model_id, options["target"]))
+    def export_onnx(model: LoadedModel, path: Path, target: str, **_: object) -> None:
+        exports.append((model.model_id, target))
         shutil.copy(onnx_file, path)
 
     monkeypatch.setattr(exporter, "export_onnx", export_onnx)
