@@ -196,7 +196,7 @@ class EngineMetadata:
 
 def flavour_title(flavour: EngineFlavour) -> str:
     """Return the name of what makes and runs an engine, for messages."""
-    return "swinir-deploy for CUDA" if flavour == "cuda" else FLAVOURS[flavour].title
+    return "the CUDA kernels of swinir-deploy" if flavour == "cuda" else FLAVOURS[flavour].title
 
 
 def sidecar_path(engine: str | os.PathLike[str]) -> Path:

@@ -50,7 +50,7 @@ def test_an_engine_and_its_sidecar(tiny: LoadedModel, tmp_path: Path) -> None:
     assert set(facts.kernels) == {"sm80", "sm90"}
     assert {kernel["name"] for kernel in facts.kernels["sm90"]} >= {"swin_block", "convolution"}
     text = describe(facts)
-    assert "by swinir-deploy for CUDA Triton" in text
+    assert "by the CUDA kernels of swinir-deploy" in text
     assert "sm90: " in text
     again = build_cuda_engine(tiny, "cuda:sm80,sm90", tmp_path / "y.engine", cache=cache)
     assert again.from_cache

@@ -57,7 +57,7 @@ def test_an_engine_and_its_sidecar(model: Path, tmp_path: Path) -> None:
     report = build_engine(model, "rtx:sm89,sm86", output, shapes=TILE, progress=False)
     metadata = read_engine_metadata(output, check_hash=True)
     assert metadata == report.metadata
-    assert output.read_bytes()[1:4] == b"tensorrt", "a bare plan begins with the library's own mark"
+    assert output.read_bytes()[1:4] == b"trt", "a bare plan begins with the library's own mark"
     assert metadata.architectures == ("sm86", "sm89")
     assert metadata.onnx_sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
     assert metadata.model == read_source(model).metadata
@@ -118,7 +118,7 @@ def test_the_second_build_comes_from_the_cache(
 
 def test_a_graph_for_something_else_is_refused_with_the_export(model: Path, tmp_path: Path) -> None:
     other = changed(model, tmp_path / "other.onnx", target="ort", model_id="light-sr-x2")
-    with pytest.raises(ArtifactError, match=r"--model light-sr-x2 --for tensorrt"):
+    with pytest.raises(ArtifactError, match=r"export light-sr-x2 --for tensorrt"):
         build_engine(other, "rtx:sm89", tmp_path / "x.engine", shapes=TILE)
     assert not (tmp_path / "x.engine").exists()
     build_engine(

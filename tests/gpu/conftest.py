@@ -115,7 +115,7 @@ def open_on_gpu(
                 target = "any" if provider == "cuda" else "tensorrt"
                 path = onnx_file(precision, target)
                 return open_runtime(path, "ort", "cuda", provider=provider, **options)
-            flavour = {"tensorrt": "tensorrt", "rtx": "rtx"}[kind]
+            flavour = {"trt": "tensorrt", "rtx": "rtx"}[kind]
             build = request.getfixturevalue("engine_file")
             return open_runtime(build(flavour, precision), **options)
         except BackendUnavailableError as error:

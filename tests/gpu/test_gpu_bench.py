@@ -60,7 +60,7 @@ def test_the_gpu_s_time_is_within_the_host_s(
 @pytest.mark.parametrize("name", FP16_ENGINES)
 @pytest.mark.parametrize("transfers", [True, False])
 def test_bench_of_an_engine(name: str, engine_file: Callable[..., Path], transfers: bool) -> None:
-    flavour = {"tensorrt": "tensorrt", "rtx": "rtx"}[name.partition("-")[0]]
+    flavour = {"trt": "tensorrt", "rtx": "rtx"}[name.partition("-")[0]]
     engine = Contender(str(engine_file(flavour, "fp16")))
     (row,) = benchmark([engine], shapes=[SHAPE], runs=10, transfers=transfers).rows
     assert row.device_p50_ms is not None

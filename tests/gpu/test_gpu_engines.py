@@ -148,7 +148,7 @@ def test_pictures_of_any_size_go_through_tiles(
 def test_an_engine_of_another_gpu_or_version_is_refused(
     name: str, gpu: Gpu, engine_file: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    source = engine_file({"tensorrt": "tensorrt", "rtx": "rtx"}[name.partition("-")[0]], "fp16")
+    source = engine_file({"trt": "tensorrt", "rtx": "rtx"}[name.partition("-")[0]], "fp16")
     metadata = read_engine_metadata(source)
     path = tmp_path / "other.engine"
     for changed in (

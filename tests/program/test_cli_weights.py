@@ -78,11 +78,11 @@ def test_what_an_export_recorded_verifies(swinir: Program, several: Path) -> Non
 
 @pytest.mark.parametrize("options", [["--key", "params"], ["--img-range", "255"], ["--mean", "0"]])
 def test_exported_files_have_no_such_choice(
-    swinir: Program, onnx_file: Path, tmp_path: Path, options: list[str]
+    swinir: Program, onnx_file: Path, picture: Path, tmp_path: Path, options: list[str]
 ) -> None:
     for command in (
         ["info", onnx_file],
-        ["restore", "a.png", "b.png", "--model", onnx_file],
+        ["restore", picture, "b.png", "--model", onnx_file],
         ["bench", "--model", onnx_file],
         ["eval", "--model", onnx_file, "--data", tmp_path],
     ):

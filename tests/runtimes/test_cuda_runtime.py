@@ -149,7 +149,7 @@ def test_the_sidecar_chooses_the_back_end(tmp_path: Path) -> None:
         assert (spec.backend, spec.device, spec.scale) == ("cuda", "cuda:0", 2)
         assert spec.ranges == ((1, None), (spec.min_side_px, None), (spec.min_side_px, None))
         assert "code for sm80" in spec.kernels_reason
-    message = r"was built by swinir-deploy for CUDA.*Use --backend cuda"
+    message = r"was built by the CUDA kernels of swinir-deploy.*Use --backend cuda"
     with pytest.raises(UsageError, match=message):
         open_runtime(path, "trt")
 
