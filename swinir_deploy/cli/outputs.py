@@ -71,7 +71,8 @@ def _files_of(entry: Input) -> Iterator[Path]:
     if path.is_dir():
         from swinir_deploy.pictures.read import PICTURE_SUFFIXES
 
-        yield from (p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+        with contextlib.suppress(OSError):  # the work says so, too
+            yield from (p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
         return
     yield path
     if path.suffix.lower() == ENGINE_SUFFIX:
