@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,14 +108,17 @@ class _TileSize(_Size):
 @click.option(
     "--format",
     "picture_format",
-    type=NearChoice(("png", "jpg", "webp", "tif", "bmp")),
+    type=NearChoice(
+        ("png", "jpg", "webp", "tif", "bmp", "gif", "avif", "heic", "jxl", "jp2"),
+    ),
     help="Format of the results.  [default: that of each picture]",
 )
 @click.option(
     "--output-quality",
     type=click.IntRange(1, 100),
     metavar="Q",
-    help="Quality of JPEG and WebP results.  [default: 95]",
+    help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL results; 100 is lossless in all but JPEG.  "
+    "[default: 95; a WebP without loss stays so]",
 )
 @click.option(
     "--max-pixels",
@@ -130,6 +134,17 @@ class _TileSize(_Size):
     help="Maximum memory for pictures, such as 2GB. Larger PNG, TIFF and JPEG results are written "
     "in strips. The model needs further memory; --tile auto counts that of its tiles. IN is "
     "decoded whole.",
+)
+@click.option(
+    "--strip",
+    is_flag=True,
+    help="Leave out metadata: EXIF, XMP, IPTC, text, DPI and the time of the last change. The "
+    "colour profile stays.",
+)
+@click.option(
+    "--pages",
+    is_flag=True,
+    help="Restore every page or frame: the first as OUT, the others as OUT-page2 and so on.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option(
@@ -158,13 +173,16 @@ def command(
     output_quality: int | None,
     max_pixels: int | None,
     max_memory_bytes: int | None,
+    strip: bool,
+    pages: bool,
     overwrite: bool,
     resume: bool,
 ) -> int:
     """Restore a picture, or every picture of a folder.
 
-    Takes PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are
-    files or folders. If a picture of a folder fails, the others are restored, and the failure is
+    Takes PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and JPEG 2000, with extras HEIC and JPEG XL, 8 or 16
+    bit or floating point, gray or colour, of any size. IN and OUT are files or folders. Metadata is
+    carried over. If a picture of a folder fails, the others are restored, and the failure is
     reported at the end. A result appears only when it is complete; --resume continues after a stop.
     """
     from swinir_deploy.restoration.places import check_places, place_of_result
@@ -176,6 +194,7 @@ def command(
     selection = select_model(request, out, f"restore {source} {destination} --task sr --scale 4")
     check_places(start, destination, suffix, overwrite, resume)
     limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
+    limits |= {"strip": strip, "pages": pages, "replace_pages": overwrite or resume}
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
     watch = Stopwatch()
@@ -230,18 +249,40 @@ def _model(spec: RuntimeSpec) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in names}
 
 
-def _entry(restored: RestoredFile) -> dict[str, Any]:
-    return {**vars(restored), "size_bytes": restored.target.stat().st_size}
+def _entries(restored: RestoredFile) -> list[dict[str, Any]]:
+    """Return the documents of a restored file and of its other pages."""
+    entries = []
+    for page in (restored, *restored.pages):
+        entry = {**vars(page), "size_bytes": page.target.stat().st_size}
+        del entry["pages"]
+        entries.append(entry)
+    return entries
+
+
+def _tell_notes(out: Output, files: Iterable[RestoredFile], is_folder: bool) -> None:
+    """Print each note once, with the file or the number of files that it is about."""
+    sources: dict[str, list[Path]] = {}
+    for restored in files:
+        for page in (restored, *restored.pages):
+            for note in page.notes:
+                sources.setdefault(note, []).append(page.source)
+    for note, about in sources.items():
+        if not is_folder:
+            out.note(note)
+        elif len(about) == 1:
+            out.note(f"{about[0]}: {note}")
+        else:
+            out.note(f"{len(about)} pictures: {note}")
 
 
 def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: Stopwatch) -> None:
-    for note in restored.notes:
-        out.note(note)
-    entry = _entry(restored)
+    _tell_notes(out, [restored], is_folder=False)
+    entries = _entries(restored)
+    entry = entries[0]
     out.done(
         {
             "model": _model(spec),
-            "restored": [entry],
+            "restored": entries,
             "failures": [],
             "skipped": [],
             "ignored": 0,
@@ -249,6 +290,7 @@ def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: 
         },
         f"Restored {restored.source} -> {restored.target} ({restored.width}x{restored.height} -> "
         f"{restored.target_width}x{restored.target_height}, {size_text(entry['size_bytes'])}, "
+        f"{f'{len(entries)} pages, ' if len(entries) > 1 else ''}"
         f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
     )
 
@@ -261,11 +303,9 @@ def _finish_folder(
     spec: RuntimeSpec,
     watch: Stopwatch,
 ) -> int:
-    entries = [_entry(restored) for restored in report.restored]
-    done, failed, skipped = len(entries), len(report.failures), len(report.skipped)
-    for restored in report.restored:
-        for note in restored.notes:
-            out.note(f"{restored.source}: {note}")
+    entries = [entry for restored in report.restored for entry in _entries(restored)]
+    done, failed, skipped = len(report.restored), len(report.failures), len(report.skipped)
+    _tell_notes(out, report.restored, is_folder=True)
     if report.ignored:
         out.note(f"{report.ignored} files in {source} are no pictures and were left alone.")
     out.done(

@@ -1,104 +1,148 @@
-"""Read picture files: PNG, JPEG, WebP, TIFF and BMP, with 8 and 16 bits a sample.
+"""Read picture files. libvips decodes them; :mod:`.pillow_files` what it does not know.
 
-Pillow decodes them, except where it would reduce 16 bits to 8 (:mod:`.png16`, :mod:`.tiff16`).
+A decoder is given nothing but what concerns the pixels (:mod:`.containers`), and each of its
+warnings is an error. So missing pixels are noticed, and damage elsewhere is a note.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
-from PIL import (
-    BmpImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from swinir_deploy.errors import BackendUnavailableError, PictureError
+from swinir_deploy.pictures.colour import in_gray_or_rgb
+from swinir_deploy.pictures.containers.contents import (
+    Contents,
+    UnsupportedKindError,
+    several_frames,
 )
-from PIL.ImageFile import ImageFile
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from swinir_deploy.pictures.containers.jpeg import scan_jpeg
+from swinir_deploy.pictures.containers.pieces import PiecedFile
+from swinir_deploy.pictures.containers.png import scan_png
+from swinir_deploy.pictures.containers.tiff import scan_tiff
+from swinir_deploy.pictures.containers.tiff_parts import TiffKind
+from swinir_deploy.pictures.containers.webp import scan_webp
+from swinir_deploy.pictures.formats import FORMATS, PICTURE_SUFFIXES, format_of, missing_package
+from swinir_deploy.pictures.library_metadata import take_metadata
+from swinir_deploy.pictures.limits import DEFAULT_MAX_PIXELS, check_size
+from swinir_deploy.pictures.picture import Picture, PictureLayout
+from swinir_deploy.pictures.pillow_files import PillowFile, open_with_pillow
+from swinir_deploy.pictures.vips import VipsStream, opened_by_vips, samples_of
 
-from swinir_deploy.errors import PictureError
-from swinir_deploy.pictures.decode import (
-    ORIENTATION_TAG,
-    arrays,
-    dpi_of,
-    picture_from_tiff16,
-    upright,
-)
-from swinir_deploy.pictures.limits import DEFAULT_MAX_PIXELS, check_size, pillow_limit
-from swinir_deploy.pictures.picture import Picture
-from swinir_deploy.pictures.png16 import is_png16, read_png16
-from swinir_deploy.pictures.tiff16 import is_tiff16, tiff_tags
+__all__ = ["PICTURE_SUFFIXES", "ProbedFile", "count_frames", "probe_picture", "read_picture"]
 
-__all__ = [
-    "PICTURE_SUFFIXES",
-    "decoding",
-    "format_of",
-    "opened",
-    "opened_tiff",
-    "read_picture",
-    "reading",
-]
-
-PICTURE_SUFFIXES = {
-    ".bmp": "BMP",
-    ".jpeg": "JPEG",
-    ".jpg": "JPEG",
-    ".png": "PNG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
+_HEAD_BYTES = 64
+# These mean a mistake in this package, not damage.
+_MISTAKES = (TypeError, AttributeError, NameError, AssertionError, NotImplementedError)
+_LOADERS = {
+    "PNG": "png",
+    "JPEG": "jpeg",
+    "WEBP": "webp",
+    "TIFF": "tiff",
+    "GIF": "gif",
+    "AVIF": "heif",
 }
-"""For each file name suffix in lower case, its format in Pillow's spelling."""
 
-# Importing a plug-in registers it in Image.OPEN. Image.init() would import about forty others.
-_FORMATS = {
-    "PNG": PngImagePlugin,
-    "JPEG": JpegImagePlugin,
-    "WEBP": WebPImagePlugin,
-    "TIFF": TiffImagePlugin,
-    "BMP": BmpImagePlugin,
-}
+
+@dataclass(frozen=True)
+class ProbedFile:
+    """What a picture file says about itself.
+
+    Attributes:
+        layout: layout of the picture that reading gives.
+        decode_bytes: peak memory of reading in bytes, including the result; an upper bound.
+        frames: number of frames or pages.
+    """
+
+    layout: PictureLayout
+    decode_bytes: int
+    frames: int = 1
 
 
 def read_picture(
-    path: str | os.PathLike[str], max_pixels: int | None = DEFAULT_MAX_PIXELS
+    path: str | os.PathLike[str],
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    page: int | None = None,
 ) -> Picture:
     """Read one picture file. Its format is found by its content, not by its name.
 
     The picture is upright: the EXIF orientation is applied. Palettes become RGB, and black and
-    white becomes gray. CMYK becomes RGB, with the help of its colour profile if there is one. 16
-    bits stay 16 bits. If a file has several frames or pages, the first is read. Other EXIF data
-    (camera, place) is not kept.
+    white becomes gray. CMYK and L*a*b* become sRGB, with the help of a colour profile if there is
+    one. 8 and 16 bits stay as they are; other numbers become floating point in 0..1. If a file has
+    several frames or pages, one is read.
 
     Args:
         path: the file.
         max_pixels: the largest accepted number of pixels, checked before decoding; None for no
             limit.
+        page: the frame or page to read, from 0; None reads the first, and a note names others.
 
     Raises:
         PictureError: there is no such file, or it is a folder, empty, damaged, or of another
-            format; or it has more than ``max_pixels`` pixels, or samples that are not supported
-            (floating point, 32 bits).
+            format; or pixels are missing, or it has more than ``max_pixels`` pixels.
     """
     source = Path(path)
-    with reading(source):
-        with open(source, "rb") as handle:
-            head = handle.read(16)
-            kind = format_of(head, source)
-            data = head + handle.read()
-        with decoding(source, kind, len(data)):
-            return _decode(data, kind, source, max_pixels)
+    with _opened(source, max_pixels, page) as opened:
+        return opened.decode()
+
+
+def probe_picture(
+    path: str | os.PathLike[str],
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    page: int | None = None,
+) -> ProbedFile:
+    """Read the head of a picture file; its pixels are not decoded.
+
+    Args:
+        path: the file.
+        max_pixels: the largest accepted number of pixels; None for no limit.
+        page: the frame or page, from 0; None is the first.
+
+    Raises:
+        PictureError: the same reasons as for ``read_picture``, if the head shows them.
+    """
+    with _opened(Path(path), max_pixels, page, quick=True) as opened:
+        return opened.probe()
+
+
+def count_frames(path: str | os.PathLike[str], max_pixels: int | None = DEFAULT_MAX_PIXELS) -> int:
+    """Return the number of frames or pages of a picture file.
+
+    Raises:
+        PictureError: as for :func:`probe_picture`.
+    """
+    return probe_picture(path, max_pixels).frames
 
 
 @contextlib.contextmanager
-def reading(source: Path) -> Iterator[None]:
+def _opened(
+    source: Path, max_pixels: int | None, page: int | None, quick: bool = False
+) -> Iterator[_Opened]:
+    with _reading(source), open(source, "rb") as handle:
+        size = os.fstat(handle.fileno()).st_size
+        kind = format_of(handle.read(_HEAD_BYTES), source)
+        install = missing_package(kind)
+        if install:
+            raise PictureError(
+                f"Cannot read {source}: a {kind} file needs another package: {install}"
+            )
+        with _decoding(source, kind, size):
+            opened = _open(handle, size, kind, source, max_pixels, page, quick)
+            changed = os.fstat(handle.fileno()).st_mtime_ns
+            opened.contents.metadata = replace(opened.contents.metadata, modified_ns=changed)
+            yield opened
+
+
+@contextlib.contextmanager
+def _reading(source: Path) -> Iterator[None]:
     """Turn an error of the system, while a file is opened or read, into a message.
 
     Raises:
@@ -119,7 +163,7 @@ def reading(source: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def decoding(source: Path, kind: str, size_bytes: int) -> Iterator[None]:
+def _decoding(source: Path, kind: str, size_bytes: int) -> Iterator[None]:
     """Turn an error of a decoder into a message.
 
     Raises:
@@ -127,8 +171,13 @@ def decoding(source: Path, kind: str, size_bytes: int) -> Iterator[None]:
     """
     try:
         yield
-    except PictureError:
+    except (PictureError, BackendUnavailableError, *_MISTAKES):
         raise
+    except UnsupportedKindError as error:
+        raise PictureError(
+            f"Cannot read {source}: {error}, which is not supported. Convert it to 8 or 16 bits of "
+            "gray, RGB or CMYK in a usual PNG, TIFF or JPEG."
+        ) from error
     except MemoryError as error:
         raise PictureError(
             f"Cannot read {source}: there is not enough memory to decode this {kind} file of "
@@ -138,82 +187,250 @@ def decoding(source: Path, kind: str, size_bytes: int) -> Iterator[None]:
         raise PictureError(
             f"Cannot read {source}: {error}. If you trust the file, raise the limit (max_pixels)."
         ) from error
-    except Exception as error:  # Pillow's decoders raise many types for damaged files.
+    except Exception as error:  # decoders raise many types for damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(
-            f"Cannot read {source}: this {kind} file of {size_bytes} bytes is damaged, cut short "
-            f"or of a rare kind ({error}). Get the file again, or convert it."
+            f"Cannot read {source}: this {kind} file of {size_bytes} bytes is damaged or cut short "
+            f"({reason}). Get the file again."
         ) from error
 
 
-def format_of(head: bytes, source: Path) -> str:
-    """Return the format of a file, in Pillow's spelling, by its first 16 bytes.
+# ------------------------------------------------------------------------------------------ opened
 
-    Raises:
-        PictureError: the format is not one that this package reads.
+
+class _Opened:
+    """A file whose head was read.
+
+    Attributes:
+        contents: what was found in it.
     """
-    if not head:
-        raise PictureError(f"Cannot read {source}: it has 0 bytes. Get the file again.")
-    for kind in _FORMATS:
-        accept = Image.OPEN[kind][1]
-        if accept is not None and accept(head) is True:
-            return kind
-    raise PictureError(
-        f"Cannot read {source}: it begins with {head!r}, which is not a PNG, JPEG, WebP, TIFF or "
-        "BMP picture. Convert it to one of these."
+
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+
+    def decode(self) -> Picture:
+        """Decode the pixels."""
+        raise NotImplementedError
+
+    def probe(self) -> ProbedFile:
+        """Return what the head says."""
+        raise NotImplementedError
+
+    def _layout(self, colours: int, has_alpha: bool, dtype: Any) -> PictureLayout:
+        found = self.contents
+        sides = found.width, found.height
+        width, height = sides[::-1] if found.orientation >= 5 else sides
+        return PictureLayout(width, height, colours, has_alpha, np.dtype(dtype))
+
+    def _picture(self, samples: NDArray[Any], has_alpha: bool) -> Picture:
+        """Return the upright picture of samples [height, width, bands], the opacity last."""
+        found = self.contents
+        pixels, alpha = samples, None
+        if has_alpha:
+            pixels, alpha = samples[..., :-1].copy(), samples[..., -1].copy()
+        value_range = (0.0, 1.0)
+        if pixels.dtype not in (np.uint8, np.uint16):
+            pixels, alpha, value_range = _as_values(pixels, alpha, found.notes)
+        picture = Picture(
+            pixels,
+            alpha,
+            found.icc_profile,
+            found.dpi,
+            tuple(dict.fromkeys(found.notes)),
+            found.metadata,
+            value_range,
+            found.is_lossless,
+        )
+        return upright(picture, found.orientation)
+
+
+def _as_values(
+    pixels: NDArray[Any], alpha: NDArray[Any] | None, notes: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, tuple[float, float]]:
+    """Return numbers of other kinds than 8 or 16 bits as float32 in 0..1, and what these mean."""
+    is_float = pixels.dtype.kind == "f"
+    low, high = float(pixels.min()), float(pixels.max())
+    if not np.isfinite([low, high]).all():
+        raise UnsupportedKindError("some of its samples are not finite numbers (NaN or infinite)")
+    low, high = min(0.0, low), max(1.0, high)
+    values = pixels.astype(np.float32)
+    if (low, high) != (0.0, 1.0):
+        values = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
+        notes.append(f"Values from {low:g} to {high:g} were mapped to 0..1 for the model.")
+    if not is_float:
+        kind = "signed" if pixels.dtype.kind == "i" else "unsigned"
+        bits = pixels.dtype.itemsize * 8
+        notes.append(f"Whole numbers ({kind}, {bits} bits) became floating point.")
+    if alpha is not None:
+        top = 1.0 if is_float else float(np.iinfo(alpha.dtype).max)
+        alpha = np.clip(np.nan_to_num(alpha.astype(np.float32)) / np.float32(top), 0, 1)
+    return values, alpha, (low, high)
+
+
+def upright(picture: Picture, orientation: int) -> Picture:
+    """Return the picture upright.
+
+    Args:
+        picture: the picture as it is stored.
+        orientation: the EXIF value, from 1 (upright) to 8.
+    """
+    if orientation not in range(2, 9):
+        return picture
+
+    def turn(array: NDArray[Any]) -> NDArray[Any]:
+        if orientation >= 5:
+            array = array.swapaxes(0, 1)
+        if orientation in (2, 3, 6, 7):
+            array = array[:, ::-1]
+        if orientation in (3, 4, 7, 8):
+            array = array[::-1]
+        return np.ascontiguousarray(array)
+
+    return replace(
+        picture,
+        pixels=turn(picture.pixels),
+        alpha=None if picture.alpha is None else turn(picture.alpha),
+        dpi=picture.dpi[::-1] if picture.dpi and orientation >= 5 else picture.dpi,
+        metadata=picture.metadata.turned_upright(),
     )
 
 
-def opened(
-    stream: BinaryIO, kind: str, source: Path, max_pixels: int | None
-) -> tuple[ImageFile, int]:
-    """Open a file with Pillow and check its size; nothing is decoded yet.
+class _VipsOpened(_Opened):
+    """A file that libvips decodes."""
 
-    Returns:
-        The opened file and its number of frames.
+    def __init__(
+        self, contents: Contents, stream: VipsStream, image: Any, kind: TiffKind | None = None
+    ) -> None:
+        super().__init__(contents)
+        self._stream = stream
+        alpha = (
+            kind.alpha if kind is not None else image.bands - 1 if image.bands in (2, 4) else None
+        )
+        if image.interpretation == "cmyk" and kind is None:
+            alpha = 4 if image.bands > 4 else None
+        self._has_alpha = alpha is not None
+        colours = 4 if image.interpretation == "cmyk" else 1 if image.bands < 3 else 3
+        if kind is not None and kind.is_associated and alpha is not None:
+            image = _unmultiplied(image, alpha)
+        plain = image if image.bands == colours else image.extract_band(0, n=colours)
+        self._image = in_gray_or_rgb(plain, contents)
+        if alpha is not None:
+            self._image = self._image.bandjoin(_cast_like(image.extract_band(alpha), self._image))
 
-    Raises:
-        PictureError: the picture has no pixels, or more than ``max_pixels``.
-    """
-    # Opening a WebP allocates its memory; the other formats are checked after they are opened.
-    with pillow_limit(max_pixels if kind == "WEBP" else None):
-        image: ImageFile = Image.OPEN[kind][0](stream, str(source))
-        # Cameras append previews to a JPEG. They are not counted as frames.
-        frames = 1 if kind == "JPEG" else int(getattr(image, "n_frames", 1))
-        if kind == "TIFF":
-            image.load_prepare()  # this reads Pillow's limit, too
-    check_size(source, image.width, image.height, max_pixels)
-    return image, frames
+    def decode(self) -> Picture:
+        """Decode the pixels."""
+        try:
+            samples = samples_of(self._image)
+        except Exception:
+            if self._stream.error is not None:
+                raise self._stream.error from None
+            raise
+        return self._picture(samples, self._has_alpha)
+
+    def probe(self) -> ProbedFile:
+        """Return what the head says."""
+        dtype = {"uchar": np.uint8, "ushort": np.uint16}.get(self._image.format, np.float32)
+        colours = 1 if self._image.bands < 3 else 3
+        layout = self._layout(colours, self._has_alpha, dtype)
+        samples = layout.width * layout.height * layout.pixel_bytes
+        copies = 1 + (self._has_alpha or self.contents.orientation > 1)
+        copies += 2 * (dtype == np.float32)
+        # Rows on their way through the decoder and the conversions.
+        rows = 256 * layout.width * layout.pixel_bytes
+        extra = self.contents.extra_bytes
+        return ProbedFile(layout, copies * samples + rows + extra + (1 << 22), self.contents.frames)
 
 
-def opened_tiff(stream: BinaryIO, source: Path, max_pixels: int | None) -> ImageFileDirectory_v2:
-    """Return the tags of a TIFF after its size was checked.
-
-    Raises:
-        PictureError: the picture or one of its tiles has no pixels, or more than ``max_pixels``.
-    """
-    tags = tiff_tags(stream)
-    width, height = int(tags[256]), int(tags[257])
-    check_size(source, width, height, max_pixels)
-    # A tile may be larger than the picture, and is allocated as a whole.
-    check_size(source, int(tags.get(322, width)), int(tags.get(323, height)), max_pixels)
-    return tags
+def _unmultiplied(image: Any, alpha: int) -> Any:
+    """Return an image whose colours were multiplied by its opacity, with the plain colours."""
+    plain = image.unpremultiply(
+        alpha_band=alpha, max_alpha=65535 if image.format == "ushort" else 255
+    )
+    return plain.rint().cast(image.format) if image.format in ("uchar", "ushort") else plain
 
 
-def _decode(data: bytes, kind: str, source: Path, max_pixels: int | None) -> Picture:
-    if kind == "TIFF":
-        tags = opened_tiff(io.BytesIO(data), source, max_pixels)
-        if is_tiff16(len(data), tags):
-            return picture_from_tiff16(data, tags)
-    file, frames = opened(io.BytesIO(data), kind, source, max_pixels)
-    with file as image:
-        notes = [f"The file has {frames} frames; the first is used."] if frames > 1 else []
-        image.load()
-        if kind == "PNG" and is_png16(data):
-            pixels, alpha = read_png16(data)
-        else:
-            pixels, alpha = arrays(image, source, notes)
-        icc_profile = None if image.mode == "CMYK" else image.info.get("icc_profile") or None
-        picture = Picture(pixels, alpha, icc_profile, dpi_of(image.info.get("dpi")), tuple(notes))
-        # The tag is read after loading, because a PNG may hold it behind the pixels. For a TIFF,
-        # Pillow has turned the picture by then and removed the tag.
-        return upright(picture, int(image.getexif().get(ORIENTATION_TAG, 1)))
+def _cast_like(alpha: Any, image: Any) -> Any:
+    """Return opacity with the bits of the colours, which a conversion may have changed."""
+    return alpha if alpha.format == image.format else alpha.cast(image.format, shift=True)
+
+
+class _PillowOpened(_Opened):
+    """A file that Pillow or a package of its own decodes."""
+
+    def __init__(self, file: PillowFile) -> None:
+        super().__init__(file.contents)
+        self._file = file
+
+    def decode(self) -> Picture:
+        """Decode the pixels."""
+        pixels, alpha = self._file.decode()
+        samples = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=2)
+        return self._picture(samples, alpha is not None)
+
+    def probe(self) -> ProbedFile:
+        """Return what the head says."""
+        file = self._file
+        layout = self._layout(
+            file.colours, file.has_alpha, np.uint16 if file.bits > 8 else np.uint8
+        )
+        # Pillow's picture, the converted one, and the arrays.
+        each = 8 + 4 * layout.pixel_bytes
+        return ProbedFile(
+            layout,
+            layout.width * layout.height * each + self.contents.extra_bytes,
+            self.contents.frames,
+        )
+
+
+def _open(
+    handle: BinaryIO,
+    size: int,
+    kind: str,
+    source: Path,
+    max_pixels: int | None,
+    page: int | None,
+    quick: bool,
+) -> _Opened:
+    tiff: TiffKind | None = None
+    if kind == "PNG":
+        contents = scan_png(handle, size, quick)
+    elif kind == "JPEG":
+        contents = scan_jpeg(handle, size, quick)
+    elif kind == "WEBP":
+        contents = scan_webp(handle, size)
+    elif kind == "TIFF":
+        contents, tiff = scan_tiff(handle, size, page, quick)
+        check_size(source, *(contents.tile or (1, 1)), max_pixels)
+    elif kind in _LOADERS:
+        contents = Contents(1, 1, [(0, size)])
+    else:
+        return _PillowOpened(open_with_pillow(handle, kind, source, max_pixels, page))
+    check_size(source, contents.width, contents.height, max_pixels)
+    if kind == "PNG" and page:
+        handle.seek(0)
+        return _PillowOpened(open_with_pillow(handle, kind, source, max_pixels, page))
+    if tiff is not None and tiff.needs_pillow:
+        return _PillowOpened(
+            open_with_pillow(_pieced(handle, contents), kind, source, max_pixels, 0, contents)
+        )
+    stream = VipsStream(_pieced(handle, contents))
+    options: dict[str, Any] = {"fail_on": "warning"}
+    if kind in ("TIFF", "PNG", "AVIF", "JPEG"):
+        options["unlimited"] = True  # the size was checked, or is next
+    if kind in ("GIF", "WEBP", "AVIF") and page:
+        options["page"] = page
+    image = opened_by_vips(stream, _LOADERS[kind], **options)
+    if kind in ("GIF", "AVIF"):
+        take_metadata(image, contents)
+        check_size(source, contents.width, contents.height, max_pixels)
+    if contents.frames > 1 and kind != "TIFF" and page is None:
+        contents.notes.append(several_frames(contents.frames))
+    contents.width, contents.height = image.width, image.height
+    return _VipsOpened(contents, stream, image, tiff)
+
+
+def _pieced(handle: BinaryIO, contents: Contents) -> BinaryIO:
+    return cast("BinaryIO", PiecedFile(handle, contents.pieces))
+
+
+assert set(_LOADERS) < set(FORMATS)

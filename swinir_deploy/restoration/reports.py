@@ -22,6 +22,7 @@ class RestoredFile:
         elapsed_ms: time of reading, computing and writing in milliseconds, without the time that
             these stages wait for each other.
         notes: sentences for the user about changes of colour, bit depth or tiles.
+        pages: the reports on the other pages, if all pages of the source were restored.
 
     Example:
         >>> from swinir_deploy import RestoredFile
@@ -38,6 +39,7 @@ class RestoredFile:
     target_height: int
     elapsed_ms: float
     notes: tuple[str, ...] = ()
+    pages: tuple[RestoredFile, ...] = ()
 
 
 @dataclass(frozen=True)
