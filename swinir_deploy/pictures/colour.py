@@ -8,9 +8,7 @@ from swinir_deploy.pictures.containers.contents import Contents
 from swinir_deploy.pictures.icc import colours_of
 from swinir_deploy.pictures.vips import libvips, with_blob
 
-__all__ = ["gray_to_srgb", "in_gray_or_rgb"]
-
-_DEEP = ("ushort", "short", "uint", "int", "float")
+__all__ = ["gray_to_srgb", "in_gray_or_rgb", "lab_of_bytes"]
 
 
 def in_gray_or_rgb(colours: Any, contents: Contents) -> Any:
@@ -31,7 +29,7 @@ def in_gray_or_rgb(colours: Any, contents: Contents) -> Any:
         return _cmyk_to_rgb(colours, profile if space == "CMYK" else None, contents)
     if colours.interpretation in ("lab", "labs", "labq"):
         contents.notes.append("L*a*b* became sRGB.")
-        return colours.colourspace("rgb16" if colours.format in _DEEP else "srgb")
+        return colours.colourspace("rgb16" if colours.format == "short" else "srgb")
     expected = "GRAY" if colours.bands == 1 else "RGB"
     if space == expected:
         contents.icc_profile = profile
@@ -76,6 +74,22 @@ def _gray_through_rgb_profile(colours: Any, profile: bytes | None, contents: Con
     return plain.extract_band(1).copy(interpretation="grey16" if is_deep else "b-w")
 
 
+def lab_of_bytes(image: Any, is_signed: bool) -> Any:
+    """Return an image of L*a*b* for three bands of 8 bits, as TIFFs have it.
+
+    Args:
+        image: the bands as unsigned bytes.
+        is_signed: whether the bytes of a* and b* have a sign (CIE L*a*b*), or 128 means 0 (ICC).
+    """
+    lightness = image.extract_band(0) * (100 / 255)
+    others = [image.extract_band(band) for band in (1, 2)]
+    if is_signed:
+        others = [(band > 127).ifthenelse(band.cast("short") - 256, band) for band in others]
+    else:
+        others = [band.cast("short") - 128 for band in others]
+    return lightness.bandjoin(others).copy(interpretation="lab")
+
+
 def gray_to_srgb(image: Any, profile: bytes) -> Any:
     """Return an image of gray (and opacity) in sRGB, converted through a profile for gray.
 
@@ -89,4 +103,5 @@ def gray_to_srgb(image: Any, profile: bytes) -> Any:
     gray = with_blob(image.extract_band(0), "icc-profile-data", profile)
     is_deep = image.format == "ushort"
     rgb = gray.icc_transform("srgb", embedded=True, depth=16 if is_deep else 8)
+    rgb.remove("icc-profile-data")  # of sRGB, which goes without saying
     return rgb.bandjoin(image.extract_band(1)) if image.bands == 2 else rgb

@@ -13,7 +13,7 @@ from PIL import Image
 
 from swinir_deploy.pictures.colour import gray_to_srgb
 from swinir_deploy.pictures.containers.jpeg import leading_segments, with_jfif
-from swinir_deploy.pictures.containers.png import leading_chunks
+from swinir_deploy.pictures.containers.png import leading_chunks, with_leading_chunks
 from swinir_deploy.pictures.containers.tiff_completion import complete_tiff
 from swinir_deploy.pictures.containers.webp import with_metadata
 from swinir_deploy.pictures.exif import corrected_exif, exif_of_resolution, read_exif
@@ -29,7 +29,6 @@ __all__ = ["DEFAULT_QUALITY", "Encoding", "encode", "encode_array", "fitting", "
 DEFAULT_QUALITY = 95
 """The quality of JPEG and WebP. It is high, so that the restored detail is kept."""
 
-_PNG_HEAD_BYTES = 33
 _JFIF_HEAD_BYTES = 20
 _MAX_CLASSIC_TIFF_BYTES = 4_000_000_000
 _PNG_OPTIONS = {"compression": 6, "filter": "all"}
@@ -140,21 +139,23 @@ def _profiles(
     """Return the profile for the file, and the profile through which gray becomes sRGB."""
     profile, chunks = layout.icc_profile, dict(layout.metadata.png_colour)
     if kind != "PNG":
-        space = chunks.get(b"cICP")
-        if space is not None and space[:2] != _SRGB_CICP:
+        codes = chunks.get(b"cICP")
+        if codes is not None and codes[:2] != _SRGB_CICP:
             notes.append(
-                f"The file's space of colours (cICP {'/'.join(map(str, space))}) was dropped: "
+                f"The file's space of colours (cICP {'/'.join(map(str, codes))}) was dropped: "
                 f"{kind} cannot hold it, and the colours will look different."
             )
-        elif profile is None and b"sRGB" not in chunks and space is None:
+        elif profile is None and b"sRGB" not in chunks and codes is None:
             profile = profile_of_png_colour(chunks, layout.colours == 1)
             if profile:
                 notes.append("The gamma of the PNG became a colour profile.")
-    if profile and layout.colours == 1 and not FORMATS[kind].has_gray:
-        if colours_of(profile) == "GRAY":
-            notes.append(f"Gray became sRGB through its colour profile: {kind} has no gray.")
-            return None, profile
+    space = colours_of(profile) if profile else ""
+    if profile and space != ("GRAY" if layout.colours == 1 else "RGB"):
+        notes.append("The colour profile was dropped: it is damaged, or for other colours.")
         return None, None
+    if profile and layout.colours == 1 and not FORMATS[kind].has_gray:
+        notes.append(f"Gray became sRGB through its colour profile: {kind} has no gray.")
+        return None, profile
     return profile, None
 
 
@@ -220,10 +221,13 @@ def _saved(image: Any, saver: str, stream: BinaryIO, **options: Any) -> None:
 
 
 class _Spliced:
-    """Passes on what an encoder writes, with other bytes in the place of the first ones."""
+    """Passes on what an encoder writes, with other bytes in the place of the first ones.
 
-    def __init__(self, handle: BinaryIO, size: int, change: Callable[[bytes], bytes]) -> None:
-        self._handle, self._size, self._change = handle, size, change
+    ``change`` gets all bytes so far, and returns what to write instead, or None if it needs more.
+    """
+
+    def __init__(self, handle: BinaryIO, change: Callable[[bytes], bytes | None]) -> None:
+        self._handle, self._change = handle, change
         self._head: bytes | None = b""
 
     def write(self, data: Any) -> int:
@@ -231,10 +235,10 @@ class _Spliced:
             self._handle.write(data)
             return len(data)
         self._head += bytes(data)
-        if len(self._head) >= self._size:
-            head, rest = self._head[: self._size], self._head[self._size :]
+        changed = self._change(self._head)
+        if changed is not None:
             self._head = None
-            self._handle.write(self._change(head) + rest)
+            self._handle.write(changed)
         return len(data)
 
     def read(self, size: int) -> bytes:
@@ -246,18 +250,20 @@ class _Spliced:
 
 def _png(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
     beside = leading_chunks(encoding.metadata, encoding.icc_profile, encoding.dpi)
-    spliced = _Spliced(handle, _PNG_HEAD_BYTES, lambda head: head + beside)
+    spliced = _Spliced(handle, lambda head: with_leading_chunks(head, beside))
     _saved(image, "png", cast("BinaryIO", spliced), keep="none", **_PNG_OPTIONS)
 
 
 def _jpeg(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
     segments, _ = leading_segments(encoding.metadata, encoding.icc_profile)
 
-    def with_segments(head: bytes) -> bytes:
+    def with_segments(head: bytes) -> bytes | None:
+        if len(head) < _JFIF_HEAD_BYTES:
+            return None
         before, rest = with_jfif(head, encoding.dpi)
         return before + segments + rest
 
-    spliced = _Spliced(handle, _JFIF_HEAD_BYTES, with_segments)
+    spliced = _Spliced(handle, with_segments)
     sampling = "off" if encoding.quality >= 90 else "on"
     options = {"Q": encoding.quality, "subsample_mode": sampling, "keep": "none"}
     _saved(image, "jpeg", cast("BinaryIO", spliced), **options)
@@ -283,9 +289,9 @@ def _webp(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
 
 
 def _avif(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
-    image = give_metadata(image, encoding.metadata, encoding.icc_profile)
+    image, keep = give_metadata(image, encoding.metadata, encoding.icc_profile)
     options = {"Q": encoding.quality, "lossless": encoding.is_lossless, "compression": "av1"}
-    _saved(image, "heif", handle, keep="all", subsample_mode="off", **options)
+    _saved(image, "heif", handle, keep=keep, subsample_mode="off", **options)
 
 
 def _gif(image: Any, encoding: Encoding, handle: BinaryIO) -> None:

@@ -54,25 +54,31 @@ def take_metadata(image: Any, contents: Contents) -> None:
     contents.metadata = Metadata(block, blob("xmp-data"), text=text)
 
 
-def give_metadata(image: Any, metadata: Metadata, icc_profile: bytes | None) -> Any:
-    """Return an image whose saver writes metadata.
+def give_metadata(image: Any, metadata: Metadata, icc_profile: bytes | None) -> tuple[Any, str]:
+    """Return an image whose saver writes metadata, and what the saver must keep of it.
 
     Args:
         image: an image of libvips.
         metadata: what is known about the picture; its EXIF must be corrected.
         icc_profile: the colour profile, or None.
     """
+    keep = []
     if metadata.exif and len(metadata.exif) < 65_000:
+        keep.append("exif")
+        # The saver writes a resolution in any case. 72 is what EXIF takes for an unknown one.
+        per_mm = [side / 25.4 for side in read_exif(metadata.exif).dpi or (72, 72)]
         body = b"Exif\0\0" + metadata.exif
         jpeg = b"\xff\xd8\xff\xe1" + struct.pack(">H", len(body) + 2) + body + _ONE_PIXEL
         pixel = libvips().Image.jpegload_buffer(jpeg)
-        image = image.copy()
+        image = image.copy(xres=per_mm[0], yres=per_mm[1])
         for name in pixel.get_fields():
             if name.startswith("exif-") and name != "exif-data":
                 image.set_type(libvips().GValue.gstr_type, name, str(pixel.get(name)))
         image = with_blob(image, "exif-data", body)
     if metadata.xmp:
+        keep.append("xmp")
         image = with_blob(image, "xmp-data", metadata.xmp)
     if icc_profile:
+        keep.append("icc")
         image = with_blob(image, "icc-profile-data", icc_profile)
-    return image
+    return image, "|".join(keep) or "none"

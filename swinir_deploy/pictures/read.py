@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from swinir_deploy.errors import BackendUnavailableError, PictureError
-from swinir_deploy.pictures.colour import in_gray_or_rgb
+from swinir_deploy.pictures.colour import in_gray_or_rgb, lab_of_bytes
 from swinir_deploy.pictures.containers.contents import (
     Contents,
     UnsupportedKindError,
@@ -299,10 +300,14 @@ class _VipsOpened(_Opened):
     """A file that libvips decodes."""
 
     def __init__(
-        self, contents: Contents, stream: VipsStream, image: Any, kind: TiffKind | None = None
+        self,
+        contents: Contents,
+        streams: list[VipsStream],
+        image: Any,
+        kind: TiffKind | None = None,
     ) -> None:
         super().__init__(contents)
-        self._stream = stream
+        self._streams = streams
         alpha = (
             kind.alpha if kind is not None else image.bands - 1 if image.bands in (2, 4) else None
         )
@@ -310,6 +315,8 @@ class _VipsOpened(_Opened):
             alpha = 4 if image.bands > 4 else None
         self._has_alpha = alpha is not None
         colours = 4 if image.interpretation == "cmyk" else 1 if image.bands < 3 else 3
+        if kind is not None and kind.is_palette and alpha is not None:
+            alpha = image.bands - 1  # the colours have become three, or one if all were gray
         if kind is not None and kind.is_associated and alpha is not None:
             image = _unmultiplied(image, alpha)
         plain = image if image.bands == colours else image.extract_band(0, n=colours)
@@ -322,8 +329,9 @@ class _VipsOpened(_Opened):
         try:
             samples = samples_of(self._image)
         except Exception:
-            if self._stream.error is not None:
-                raise self._stream.error from None
+            for stream in self._streams:
+                if stream.error is not None:
+                    raise stream.error from None
             raise
         return self._picture(samples, self._has_alpha)
 
@@ -413,20 +421,39 @@ def _open(
         return _PillowOpened(
             open_with_pillow(_pieced(handle, contents), kind, source, max_pixels, 0, contents)
         )
-    stream = VipsStream(_pieced(handle, contents))
     options: dict[str, Any] = {"fail_on": "warning"}
     if kind in ("TIFF", "PNG", "AVIF", "JPEG"):
         options["unlimited"] = True  # the size was checked, or is next
     if kind in ("GIF", "WEBP", "AVIF") and page:
         options["page"] = page
-    image = opened_by_vips(stream, _LOADERS[kind], **options)
+    lock = threading.Lock()
+    streams = [
+        VipsStream(cast("BinaryIO", PiecedFile(handle, pieces, lock)))
+        for pieces in contents.planes or [contents.pieces]
+    ]
+    image, *others = (opened_by_vips(stream, _LOADERS[kind], **options) for stream in streams)
+    if tiff is not None:
+        image = _meant_by(tiff, image.bandjoin(others) if others else image)
     if kind in ("GIF", "AVIF"):
         take_metadata(image, contents)
         check_size(source, contents.width, contents.height, max_pixels)
     if contents.frames > 1 and kind != "TIFF" and page is None:
         contents.notes.append(several_frames(contents.frames))
     contents.width, contents.height = image.width, image.height
-    return _VipsOpened(contents, stream, image, tiff)
+    return _VipsOpened(contents, streams, image, tiff)
+
+
+def _meant_by(kind: TiffKind, image: Any) -> Any:
+    """Return an image of libvips whose bands have the meaning that a TIFF gives them."""
+    if kind.is_lab_of_bytes:
+        lab = lab_of_bytes(image.extract_band(0, n=3), kind.photometric == 8)
+        extra = [image.extract_band(band) for band in range(3, image.bands)]
+        return lab.bandjoin(extra) if extra else lab
+    if kind.is_in_planes:
+        is_deep = image.format == "ushort"
+        meaning = {1: ("b-w", "grey16"), 3: ("srgb", "rgb16"), 4: ("cmyk", "cmyk")}[kind.colours]
+        return image.copy(interpretation=meaning[is_deep])
+    return image
 
 
 def _pieced(handle: BinaryIO, contents: Contents) -> BinaryIO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -45,6 +46,7 @@ def libvips() -> Any:
     log.propagate = False
     # Sequential reading and writing gain nothing from more threads, which hold rows each.
     os.environ.setdefault("VIPS_CONCURRENCY", "2")
+    os.environ.setdefault("VIPS_WARNING", "1")  # says that warnings are not printed
     try:
         import pyvips
     except (ImportError, OSError) as error:
@@ -54,6 +56,10 @@ def libvips() -> Any:
         ) from error
     pyvips.cache_set_max(0)  # no picture is used twice
     return pyvips
+
+
+_decoding = threading.Lock()
+"""Held while pixels are decoded: libvips has one text for the warnings of all threads."""
 
 
 class VipsStream:
@@ -115,8 +121,20 @@ def opened_by_vips(stream: VipsStream, loader: str, **options: Any) -> Any:
 
 
 def samples_of(image: Any) -> NDArray[Any]:
-    """Return the pixels of an image of libvips as [height, width, bands]; they are decoded now."""
-    memory = image.write_to_memory()
+    """Return the pixels of an image of libvips as [height, width, bands]; they are decoded now.
+
+    Raises:
+        ValueError: the decoder warned of damage. libvips itself raises its error for warnings about
+            all rows but the last ones.
+    """
+    vips = libvips()
+    with _decoding:
+        vips.vips_lib.vips_error_clear()
+        memory = image.write_to_memory()
+        warning = vips.ffi.string(vips.vips_lib.vips_error_buffer()).decode("utf-8", "replace")
+        vips.vips_lib.vips_error_clear()
+    if warning:
+        raise ValueError(" ".join(warning.split()))
     samples: NDArray[Any] = np.frombuffer(memory, _DTYPES[image.format])
     return samples.reshape(image.height, image.width, image.bands)
 

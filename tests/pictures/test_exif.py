@@ -104,10 +104,11 @@ def camera_block():
     # A second directory with the thumbnail, behind everything.
     start = len(data)
     entries = [(513, LONG, 1, start + 30), (514, LONG, 1, len(thumbnail.getvalue()))]
-    second = exif(entries)[8:]
+    second = exif(entries, ">")[8:]
     assert len(second) == 30
-    place = 8 + 2 + 12 * struct.unpack_from("<H", data, 8)[0]
-    data = data[:place] + struct.pack("<I", start) + data[place + 4 :] + second
+    assert data.startswith(b"MM")
+    place = 8 + 2 + 12 * struct.unpack_from(">H", data, 8)[0]
+    data = data[:place] + struct.pack(">I", start) + data[place + 4 :] + second
     return data + thumbnail.getvalue(), thumbnail.getvalue()
 
 

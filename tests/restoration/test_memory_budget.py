@@ -12,8 +12,7 @@ from PIL import Image
 
 from swinir_deploy.errors import DeviceMemoryError, PictureError
 from swinir_deploy.pictures.picture import Picture
-from swinir_deploy.pictures.read import probe_picture
-from swinir_deploy.pictures.read import read_picture
+from swinir_deploy.pictures.read import probe_picture, read_picture
 from swinir_deploy.pictures.write import write_picture
 from swinir_deploy.restoration.memory_budget import memory_needed, rows_within
 from swinir_deploy.restoration.restorer import Restorer

@@ -22,6 +22,7 @@ class Contents:
         width: columns of pixels, as stored.
         height: rows of pixels, as stored.
         pieces: a file of the same format with nothing but what concerns the pixels.
+        planes: such a file for each sample of a TIFF whose samples must be joined.
         metadata: what the file says about the picture; without damaged parts.
         icc_profile: its colour profile, or None.
         dpi: dots per inch, horizontal and vertical, or None.
@@ -36,6 +37,7 @@ class Contents:
     width: int
     height: int
     pieces: list[Piece] = field(default_factory=list)
+    planes: list[list[Piece]] = field(default_factory=list)
     metadata: Metadata = field(default_factory=Metadata)
     icc_profile: bytes | None = None
     dpi: tuple[float, float] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import io
+import threading
 from collections.abc import Iterable
 from typing import BinaryIO
 
@@ -19,14 +20,19 @@ class PiecedFile(io.RawIOBase):
     So a decoder is given only what concerns the pixels, and damage beside them cannot disturb it.
     """
 
-    def __init__(self, handle: BinaryIO, pieces: Iterable[Piece]) -> None:
+    def __init__(
+        self, handle: BinaryIO, pieces: Iterable[Piece], lock: threading.Lock | None = None
+    ) -> None:
         """Make the file.
 
         Args:
             handle: the file that pieces refer to; its position is changed.
             pieces: the pieces in order.
+            lock: what several of these that share ``handle`` and may be read by several threads
+                have in common.
         """
         self._handle = handle
+        self._lock = lock or threading.Lock()
         self._pieces = [p for p in pieces if _size(p)]
         self._ends: list[int] = []
         for piece in self._pieces:
@@ -68,8 +74,9 @@ class PiecedFile(io.RawIOBase):
             if isinstance(piece, bytes):
                 part = piece[inside : inside + size]
             else:
-                self._handle.seek(piece[0] + inside)
-                part = self._handle.read(min(size, piece[1] - inside))
+                with self._lock:
+                    self._handle.seek(piece[0] + inside)
+                    part = self._handle.read(min(size, piece[1] - inside))
             if not part:
                 break
             parts.append(part)

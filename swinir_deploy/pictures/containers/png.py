@@ -13,7 +13,14 @@ from swinir_deploy.pictures.containers.contents import Contents, UnsupportedKind
 from swinir_deploy.pictures.exif import read_exif
 from swinir_deploy.pictures.metadata import Metadata
 
-__all__ = ["SIGNATURE", "chunk", "leading_chunks", "scan_png"]
+__all__ = [
+    "SIGNATURE",
+    "chunk",
+    "iptc_of_8bim",
+    "leading_chunks",
+    "scan_png",
+    "with_leading_chunks",
+]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """The first bytes of every PNG."""
@@ -320,6 +327,31 @@ def leading_chunks(
         parts.append(_raw_profile_chunk(metadata.iptc))
     parts += [_text_chunk(keyword, value) for keyword, value in metadata.text]
     return b"".join(parts)
+
+
+def with_leading_chunks(head: bytes, beside: bytes) -> bytes | None:
+    """Return the beginning of a PNG with other chunks beside those that concern the pixels.
+
+    Args:
+        head: what an encoder has written so far.
+        beside: chunks to put behind the header, in place of the encoder's own.
+
+    Returns:
+        The changed beginning, or None if the pixels have not begun.
+    """
+    position, kept = len(SIGNATURE), [SIGNATURE]
+    while position + 8 <= len(head):
+        length, kind = struct.unpack_from(">I4s", head, position)
+        if kind == b"IDAT":
+            return b"".join(kept) + head[position:]
+        if position + 12 + length > len(head):
+            return None
+        if kind in (b"PLTE", b"tRNS", b"IHDR"):
+            kept.append(head[position : position + 12 + length])
+        if kind == b"IHDR":
+            kept.append(beside)
+        position += 12 + length
+    return None
 
 
 def _text_chunk(keyword: str, value: str) -> bytes:

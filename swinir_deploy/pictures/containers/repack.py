@@ -45,21 +45,25 @@ def deflated_parts(
         OSError: they are damaged.
     """
     row_bytes, rows, height = shape
+    place = size + size % 2
+    is_big = place >= 2**32  # such a file is a BigTIFF, so nothing of it begins before byte 16
+    offset = _LONG8 if is_big else LONG
     entries = {
         256: integers(LONG, [row_bytes], "<"),
         257: integers(LONG, [height], "<"),
         258: integers(SHORT, [8], "<"),
         259: integers(SHORT, [compression], "<"),
         262: integers(SHORT, [1], "<"),
-        273: integers(_LONG8, places, "<"),
+        273: integers(offset, places, "<"),
         277: integers(SHORT, [1], "<"),
         278: integers(LONG, [rows], "<"),
         279: integers(LONG, packed, "<"),
     }
-    place = size + size % 2
-    head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, place)
-    directory = directory_bytes(entries, "<", place, is_big=True)
-    pieces = [head, (16, size - 16), bytes(size % 2), directory]
+    head = struct.pack("<2sHI", b"II", 42, place)
+    if is_big:
+        head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, place)
+    directory = directory_bytes(entries, "<", place, is_big)
+    pieces = [head, (len(head), size - len(head)), bytes(size % 2), directory]
     stream = cast("BinaryIO", PiecedFile(handle, pieces))
     with pillow_limit(None):
         image = TiffImageFile(stream)

@@ -21,7 +21,8 @@ __all__ = ["scan_tiff"]
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _INKS, _EXTRA, _FORMAT = 274, 277, 332, 338, 339
 _XMP, _IPTC, _PHOTOSHOP, _ICC = 700, 33723, 34377, 34675
-_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 4, 5, 6, 8
+_PLANAR, _TILE_WIDTH = 284, 322
+_BLACK_IS_0, _RGB, _CMYK, _ICC_LAB, _ITU_LAB = 1, 2, 5, 9, 10
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3, 10: 3, 32844: 1, 32845: 3}
 _PHOTOMETRIC_NAMES = {
     9: "ICC L*a*b*",
@@ -71,7 +72,11 @@ def scan_tiff(
     head += struct.pack(reader.order + "H", 42)
     if reader.is_big:
         head = head[:2] + struct.pack(reader.order + "HHH", 43, 8, 0)
-    found.pieces = pixel_pieces(handle, size, head, tags, kind, found, quick)
+    planes = range(kind.samples) if kind.is_in_planes else [None]
+    for plane in planes:
+        pieces = pixel_pieces(handle, size, head, tags, kind, found, quick, plane)
+        found.planes.append(pieces)
+    found.pieces = found.planes[0]
     return found, kind
 
 
@@ -125,8 +130,19 @@ def _kind(tags: Directory, found: Contents) -> TiffKind:
     numbers = formats.pop()
     numbers = 1 if numbers == 4 else numbers  # 4: undefined
     kind = TiffKind(
-        colours, photometric, samples, bits.pop(), numbers, alpha, is_associated, compression
+        colours,
+        photometric,
+        samples,
+        bits.pop(),
+        numbers,
+        alpha,
+        is_associated,
+        compression,
+        samples > 1 and tags.integer(_PLANAR, 1) == 2 and _TILE_WIDTH in tags.entries,
     )
+    if photometric in (_ICC_LAB, _ITU_LAB) and not kind.is_lab_of_bytes:
+        name = _PHOTOMETRIC_NAMES[photometric]
+        raise UnsupportedKindError(f"its colours are {name} of {kind.bits} bits")
     _check_numbers(kind)
     return kind
 

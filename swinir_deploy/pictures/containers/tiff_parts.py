@@ -6,8 +6,9 @@ metadata and other pages cannot disturb it, and each of its warnings is about pi
 
 from __future__ import annotations
 
+import itertools
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from swinir_deploy.pictures.containers.contents import Contents
@@ -17,6 +18,7 @@ from swinir_deploy.pictures.containers.tags import (
     LONG,
     SHORT,
     Directory,
+    Entry,
     directory_bytes,
     integers,
 )
@@ -34,7 +36,7 @@ _PIXEL_TAGS = (
     *(531, 532, 37439, 50674),
 )
 _NO_COMPRESSION, _OLD_JPEG, _JPEG, _DEFLATE = 1, 6, 7, 8
-_YCBCR = 6
+_BLACK_IS_0, _RGB, _PALETTE, _YCBCR, _LAB, _ICC_LAB = 1, 2, 3, 6, 8, 9
 _LONG8 = 16
 _PILLOW_BITS = 12
 _PARTS_IN_MEMORY = 4
@@ -54,6 +56,7 @@ class TiffKind:
         alpha: index of the sample that is opacity, or None.
         is_associated: whether the colours are multiplied by the opacity.
         compression: how the pixels are packed, by its number.
+        is_in_planes: whether each sample has tiles of its own, which libvips does not join.
     """
 
     colours: int
@@ -64,6 +67,17 @@ class TiffKind:
     alpha: int | None
     is_associated: bool
     compression: int
+    is_in_planes: bool = False
+
+    @property
+    def is_palette(self) -> bool:
+        """Return whether a sample is the number of a colour."""
+        return self.photometric == _PALETTE
+
+    @property
+    def is_lab_of_bytes(self) -> bool:
+        """Return whether the colours are L*a*b* in bytes, which libvips does not convert."""
+        return self.photometric in (_LAB, _ICC_LAB) and self.bits == 8
 
     @property
     def needs_pillow(self) -> bool:
@@ -106,6 +120,7 @@ def pixel_pieces(
     kind: TiffKind,
     found: Contents,
     quick: bool,
+    plane: int | None = None,
 ) -> list[Piece]:
     """Return a TIFF of one page with nothing but what concerns its pixels.
 
@@ -117,18 +132,14 @@ def pixel_pieces(
         kind: how its samples are to be understood.
         found: gets the memory that decoding takes.
         quick: leave parts as they are packed, also where the decoder cannot unpack them.
+        plane: the plane to return as a picture in gray; None returns the whole picture.
 
     Raises:
         ValueError: pixels are missing.
     """
     order, is_big = tags.order, len(head) == 8
     place = size + size % 2
-    entries = {tag: tags.entries[tag] for tag in _PIXEL_TAGS if tag in tags.entries}
-    entries[_PHOTOMETRIC] = integers(SHORT, [kind.photometric], order)
-    if kind.samples > kind.colours:
-        entries[_EXTRA] = integers(SHORT, [0] * (kind.samples - kind.colours), order)
-    if kind.sample_format == 1:
-        entries.pop(_FORMAT, None)
+    entries = _plain_entries(tags, kind, plane is not None)
     repacked: list[bytes] = []
     if kind.compression != _OLD_JPEG:  # its strips are optional
         parts = _parts(tags, kind, found)
@@ -137,10 +148,14 @@ def pixel_pieces(
         places, packed = _checked(
             tags.numbers(place_tag), tags.numbers(size_tag), parts, kind, size
         )
+        if plane is not None:
+            chosen = slice(plane * parts.count, (plane + 1) * parts.count)
+            parts = replace(parts, planes=1)
+            places, packed = places[chosen], packed[chosen]
         if kind.compression in REPACKED and not quick:
             repacked = _repacked(handle, size, kind, parts, places, packed)
             packed = [len(part) for part in repacked]
-            places = [place + sum(packed[:index]) for index in range(len(packed))]
+            places = list(itertools.accumulate([place, *packed]))[:-1]
             place += sum(packed) + sum(packed) % 2
             entries[_COMPRESSION] = integers(SHORT, [_DEFLATE], order)
             found.extra_bytes += 2 * sum(parts.sizes())
@@ -151,6 +166,26 @@ def pixel_pieces(
     body: list[Piece] = [(len(start), size - len(start)), bytes(size % 2), *repacked]
     body += [bytes(sum(map(len, repacked)) % 2), directory]
     return [start, *body]
+
+
+def _plain_entries(tags: Directory, kind: TiffKind, is_plane: bool) -> dict[int, Entry]:
+    """Return the entries that concern the pixels, all but the places of their parts."""
+    order = tags.order
+    entries = {tag: tags.entries[tag] for tag in _PIXEL_TAGS if tag in tags.entries}
+    photometric = _RGB if kind.is_lab_of_bytes else kind.photometric
+    entries[_PHOTOMETRIC] = integers(SHORT, [photometric], order)
+    if kind.samples > kind.colours:
+        entries[_EXTRA] = integers(SHORT, [0] * (kind.samples - kind.colours), order)
+    if kind.sample_format == 1:
+        entries.pop(_FORMAT, None)
+    if is_plane:
+        for tag in (_EXTRA, _PLANAR):
+            entries.pop(tag, None)
+        one = {_PHOTOMETRIC: _BLACK_IS_0, _SAMPLES: 1, _BITS: kind.bits}
+        if kind.sample_format != 1:
+            one[_FORMAT] = kind.sample_format
+        entries |= {tag: integers(SHORT, [value], order) for tag, value in one.items()}
+    return entries
 
 
 def _parts(tags: Directory, kind: TiffKind, found: Contents) -> _Parts:
