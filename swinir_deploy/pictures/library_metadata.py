@@ -34,7 +34,7 @@ def take_metadata(image: Any, contents: Contents) -> None:
     contents.width, contents.height = image.width, image.height
     names = set(image.get_fields())
     contents.frames = max(1, int(image.get("n-pages"))) if "n-pages" in names else 1
-    contents.extra_bytes = 2 * image.width * image.height * image.bands * 2
+    contents.extra_bytes = 18 * image.width * image.height
 
     def blob(name: str) -> bytes | None:
         return bytes(image.get(name)) or None if name in names else None

@@ -41,6 +41,7 @@ from swinir_deploy.pictures.vips import VipsStream, opened_by_vips, samples_of
 __all__ = ["PICTURE_SUFFIXES", "ProbedFile", "count_frames", "probe_picture", "read_picture"]
 
 _HEAD_BYTES = 64
+_ROWS_IN_DECODER = 700
 # These mean a mistake in this package, not damage.
 _MISTAKES = (TypeError, AttributeError, NameError, AssertionError, NotImplementedError)
 _LOADERS = {
@@ -321,6 +322,7 @@ class _VipsOpened(_Opened):
             image = _unmultiplied(image, alpha)
         plain = image if image.bands == colours else image.extract_band(0, n=colours)
         self._image = in_gray_or_rgb(plain, contents)
+        self._is_converted = self._image is not plain
         if alpha is not None:
             self._image = self._image.bandjoin(_cast_like(image.extract_band(alpha), self._image))
 
@@ -343,8 +345,12 @@ class _VipsOpened(_Opened):
         samples = layout.width * layout.height * layout.pixel_bytes
         copies = 1 + (self._has_alpha or self.contents.orientation > 1)
         copies += 2 * (dtype == np.float32)
-        # Rows on their way through the decoder and the conversions.
-        rows = 256 * layout.width * layout.pixel_bytes
+        # Rows on their way through the decoder, and through a conversion in floating point.
+        rows = (
+            min(_ROWS_IN_DECODER, layout.height)
+            * layout.width
+            * (layout.pixel_bytes + 24 * self._is_converted)
+        )
         extra = self.contents.extra_bytes
         return ProbedFile(layout, copies * samples + rows + extra + (1 << 22), self.contents.frames)
 
@@ -382,7 +388,7 @@ class _PillowOpened(_Opened):
             file.colours, file.has_alpha, np.uint16 if file.bits > 8 else np.uint8
         )
         # Pillow's picture, the converted one, and the arrays.
-        each = 8 + 4 * layout.pixel_bytes
+        each = 12 + 4 * layout.pixel_bytes
         return ProbedFile(
             layout,
             layout.width * layout.height * each + self.contents.extra_bytes,

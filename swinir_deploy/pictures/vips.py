@@ -44,8 +44,8 @@ def libvips() -> Any:
     log = logging.getLogger("pyvips")
     log.addHandler(logging.NullHandler())
     log.propagate = False
-    # Sequential reading and writing gain nothing from more threads, which hold rows each.
-    os.environ.setdefault("VIPS_CONCURRENCY", "2")
+    # Reading and writing from top to bottom gain nothing from more threads, which hold rows each.
+    os.environ.setdefault("VIPS_CONCURRENCY", "1")
     os.environ.setdefault("VIPS_WARNING", "1")  # says that warnings are not printed
     try:
         import pyvips

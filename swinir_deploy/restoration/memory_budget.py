@@ -29,8 +29,8 @@ _FILL_BYTES = 7
 _ENCODER_PIXEL_BYTES = {
     "WEBP": 24,
     "BMP": 8,
-    "GIF": 16,
-    "AVIF": 64,
+    "GIF": 24,
+    "AVIF": 90,
     "HEIF": 64,
     "JPEG2000": 48,
     "JXL": 64,
@@ -126,7 +126,7 @@ def _work(layout: PictureLayout, model: TiledModel, plan: TilePlan) -> int:
         tiles += model.batch * tile * (2 + 3 * area)
     # Finished rows: several copies in float32, then rows on their way through the encoder.
     width = layout.width * spec.scale
-    rows = ROWS_AT_ONCE * width * layout.channels * 40 + encoder_bytes(width, layout.pixel_bytes)
+    rows = ROWS_AT_ONCE * width * layout.channels * 24 + encoder_bytes(width, layout.pixel_bytes)
     computing = band + tiles + rows
     if not layout.has_alpha:
         return computing

@@ -39,8 +39,12 @@ _NO_COMPRESSION, _OLD_JPEG, _JPEG, _DEFLATE = 1, 6, 7, 8
 _BLACK_IS_0, _RGB, _PALETTE, _YCBCR, _LAB, _ICC_LAB = 1, 2, 3, 6, 8, 9
 _LONG8 = 16
 _PILLOW_BITS = 12
-_PARTS_IN_MEMORY = 4
-"""Rows of strips or tiles that a decoder holds, and some more."""
+_TILES_IN_MEMORY = 4
+"""Rows of tiles that libvips holds, as measured, and some more."""
+
+_PLANES_IN_MEMORY = 3
+_ROWS_OF_STRIPS = 512
+"""Of strips that hold all samples, libvips holds single rows."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,6 @@ def pixel_pieces(
             places = list(itertools.accumulate([place, *packed]))[:-1]
             place += sum(packed) + sum(packed) % 2
             entries[_COMPRESSION] = integers(SHORT, [_DEFLATE], order)
-            found.extra_bytes += 2 * sum(parts.sizes())
         entries[place_tag] = integers(_LONG8 if max(places) >> 32 else LONG, places, order)
         entries[size_tag] = integers(LONG, packed, order)
     start = head + struct.pack(order + ("Q" if is_big else "I"), place)
@@ -208,7 +211,13 @@ def _parts(tags: Directory, kind: TiffKind, found: Contents) -> _Parts:
             row = -(-width // max(1, across)) * (across * down + 2) // max(1, down)
         count = -(-height // max(1, rows))
         parts = _Parts(row, rows, height - rows * (count - 1), count, planes, 1)
-    found.extra_bytes = _PARTS_IN_MEMORY * parts.row_bytes * parts.rows * parts.across * planes
+    if parts.planes > 1:
+        rows = _PLANES_IN_MEMORY * parts.rows
+    else:
+        rows = _TILES_IN_MEMORY * parts.rows if found.tile else min(parts.rows, _ROWS_OF_STRIPS)
+    found.extra_bytes = parts.row_bytes * parts.across * planes * rows
+    if kind.compression in REPACKED:
+        found.extra_bytes += 3 * parts.row_bytes * parts.rows * parts.count * planes
     return parts
 
 

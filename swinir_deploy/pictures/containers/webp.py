@@ -98,7 +98,7 @@ def _sizes(found: Contents, handle: BinaryIO, places: dict[bytes, tuple[int, int
         head = handle.read(10).ljust(10, b"\0")
         found.width, found.height = (side & 0x3FFF for side in struct.unpack_from("<HH", head, 6))
     # Two canvases of four bytes a pixel, and what the decoder keeps in other planes.
-    found.extra_bytes = found.width * found.height * 12
+    found.extra_bytes = found.width * found.height * 16
 
 
 def _sides_in(six: bytes) -> tuple[int, int]:
