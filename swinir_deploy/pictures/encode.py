@@ -116,7 +116,9 @@ def plan_encoding(layout: PictureLayout, kind: str, quality: int | None = None) 
             f"The {listed} of the picture {'were' if lost[1:] else 'was'} dropped: "
             f"{kind} cannot hold {'them' if lost[1:] else 'it'}."
         )
-    kept = {n: (None if n != "text" else ()) for n in ("exif", "xmp", "iptc", "text") if n in lost}
+    kept: dict[str, Any] = {
+        n: (None if n != "text" else ()) for n in ("exif", "xmp", "iptc", "text") if n in lost
+    }
     if "png_colour" not in entry.holds:
         kept["png_colour"] = ()
     return Encoding(
@@ -125,7 +127,7 @@ def plan_encoding(layout: PictureLayout, kind: str, quality: int | None = None) 
         np.dtype({8: np.uint8, 16: np.uint16, 32: np.float32}[depth]),
         DEFAULT_QUALITY if quality is None else quality,
         quality == 100 or (quality is None and layout.is_lossless and kind == "WEBP"),
-        replace(metadata, **cast("dict[str, Any]", kept)),
+        replace(metadata, **kept),
         None if "icc" in lost or "colour profile" in lost else icc,
         None if "dpi" in lost else dpi,
         gray,

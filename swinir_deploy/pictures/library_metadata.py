@@ -48,7 +48,7 @@ def take_metadata(image: Any, contents: Contents) -> None:
         if facts.problem:
             contents.damaged("EXIF", facts.problem)
             block = None
-    text = ()
+    text: tuple[tuple[str, str], ...] = ()
     if "gif-comment" in names:
         text = (("Comment", comment_of(str(image.get("gif-comment")).encode())),)
     contents.metadata = Metadata(block, blob("xmp-data"), text=text)

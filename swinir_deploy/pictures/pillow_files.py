@@ -149,9 +149,11 @@ def _gray16(image: ImageFile, bits: int, photometric: int | None) -> NDArray[np.
     """
     samples = np.asarray(image).astype(np.uint16)[..., None]
     top = 2**bits - 1
-    spread = ((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(np.uint16)
+    spread: NDArray[np.uint16] = ((samples.astype(np.uint32) * 65535 + top // 2) // top).astype(
+        np.uint16
+    )
     # The tag PhotometricInterpretation 0 means that 0 is white; Pillow ignores it here.
-    return 65535 - spread if photometric == 0 else spread
+    return np.subtract(65535, spread, dtype=np.uint16) if photometric == 0 else spread
 
 
 def _open_heif(
@@ -165,7 +167,7 @@ def _open_heif(
     found = Contents(*image.size, frames=len(file))
     if len(file) > 1 and page is None:
         found.notes.append(several_frames(len(file)))
-    info = image.info
+    info: dict[str, Any] = image.info
     block = info.get("exif")
     if block:
         block = bytes(block).removeprefix(b"Exif\0\0")

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from PIL.TiffImagePlugin import TiffImageFile
 
-from swinir_deploy.pictures.containers.pieces import PiecedFile
+from swinir_deploy.pictures.containers.pieces import Piece, PiecedFile
 from swinir_deploy.pictures.containers.tags import LONG, SHORT, directory_bytes, integers
 from swinir_deploy.pictures.limits import pillow_limit
 
@@ -63,7 +63,7 @@ def deflated_parts(
     if is_big:
         head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, place)
     directory = directory_bytes(entries, "<", place, is_big)
-    pieces = [head, (len(head), size - len(head)), bytes(size % 2), directory]
+    pieces: list[Piece] = [head, (len(head), size - len(head)), bytes(size % 2), directory]
     stream = cast("BinaryIO", PiecedFile(handle, pieces))
     with pillow_limit(None):
         image = TiffImageFile(stream)

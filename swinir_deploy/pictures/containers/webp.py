@@ -26,7 +26,8 @@ def scan_webp(handle: BinaryIO, size: int) -> Contents:
     Raises:
         ValueError: the file is cut within its pixels, or has none.
     """
-    found, places = Contents(0, 0), {}
+    found = Contents(0, 0)
+    places: dict[bytes, tuple[int, int]] = {}
     metadata = Metadata()
     position, frames = 12, 0
     while position + 8 <= size:
