@@ -285,6 +285,7 @@ def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: 
             "restored": entries,
             "failures": [],
             "skipped": [],
+            "unread": {},
             "ignored": 0,
             "seconds": watch.seconds,
         },
@@ -295,6 +296,13 @@ def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: 
     )
 
 
+def _by_suffix(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    kinds: dict[str, list[Path]] = {}
+    for path in paths:
+        kinds.setdefault(path.suffix.lower(), []).append(path)
+    return kinds
+
+
 def _finish_folder(
     out: Output,
     report: FolderReport,
@@ -303,9 +311,13 @@ def _finish_folder(
     spec: RuntimeSpec,
     watch: Stopwatch,
 ) -> int:
+    from swinir_deploy.pictures.formats import unread_in_words
+
     entries = [entry for restored in report.restored for entry in _entries(restored)]
     done, failed, skipped = len(report.restored), len(report.failures), len(report.skipped)
     _tell_notes(out, report.restored, is_folder=True)
+    if report.unread:
+        out.note(unread_in_words(report.unread))
     if report.ignored:
         out.note(f"{report.ignored} files in {source} are no pictures and were left alone.")
     out.done(
@@ -314,6 +326,7 @@ def _finish_folder(
             "restored": entries,
             "failures": report.failures,
             "skipped": report.skipped,
+            "unread": _by_suffix(report.unread),
             "ignored": report.ignored,
             "seconds": watch.seconds,
         },

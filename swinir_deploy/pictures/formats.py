@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,7 @@ __all__ = [
     "PictureFormat",
     "format_of",
     "missing_package",
+    "unread_in_words",
     "unread_kind",
 ]
 
@@ -126,6 +128,7 @@ PICTURE_SUFFIXES = {suffix: entry.name for entry in FORMATS.values() for suffix 
 
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
+_SHOWN_NAMES = 3
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
@@ -221,6 +224,21 @@ def missing_package(name: str) -> str:
     if not entry.package or find_spec(entry.package) is not None:
         return ""
     return f"pip install 'swinir-deploy[{entry.extra}]'"
+
+
+def unread_in_words(paths: Iterable[Path]) -> str:
+    """Return a sentence about pictures of kinds that cannot be read, with a count for each kind."""
+    kinds: dict[str, list[str]] = {}
+    for path in paths:
+        kinds.setdefault(path.suffix.lower(), []).append(str(path))
+    parts = []
+    for suffix, names in sorted(kinds.items()):
+        listed = ", ".join(names[:_SHOWN_NAMES]) + (", ..." if names[_SHOWN_NAMES:] else "")
+        install = missing_package(PICTURE_SUFFIXES[suffix]) if suffix in PICTURE_SUFFIXES else ""
+        parts.append(f"{len(names)} {suffix} ({listed}{f'; {install}' if install else ''})")
+    count = sum(map(len, kinds.values()))
+    are = "pictures are" if count > 1 else "picture is"
+    return f"{count} {are} of kinds that cannot be read: {', '.join(parts)}."
 
 
 def unread_kind(path: Path) -> str | None:

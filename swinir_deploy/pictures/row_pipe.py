@@ -26,7 +26,7 @@ MAX_TILE_WIDTH = 8192
 """The widest picture that is shown in tiles; libvips takes no wider ones."""
 
 _KEPT_TILES = 2
-"""Tiles that stay after they were read: of several threads, one may be behind and need them again."""
+"""Tiles that stay after they were read: of several threads, one may be behind and need them."""
 
 _MAX_WAITING_TILES = 3
 _LONG8 = 16

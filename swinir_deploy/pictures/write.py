@@ -47,8 +47,8 @@ STREAMED = tuple(name for name, entry in FORMATS.items() if entry.is_streamed)
 
 _ROWS_IN_ENCODER = 650
 _ROWS_OF_WIDE_PICTURE = 1050
-"""Rows that libvips holds on their way through its reader and encoder, as measured at widths of 2,000
-to 24,000 pixels and 3 to 12 bytes a pixel, and some more."""
+"""Rows that libvips holds on their way through its reader and encoder, as measured at widths of
+2,000 to 24,000 pixels and 3 to 12 bytes a pixel, and some more."""
 
 _BYTES_IN_ENCODER = 3 << 20
 

@@ -10,7 +10,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from swinir_deploy.errors import PictureError, RuntimeClosedError, SwinIRDeployError, UsageError
-from swinir_deploy.pictures.read import PICTURE_SUFFIXES
+from swinir_deploy.pictures.formats import PICTURE_SUFFIXES, unread_in_words, unread_kind
 from swinir_deploy.restoration.pipeline import StagedJob, run_stages
 from swinir_deploy.restoration.reports import FailedFile, FolderReport, RestoredFile
 
@@ -19,7 +19,7 @@ __all__ = ["find_pictures", "is_done", "restore_folder"]
 
 def find_pictures(
     folder: str | os.PathLike[str], leave_out: str | os.PathLike[str] | None = None
-) -> tuple[list[Path], int]:
+) -> tuple[list[Path], int, list[Path]]:
     """Find the files below a folder that have the suffix of a picture.
 
     Hidden files and folders, whose names begin with a dot, are ignored.
@@ -29,22 +29,25 @@ def find_pictures(
         leave_out: a folder below it that is not searched.
 
     Returns:
-        The sorted paths relative to ``folder``, and the number of other files.
+        The sorted paths relative to ``folder``, the number of other files, and the sorted paths of
+        pictures that cannot be read here.
     """
     root = Path(folder)
     barred = None if leave_out is None else Path(leave_out).resolve()
-    pictures, others = [], 0
+    pictures, others, unread = [], 0, []
     for where, folders, names in os.walk(root):
         current = Path(where)
         folders[:] = [n for n in folders if n[0] != "." and (current / n).resolve() != barred]
         for name in names:
             if name.startswith("."):
                 continue
-            if Path(name).suffix.lower() in PICTURE_SUFFIXES:
+            if unread_kind(Path(name)) is not None:
+                unread.append((current / name).relative_to(root))
+            elif Path(name).suffix.lower() in PICTURE_SUFFIXES:
                 pictures.append((current / name).relative_to(root))
             else:
                 others += 1
-    return sorted(pictures), others
+    return sorted(pictures), others, sorted(unread)
 
 
 def restore_folder(
@@ -85,10 +88,11 @@ def restore_folder(
         raise UsageError(
             f"suffix is {suffix!r}; it must be one of {', '.join(PICTURE_SUFFIXES)}, with the dot."
         )
-    names, ignored = find_pictures(root, leave_out=goal)
+    names, ignored, unread = find_pictures(root, leave_out=goal)
     if not names:
+        others = f" {unread_in_words(unread)}" if unread else ""
         raise PictureError(
-            f"{root} holds no picture ({', '.join(PICTURE_SUFFIXES)}). Check the path."
+            f"{root} holds no picture ({', '.join(PICTURE_SUFFIXES)}). Check the path.{others}"
         )
     run = _FolderRun(root, goal, names, suffix, on_error, resume)
     disable = None if progress is None else not progress
@@ -108,6 +112,7 @@ def restore_folder(
         tuple(run.failures[name] for name in sorted(run.failures)),
         ignored,
         tuple(run.skipped),
+        unread=tuple(root / name for name in unread),
     )
 
 

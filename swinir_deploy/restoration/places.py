@@ -65,7 +65,7 @@ def check_places(
         check_target(goal)
         existing = [goal] if goal.exists() else []
     else:
-        names, _ = find_pictures(source, leave_out=goal)
+        names, *_ = find_pictures(source, leave_out=goal)
         results = (goal / (name.with_suffix(suffix) if suffix else name) for name in names)
         existing = [result for result in results if result.exists()]
         if goal.exists() and goal.samefile(source):

@@ -66,6 +66,7 @@ class FolderReport:
         failures: files that could not be restored.
         ignored: number of files that were ignored because their suffix is not that of a picture.
         skipped: pictures that were skipped because their result existed already (``resume``).
+        unread: files that are pictures, by their suffix, of a kind that cannot be read here.
 
     Example:
         >>> from swinir_deploy import FolderReport
@@ -77,6 +78,7 @@ class FolderReport:
     failures: tuple[FailedFile, ...]
     ignored: int = 0
     skipped: tuple[Path, ...] = ()
+    unread: tuple[Path, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -205,7 +205,7 @@ def test_links_to_files_are_read_and_links_to_folders_are_not_followed(tmp_path)
     (tmp_path / "in").mkdir()
     (tmp_path / "in/link.png").symlink_to(tmp_path / "elsewhere/a.png")
     (tmp_path / "in/loop").symlink_to(tmp_path / "in")
-    found, others = find_pictures(tmp_path / "in")
+    found, others, _ = find_pictures(tmp_path / "in")
     assert [str(path) for path in found] == ["link.png"] and others == 0
 
 
