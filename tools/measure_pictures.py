@@ -1,10 +1,11 @@
-"""Time and peak memory of reading and writing pictures, by format; each figure from a fresh process.
+"""Time and peak memory of reading and writing pictures, by format, each from a fresh process.
 
     python tools/measure_pictures.py [--package FOLDER] [--megapixels 12 48] [--runs 3] [-o FILE]
 
-``--package`` names a checkout to measure, by default this one, so that two states of the project can
-be compared. The picture is the one of the demo, enlarged, with noise of a photograph. Memory is how
-much the peak of the process grew (VmHWM), with the picture that was read or that is written.
+``--package`` names a checkout to measure, by default this one, so that two states of the project
+can be compared. The picture is the one of the demo, enlarged, with noise of a photograph. Memory is
+how much the peak of the process grew (VmHWM): with the picture when it is read, without it when it
+is written.
 """
 
 from __future__ import annotations

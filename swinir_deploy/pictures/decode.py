@@ -173,6 +173,9 @@ class VipsOpened(Opened):
                 if stream.error is not None:
                     raise stream.error from None
             raise
+        for stream in self._streams:
+            if stream.error is not None:
+                raise stream.error
         return self._picture(samples, self._has_alpha)
 
     def probe(self) -> ProbedFile:

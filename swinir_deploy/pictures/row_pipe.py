@@ -3,8 +3,8 @@
 libvips reads pictures from files. So rows are shown to it as a TIFF without compression, which
 exists only while it is read: nothing but a few rows is in memory or on disk. The TIFF has tiles as
 wide as the picture, since libvips keeps few of them, and several hundred rows of strips. Pictures
-that are too wide for a tile are in strips all the same: libvips does not ask for several tiles of a
-row in their order.
+that are too wide for a tile are in strips all the same, and so are all pictures where libvips
+computes in several threads: it would not ask for tiles in their order.
 """
 
 from __future__ import annotations
@@ -25,10 +25,7 @@ _TILE_ROWS = 16
 MAX_TILE_WIDTH = 8192
 """The widest picture that is shown in tiles; libvips takes no wider ones."""
 
-_KEPT_TILES = 2
-"""Tiles that stay after they were read: of several threads, one may be behind and need them."""
-
-_MAX_WAITING_TILES = 3
+_MAX_WAITING_TILES = 4
 _LONG8 = 16
 
 
@@ -39,7 +36,9 @@ class BrokenPipeOfRowsError(BrokenPipeError):
 class RowPipe(io.RawIOBase):
     """A file that can be read once, roughly from its start to its end, while rows are written."""
 
-    def __init__(self, height: int, width: int, channels: int, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, height: int, width: int, channels: int, dtype: np.dtype[Any], is_tiled: bool
+    ) -> None:
         """Make the head of the file.
 
         Args:
@@ -47,9 +46,9 @@ class RowPipe(io.RawIOBase):
             width: columns of pixels.
             channels: 1 gray, 2 gray and opacity, 3 RGB, 4 RGB and opacity.
             dtype: uint8, uint16 or float32.
+            is_tiled: whether to show the rows as tiles, which must then be asked for in order.
         """
         self._shape, self._dtype = (height, width, channels), np.dtype(dtype)
-        self._is_tiled = is_tiled = width <= MAX_TILE_WIDTH
         stored_width = -(-width // 16) * 16 if is_tiled else width  # as TIFF demands of tiles
         self._tile_bytes = _TILE_ROWS * stored_width * channels * self._dtype.itemsize
         self._tiles = -(-height // _TILE_ROWS)
@@ -125,7 +124,7 @@ class RowPipe(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return True; tiles are there for a short time all the same."""
+        """Return True; each part is there until it was read all the same."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -159,7 +158,7 @@ class RowPipe(io.RawIOBase):
             content = self._waiting[tile]
             part = content[inside : None if size < 0 else inside + size]
             if inside + len(part) == len(content):
-                self._waiting.pop(tile - (_KEPT_TILES if self._is_tiled else 0), None)
+                del self._waiting[tile]
                 self._changed.notify_all()
             self._position += len(part)
             return part

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from swinir_deploy.errors import BackendUnavailableError
 
-__all__ = ["VipsStream", "image_of", "libvips", "opened_by_vips", "samples_of", "with_blob"]
+__all__ = [
+    "VipsStream",
+    "image_of",
+    "is_single_threaded",
+    "libvips",
+    "opened_by_vips",
+    "samples_of",
+    "with_blob",
+]
 
 _DTYPES = {
     "uchar": np.uint8,
@@ -60,6 +68,14 @@ def libvips() -> Any:
 
 _decoding = threading.Lock()
 """Held while pixels are decoded: libvips has one text for the warnings of all threads."""
+
+
+def is_single_threaded() -> bool:
+    """Return whether libvips computes each picture in one thread, which this module asks for.
+
+    The environment, or a program that has loaded libvips before, may have decided otherwise.
+    """
+    return bool(libvips().concurrency_get() == 1)
 
 
 class VipsStream:

@@ -27,7 +27,7 @@ from swinir_deploy.pictures.formats import FORMATS, PICTURE_SUFFIXES, missing_pa
 from swinir_deploy.pictures.metadata import Metadata
 from swinir_deploy.pictures.picture import Picture, PictureLayout
 from swinir_deploy.pictures.row_pipe import MAX_TILE_WIDTH, RowPipe
-from swinir_deploy.pictures.vips import VipsStream, libvips, opened_by_vips
+from swinir_deploy.pictures.vips import VipsStream, is_single_threaded, libvips, opened_by_vips
 from swinir_deploy.system.files import atomic_output, check_output
 
 __all__ = [
@@ -222,7 +222,8 @@ class _EncoderThread:
         channels = layout.channels if FORMATS[encoding.kind].has_alpha else layout.colours
         self._encoding = encoding
         self._handle = handle
-        self._pipe = RowPipe(layout.height, layout.width, channels, encoding.dtype)
+        is_tiled = layout.width <= MAX_TILE_WIDTH and is_single_threaded()
+        self._pipe = RowPipe(layout.height, layout.width, channels, encoding.dtype, is_tiled)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="swinir-encode")
 
@@ -233,8 +234,10 @@ class _EncoderThread:
     def _run(self) -> None:
         stream = VipsStream(self._pipe)  # type: ignore[arg-type]
         try:
-            image = opened_by_vips(stream, "tiff", unlimited=True)
+            image = opened_by_vips(stream, "tiff", unlimited=True, fail_on="warning")
             encode(image, self._encoding, self._handle)
+            if stream.error is not None:
+                raise stream.error
         except BaseException as error:  # the caller's thread raises it
             self._error = stream.error or error
         finally:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import pyvips
 from files_made import COLOUR_TYPE, SIGNATURE, chunk, chunks, exif, png
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -59,6 +59,7 @@ def filter_one_by_one(samples, kinds):
     return bytes(out)
 
 
+@settings(deadline=None)  # the first example loads libvips
 @given(
     height=st.integers(1, 20),
     width=st.integers(1, 20),

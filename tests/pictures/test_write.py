@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -45,6 +45,7 @@ def split(samples):
     return Picture(samples)
 
 
+@settings(deadline=None)  # the first example loads libvips
 @given(
     height=st.integers(1, 140),
     width=st.integers(1, 30),
