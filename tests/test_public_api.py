@@ -35,7 +35,7 @@ PARAMETERS = {
     "make_bundle": "model folder target",
     "open_runtime": "model backend device **options",
     "restore": "source target * model backend device tile overlap_px batch max_pixels "
-    "max_memory_bytes resume progress **options",
+    "max_memory_bytes resume strip pages progress **options",
     "verify": "model * reference backend device shapes pictures limit **options",
 }
 """Every public function; callers rely on these names."""

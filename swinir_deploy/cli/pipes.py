@@ -91,7 +91,7 @@ def through_files(
 
 def _spool(source: str, folder: Path) -> Path:
     """Copy a pipe into a file with the suffix of the picture's format."""
-    from swinir_deploy.pictures.read import PICTURE_SUFFIXES, format_of
+    from swinir_deploy.pictures.formats import PICTURE_SUFFIXES, format_of
 
     named = "stdin" if source == PIPE else source
     spooled = folder / "stdin"
@@ -99,7 +99,7 @@ def _spool(source: str, folder: Path) -> Path:
         reader = sys.stdin.buffer if source == PIPE else stack.enter_context(open(source, "rb"))
         shutil.copyfileobj(reader, stack.enter_context(open(spooled, "wb")), _PIECE_BYTES)
     with open(spooled, "rb") as handle:
-        kind = format_of(handle.read(16), Path(named))
+        kind = format_of(handle.read(64), Path(named))
     suffix = min((s for s, name in PICTURE_SUFFIXES.items() if name == kind), key=len)
     return spooled.rename(spooled.with_suffix(suffix))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -103,14 +104,17 @@ class _TileSize(_Size):
 @click.option(
     "--format",
     "picture_format",
-    type=NearChoice(("png", "jpg", "webp", "tif", "bmp")),
+    type=NearChoice(
+        ("png", "jpg", "webp", "tif", "bmp", "gif", "avif", "heic", "jxl", "jp2"),
+    ),
     help="Format of the results.  [default: that of each picture]",
 )
 @click.option(
     "--output-quality",
     type=click.IntRange(1, 100),
     metavar="Q",
-    help="Quality of JPEG and WebP results.  [default: 95]",
+    help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL results; 100 is lossless in all but JPEG.  "
+    "[default: 95; a WebP without loss stays so]",
 )
 @click.option(
     "--max-pixels",
@@ -126,6 +130,17 @@ class _TileSize(_Size):
     help="Maximum memory for pictures, with its unit: 2GB. Larger PNG, TIFF and JPEG results are "
     "written in strips. The model needs further memory; --tile auto counts that of its tiles. IN "
     "is decoded whole.",
+)
+@click.option(
+    "--strip",
+    is_flag=True,
+    help="Leave out metadata: EXIF, XMP, IPTC, text, DPI and the time of the last change. The "
+    "colour profile stays.",
+)
+@click.option(
+    "--pages",
+    is_flag=True,
+    help="Restore every page or frame: the first as OUT, the others as OUT-page2 and so on.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option(
@@ -154,15 +169,18 @@ def command(
     output_quality: int | None,
     max_pixels: int | None,
     max_memory_bytes: int | None,
+    strip: bool,
+    pages: bool,
     overwrite: bool,
     resume: bool,
 ) -> int:
     """Restore a picture, or every picture of a folder.
 
-    Takes PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are
-    files or folders; IN may be - for stdin, and OUT - for stdout. If a picture of a folder fails,
-    the others are restored, and the failure is reported at the end. A result appears only when it
-    is complete; --resume continues after a stop.
+    Takes PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and JPEG 2000, with extras HEIC and JPEG XL, 8 or 16
+    bit or floating point, gray or colour, of any size. IN and OUT are files or folders; IN may be -
+    for stdin, and OUT - for stdout. Metadata is carried over. If a picture of a folder fails, the
+    others are restored, and the failure is reported at the end. A result appears only when it is
+    complete; --resume continues after a stop.
 
     --task jpeg and --task denoise find the quality or the noise by themselves, and say it.
     --task jpeg,sr runs one model after the other.
@@ -179,6 +197,7 @@ def command(
     require_model(request, example)
     requests = requests_in_a_row(request)
     limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
+    limits |= {"strip": strip, "pages": pages, "replace_pages": overwrite or resume}
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
     watch = Stopwatch()
@@ -250,29 +269,60 @@ def _model(spec: RuntimeSpec) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in names}
 
 
-def _entry(restored: RestoredFile) -> dict[str, Any]:
-    return {**vars(restored), "size_bytes": restored.target.stat().st_size}
+def _entries(restored: RestoredFile) -> list[dict[str, Any]]:
+    """Return the documents of a restored file and of its other pages."""
+    entries = []
+    for page in (restored, *restored.pages):
+        entry = {**vars(page), "size_bytes": page.target.stat().st_size}
+        del entry["pages"]
+        entries.append(entry)
+    return entries
+
+
+def _tell_notes(out: Output, files: Iterable[RestoredFile], is_folder: bool) -> None:
+    """Print each note once, with the file or the number of files that it is about."""
+    sources: dict[str, list[Path]] = {}
+    for restored in files:
+        for page in (restored, *restored.pages):
+            for note in page.notes:
+                sources.setdefault(note, []).append(page.source)
+    for note, about in sources.items():
+        if not is_folder:
+            out.note(note)
+        elif len(about) == 1:
+            out.note(f"{about[0]}: {note}")
+        else:
+            out.note(f"{len(about)} pictures: {note}")
 
 
 def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: Stopwatch) -> None:
-    for note in restored.notes:
-        out.note(note)
-    entry = _entry(restored)
+    _tell_notes(out, [restored], is_folder=False)
+    entries = _entries(restored)
+    entry = entries[0]
     target = "stdout" if out.stdout_is_taken else restored.target
     out.done(
         {
             "model": _model(spec),
-            "restored": [entry],
+            "restored": entries,
             "failures": [],
             "skipped": [],
+            "unread": {},
             "ignored": 0,
             "linked_folders": [],
             "seconds": watch.seconds,
         },
         f"Restored {restored.source} -> {target} ({restored.width}x{restored.height} -> "
         f"{restored.target_width}x{restored.target_height}, {size_text(entry['size_bytes'])}, "
+        f"{f'{len(entries)} pages, ' if len(entries) > 1 else ''}"
         f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
     )
+
+
+def _by_suffix(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    kinds: dict[str, list[Path]] = {}
+    for path in paths:
+        kinds.setdefault(path.suffix.lower(), []).append(path)
+    return kinds
 
 
 def _finish_folder(
@@ -283,11 +333,13 @@ def _finish_folder(
     spec: RuntimeSpec,
     watch: Stopwatch,
 ) -> int:
-    entries = [_entry(restored) for restored in report.restored]
-    done, failed, skipped = len(entries), len(report.failures), len(report.skipped)
-    for restored in report.restored:
-        for note in restored.notes:
-            out.note(f"{restored.source}: {note}")
+    from swinir_deploy.pictures.formats import unread_in_words
+
+    entries = [entry for restored in report.restored for entry in _entries(restored)]
+    done, failed, skipped = len(report.restored), len(report.failures), len(report.skipped)
+    _tell_notes(out, report.restored, is_folder=True)
+    if report.unread:
+        out.note(unread_in_words(report.unread))
     if report.linked_folders:
         links = ", ".join(map(str, report.linked_folders[:_SHOWN_LINKS]))
         more = len(report.linked_folders) - _SHOWN_LINKS
@@ -303,6 +355,7 @@ def _finish_folder(
             "restored": entries,
             "failures": report.failures,
             "skipped": report.skipped,
+            "unread": _by_suffix(report.unread),
             "ignored": report.ignored,
             "linked_folders": report.linked_folders,
             "seconds": watch.seconds,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swinir_deploy.errors import PictureError
 from swinir_deploy.models.catalog import load_catalog
-from swinir_deploy.pictures.read import PICTURE_SUFFIXES
+from swinir_deploy.pictures.formats import PICTURE_SUFFIXES
 
 __all__ = ["dataset_name", "find_reduced", "list_pictures"]
 

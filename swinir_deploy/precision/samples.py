@@ -16,7 +16,7 @@ from swinir_deploy.errors import InputError
 from swinir_deploy.models.load import LoadedModel
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.pictures.read import PICTURE_SUFFIXES, read_picture
-from swinir_deploy.pictures.values import nchw_values
+from swinir_deploy.pictures.values import nchw_values, to_levels
 
 __all__ = [
     "MAX_PICTURES",
@@ -159,6 +159,8 @@ def _middle(path: Path, config: SwinIRConfig) -> NDArray[np.uint8]:
     middle = pixels[top : top + height, left : left + width]
     if middle.dtype == np.uint16:
         middle = (middle >> 8).astype(np.uint8)
+    elif middle.dtype == np.float32:
+        middle = to_levels(middle)
     image = Image.fromarray(middle[..., 0] if middle.shape[2] == 1 else middle)
     return np.asarray(image.convert(_mode(config)))
 

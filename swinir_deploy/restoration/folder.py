@@ -11,7 +11,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from swinir_deploy.errors import PictureError, RuntimeClosedError, SwinIRDeployError, UsageError
-from swinir_deploy.pictures.read import PICTURE_SUFFIXES
+from swinir_deploy.pictures.formats import PICTURE_SUFFIXES, unread_in_words
 from swinir_deploy.restoration.folder_contents import (
     FolderContents,
     find_pictures,
@@ -87,6 +87,7 @@ def restore_folder(
         found.others,
         tuple(run.skipped),
         tuple(root / link for link in found.linked_folders),
+        unread=tuple(root / name for name in found.unread),
     )
 
 
@@ -96,12 +97,12 @@ def _check_not_empty(root: Path, found: FolderContents) -> None:
         raise PictureError(found.unusable[Path()])
     if found.pictures or found.unusable:
         return
-    links = ""
+    others = f" {unread_in_words(found.unread)}" if found.unread else ""
     if found.linked_folders:
         names = ", ".join(os.fspath(root / link) for link in found.linked_folders[:4])
-        links = f" Links to folders are not followed ({names}); give one of them instead."
+        others += f" Links to folders are not followed ({names}); give one of them instead."
     raise PictureError(
-        f"{root} holds no picture ({', '.join(PICTURE_SUFFIXES)}). Check the path.{links}"
+        f"{root} holds no picture ({', '.join(PICTURE_SUFFIXES)}). Check the path.{others}"
     )
 
 

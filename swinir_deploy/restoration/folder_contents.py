@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from swinir_deploy.pictures.read import PICTURE_SUFFIXES
+from swinir_deploy.pictures.formats import PICTURE_SUFFIXES, unread_kind
 from swinir_deploy.system.same_file import folded, ignores_case
 
 __all__ = ["FolderContents", "find_pictures", "places_of_results", "unusable"]
@@ -22,6 +22,7 @@ class FolderContents:
     Attributes:
         pictures: files with the suffix of a picture, sorted.
         others: number of other files.
+        unread: files with the suffix of a picture of a kind that cannot be read here, sorted.
         linked_folders: links to folders, which are not followed, sorted.
         unusable: what cannot be read -> why, as a sentence: folders, links to nothing, and
             pipes, sockets and devices with the name of a picture.
@@ -29,6 +30,7 @@ class FolderContents:
 
     pictures: list[Path] = field(default_factory=list)
     others: int = 0
+    unread: list[Path] = field(default_factory=list)
     linked_folders: list[Path] = field(default_factory=list)
     unusable: dict[Path, str] = field(default_factory=dict)
 
@@ -74,6 +76,7 @@ def find_pictures(
             if not name.startswith("."):
                 _add(found, (current / name).relative_to(root), root)
     found.pictures.sort()
+    found.unread.sort()
     found.linked_folders.sort()
     return found
 
@@ -83,7 +86,9 @@ def _add(found: FolderContents, name: Path, root: Path) -> None:
     is_named_so = name.suffix.lower() in PICTURE_SUFFIXES
     is_lost = not is_named_so and path.is_symlink() and not path.exists()  # a folder, perhaps
     reason = unusable(path) if is_named_so or is_lost else None
-    if reason is not None:
+    if unread_kind(name) is not None:
+        found.unread.append(name)
+    elif reason is not None:
         found.unusable[name] = reason
     elif is_named_so:
         found.pictures.append(name)

@@ -36,6 +36,8 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "cuda": ("triton",),
     "layers": ("polygraphy", "onnx", "onnxruntime"),
     "eval": ("cv2",),
+    "heic": ("pillow_heif",),
+    "jxl": ("pillow_jxl",),
 }
 """For each extra, the import names of the packages that it installs."""
 

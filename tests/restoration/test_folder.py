@@ -43,7 +43,7 @@ def test_notes_of_reading_restoring_and_writing_come_together(tmp_path, restorer
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     write_picture(tmp_path / "b.png", Picture(np.zeros((8, 8, 3), np.uint16)))
     done = restorer.restore_file(tmp_path / "a.tif", tmp_path / "a.png")
-    assert ["frames" in done.notes[0], "luma" in done.notes[1]] == [True, True]
+    assert ["pages" in done.notes[0], "luma" in done.notes[1]] == [True, True]
     done = restorer.restore_file(tmp_path / "b.png", tmp_path / "b.jpg")
     assert "16 bits" in done.notes[0]
 
@@ -71,7 +71,7 @@ def test_the_input_is_not_overwritten_unless_asked_for(tmp_path, restorer):
 def test_a_target_that_cannot_be_is_noticed_before_the_work(tmp_path):
     picture(tmp_path / "a.png")
     with FakeRuntime() as runtime:
-        for target in ("b.gif", "none/b.png", "a.png/b.png"):
+        for target in ("b.psd", "none/b.png", "a.png/b.png"):
             with pytest.raises(PictureError, match="Cannot write"):
                 Restorer(runtime).restore_file(tmp_path / "a.png", tmp_path / target)
         assert runtime.shapes == []
@@ -258,7 +258,7 @@ def test_folders_that_cannot_be(tmp_path, restorer):
         ((tmp_path / "file", tmp_path / "out"), PictureError, "not a folder"),
         ((source, tmp_path / "file"), PictureError, "is a file"),
         ((tmp_path / "empty", tmp_path / "out"), PictureError, "holds no picture"),
-        ((source, tmp_path / "out", ".gif"), UsageError, "suffix is '.gif'"),
+        ((source, tmp_path / "out", ".psd"), UsageError, "suffix is '.psd'"),
         ((source, tmp_path / "out", "png"), UsageError, "with the dot"),
     ):
         with pytest.raises(error, match=says):
