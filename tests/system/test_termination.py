@@ -39,6 +39,7 @@ def ended(code: str, target: Path, *signals: int, before: str = "") -> tuple[int
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "writing\n"
+    time.sleep(0.5)  # until it is in its call: before, its own thread could still take the signal
     started = time.monotonic()
     for number in signals:
         process.send_signal(number)
