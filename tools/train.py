@@ -90,7 +90,9 @@ def split(
             picture = pictures[-1]
             top, left = ((side - 252) // 2 for side in picture.shape[:2])
             middle = picture[max(top, 0) :, max(left, 0) :][:252, :252]
-            validation.append(task.protocol.sample(middle))
+            for seed in range(task.validation_seeds):
+                protocol = dataclasses.replace(task.protocol, seed=seed)
+                validation.append(protocol.sample(middle))
         else:
             training += [task.pair(picture) for picture in pictures]
     return training, validation
@@ -162,6 +164,8 @@ class Trainer:
     @property
     def progress(self) -> float:
         """How much of the schedule is done, 0..1."""
+        if self.options.minutes:
+            return self.seconds / 60 / self.options.minutes
         return self.step / (self.options.steps or self.task.steps)
 
     def train_step(self, low: Pixels, high: Pixels) -> float:
@@ -200,7 +204,8 @@ def run(options: argparse.Namespace) -> None:
     training, validation = split(load_versions(options.pictures), task)
     # The seed depends on the step, so that a resumed run does not repeat its crops.
     seed = options.seed + trainer.step
-    sampler = PatchSampler(training, protocol.scale, task.patch, seed)
+    degrade = task.degrade if protocol.real else None
+    sampler = PatchSampler(training, protocol.scale, task.patch, seed, degrade)
     torch.manual_seed(seed)
     tests = load_test_set(options.test, options.test_lr, task) if options.test else []
     parameters = sum(p.numel() for p in trainer.model.parameters())
@@ -242,6 +247,9 @@ def main() -> None:
     parser.add_argument("--start-from", type=Path, help="weights to start from")
     parser.add_argument("--depths", type=int, nargs="+", default=[4, 4])
     parser.add_argument("--steps", type=int, help="length of the schedule")
+    parser.add_argument(
+        "--minutes", type=float, help="the same in time, on a machine that is shared"
+    )
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--warm-up", type=int, default=300, help="steps")

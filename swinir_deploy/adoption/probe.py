@@ -15,6 +15,7 @@ from swinir_deploy.adoption.foreign import ForeignModel, ForeignPort
 from swinir_deploy.comparison import compare, sample_picture
 from swinir_deploy.errors import CheckFailedError, InputError
 from swinir_deploy.system.packages import naming_the_extra
+from swinir_deploy.system.telemetry import without_telemetry
 
 __all__ = ["Judge", "Probe", "Sizes", "find_sizes", "find_window", "judged_db", "open_probe"]
 
@@ -113,10 +114,10 @@ class Probe:
         restored = self.run(values)
         if restored is None:
             return None
-        batch, _, height, width = values.shape
-        found: tuple[int, ...] = restored.shape
+        batch, _, height, width = (int(side) for side in values.shape)
+        found = tuple(int(side) for side in restored.shape)
         if found[0] == batch and found[2] % height == 0 and found[2] // height * width == found[3]:
-            return int(found[2] // height)
+            return found[2] // height
         self.last_error = f"it gives {found[3]}x{found[2]} pixels for {width}x{height}"
         return None
 
@@ -163,7 +164,7 @@ def open_probe(
 
 
 def _session(foreign: ForeignModel) -> Any:
-    with naming_the_extra():
+    with naming_the_extra(), without_telemetry():
         import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -439,7 +440,9 @@ def find_window(probe: Probe, sizes: Sizes) -> int | None:
         The smallest such side; None if there is no attention in square windows.
     """
     import onnx
-    import onnxruntime
+
+    with without_telemetry():
+        import onnxruntime
 
     model = onnx.ModelProto()
     model.CopyFrom(probe.foreign.model)

@@ -13,7 +13,6 @@ import contextlib
 import errno
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 from swinir_deploy.errors import InputError, SwinIRDeployError, UsageError
 from swinir_deploy.system.cache_folder import CACHE_VARIABLE
 from swinir_deploy.system.files import file_lock
+from swinir_deploy.system.partial_files import remove_stale_partial_files
 
 __all__ = ["KeptFile", "KeptFiles", "limit_from_environment"]
-
-_STALE_S = 24 * 3600.0
-"""Age in seconds of a partial file that no running process can still be writing."""
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -94,7 +91,8 @@ class KeptFiles(abc.ABC, Generic[RecordT]):
     def lock(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the lock of a key during the block, so that a file is made only once.
 
-        A read-only cache is used without a lock, because nothing can be kept in it.
+        A read-only cache, or one that may not be made, needs no lock, because nothing can be kept
+        in it.
 
         Args:
             key: the key to lock.
@@ -109,7 +107,7 @@ class KeptFiles(abc.ABC, Generic[RecordT]):
                 locks.mkdir(parents=True, exist_ok=True)
                 held.enter_context(file_lock(locks / f"{key}.lock", on_wait))
             except OSError as error:
-                if error.errno not in _READ_ONLY or not self.folder.is_dir():
+                if error.errno not in _READ_ONLY:
                     raise InputError(
                         f"Cannot use the {self.what} cache {self.folder}: {error.strerror}. Set "
                         f"{CACHE_VARIABLE} to a folder that may be written to{self._way_out}."
@@ -167,10 +165,7 @@ class KeptFiles(abc.ABC, Generic[RecordT]):
             if total > self.limit_bytes and entry.key != keep:
                 total -= entry.size_bytes
                 self._remove(entry.path)
-        for path in self.folder.glob(".*.partial*"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _STALE_S:
-                    path.unlink()
+        remove_stale_partial_files(self.folder, again=True)
 
     @staticmethod
     def _remove(path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 
 __all__ = [
+    "OPENVINO_FOR_ATTENTION",
     "OPENVINO_FOR_OPSET",
     "ORT_FOR_OPSET",
     "needed_version",
@@ -14,11 +15,14 @@ __all__ = [
     "ort_version",
 ]
 
-ORT_FOR_OPSET = {17: (1, 17), 20: (1, 17), 21: (1, 18), 22: (1, 20), 23: (1, 23)}
+ORT_FOR_OPSET = {20: (1, 17), 21: (1, 18), 22: (1, 21), 23: (1, 23)}
 """Operator set -> the first ONNX Runtime that runs exports with it and all older ones."""
 
-OPENVINO_FOR_OPSET = {17: (2024, 0), 23: (2025, 3)}
-"""Operator set -> the first OpenVINO, likewise."""
+OPENVINO_FOR_OPSET = {23: (2024, 1)}
+"""Operator set -> the first OpenVINO, likewise. 2024.0 fails on the dynamic shapes of every export."""
+
+OPENVINO_FOR_ATTENTION = (2026, 1)
+"""The first OpenVINO with the operator Attention, which exports for ONNX Runtime have."""
 
 
 def needed_version(opset: int, table: dict[int, tuple[int, int]]) -> str:
@@ -68,15 +72,24 @@ def ort_too_old(reason: str, installed: str, path: str) -> str | None:
 
 
 def openvino_too_old(reason: str, installed: str, path: str) -> str | None:
-    """Return the message for a file that is too new for the installed OpenVINO, or None."""
-    needed = needed_version(max(OPENVINO_FOR_OPSET), OPENVINO_FOR_OPSET)
-    is_old = tuple(map(int, re.findall(r"\d+", installed)[:2])) < tuple(map(int, needed.split(".")))
-    if not is_old or not re.search("does not support|not supported|No conversion", reason):
+    """Return the message for a file that is too new for the installed OpenVINO, or None.
+
+    Args:
+        reason: the message of OpenVINO's exception.
+        installed: its version.
+        path: path of the file.
+    """
+    is_attention = re.search(r"not support.* operations: Attention", reason) is not None
+    needed = OPENVINO_FOR_ATTENTION if is_attention else max(OPENVINO_FOR_OPSET.values())
+    own = tuple(map(int, re.findall(r"\d+", installed)[:2]))
+    # Other operators that are not translated show an old version, too; a file that cannot be
+    # parsed is damaged.
+    if own >= needed or not (is_attention or "translation" in reason):
         return None
     return (
-        f"{path} needs OpenVINO >= {needed}; {installed} is installed and does not know all its "
-        "operators. Update it (pip install --upgrade openvino), or export the model for it: "
-        "--for openvino."
+        f"{path} needs OpenVINO >= {needed[0]}.{needed[1]}; {installed} is installed and does not "
+        "know all its operators. Update it (pip install --upgrade openvino), or export the model "
+        "for it: --for openvino."
     )
 
 

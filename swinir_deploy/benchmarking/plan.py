@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from swinir_deploy.exports.kept import kept_export, recipe_for
 from swinir_deploy.exports.open import opens_onnx, require_kernels
 from swinir_deploy.models.find import FoundModel
 from swinir_deploy.runtimes import backend_for
+from swinir_deploy.system.library_names import library_name
 
 __all__ = ["ContenderOptions", "plan_contenders"]
 
@@ -35,12 +36,15 @@ class ContenderOptions:
         provider: execution provider of ``ort``.
         precision: precision of the arithmetic, or of an exported file.
         kernels: kernels of ``torch``; not given to ``torch-compile``, which makes its own.
+        weights: ``key``, ``prefix``, ``img_range`` and ``mean`` of checkpoints, as
+            :func:`swinir_deploy.load_model` takes them.
     """
 
     device: str | None = None
     provider: str | None = None
     precision: str | None = None
     kernels: str | None = None
+    weights: dict[str, Any] = field(default_factory=dict)
 
     @property
     def on_cpu(self) -> bool:
@@ -79,11 +83,12 @@ def plan_contenders(
     contenders = []
     for model in models:
         for name in backends:
+            name = name and library_name(name)
             plain = "torch" if name == _COMPILED else name
             loading = {"progress": progress, "offline": offline, "say": say}
             path = _opened_file(model, plain, options, scratch, loading)
             selected = backend_for(path, plain)
-            own: dict[str, Any] = {}
+            own: dict[str, Any] = dict(options.weights) if selected.name == "torch" else {}
             if selected.name == "ort" and options.provider is not None:
                 own["provider"] = options.provider
             if selected.name in _CHOOSES_PRECISION and options.precision is not None:
@@ -116,7 +121,11 @@ def _opened_file(
     chooses = backend in _CHOOSES_PRECISION or options.precision is None
     precision = "fp32" if chooses else cast("Precision", options.precision)
     target = recipe_for(backend, options.on_cpu)
-    return os.fspath(kept_export(model, target, precision, ready_made=False, **loading))
+    return os.fspath(
+        kept_export(
+            model, target, precision, load_options=options.weights, ready_made=False, **loading
+        )
+    )
 
 
 def _adopted(model: FoundModel, scratch: Path, say: Callable[[str], None]) -> str:

@@ -124,13 +124,15 @@ def test_removing_by_the_beginning_of_a_key_and_all(tmp_path: Path) -> None:
     assert cache.timing("t") == b""
 
 
-def test_leftovers_of_a_crash_go_after_a_day(tmp_path: Path) -> None:
+def test_leftovers_of_a_crash_go(tmp_path: Path) -> None:
     cache = filled(tmp_path)
-    old, new = tmp_path / ".x.1234.partial.engine", tmp_path / ".y.1234.partial.engine"
+    old, new = (
+        tmp_path / f".swinir-00000000-{number}-0123abcd.partial.engine" for number in (1, 2)
+    )
     for path in (old, new):
         path.write_bytes(b"half")
-    yesterday = time.time() - 2 * 24 * 3600
-    os.utime(old, (yesterday, yesterday))
+    long_ago = time.time() - 8 * 24 * 3600
+    os.utime(old, (long_ago, long_ago))
     cache.put("d" * 64, PLAN, METADATA)
     assert not old.exists()
     assert new.exists()

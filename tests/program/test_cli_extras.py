@@ -99,4 +99,4 @@ def test_require(monkeypatch: pytest.MonkeyPatch) -> None:
     require("export", "This test")
     monkeypatch.setattr(extras, "is_importable", lambda name: name != "tensorrt_rtx")
     with pytest.raises(BackendUnavailableError, match=r"This test needs .*tensorrt_rtx"):
-        require("trt-rtx", "This test")
+        require("rtx", "This test")
