@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from importlib.metadata import PackageNotFoundError, version
 
+from swinir_deploy.artifacts.metadata import ArtifactMetadata
+
 __all__ = [
     "OPENVINO_FOR_ATTENTION",
     "OPENVINO_FOR_OPSET",
     "ORT_FOR_OPSET",
     "needed_version",
+    "openvino_gives_wrong_pixels",
     "openvino_too_old",
     "ort_too_old",
     "ort_version",
@@ -18,11 +21,12 @@ __all__ = [
 ORT_FOR_OPSET = {20: (1, 17), 21: (1, 18), 22: (1, 21), 23: (1, 23)}
 """Operator set -> the first ONNX Runtime that runs exports with it and all older ones."""
 
-OPENVINO_FOR_OPSET = {23: (2024, 1)}
-"""Operator set -> the first OpenVINO, likewise. 2024.0 fails on the dynamic shapes of every export."""
+OPENVINO_FOR_OPSET = {19: (2024, 1), 23: (2024, 2)}
+"""Operator set -> the first OpenVINO, likewise. 2024.0 fails on every export's dynamic shapes."""
 
-OPENVINO_FOR_ATTENTION = (2026, 1)
-"""The first OpenVINO with the operator Attention, which exports for ONNX Runtime have."""
+OPENVINO_FOR_ATTENTION = (2026, 3)
+"""The first OpenVINO that is right with the operator Attention, which exports for ONNX Runtime
+have. 2026.1 and 2026.2 take it and give wrong pixels (35 dB), without any message."""
 
 
 def needed_version(opset: int, table: dict[int, tuple[int, int]]) -> str:
@@ -82,14 +86,35 @@ def openvino_too_old(reason: str, installed: str, path: str) -> str | None:
     is_attention = re.search(r"not support.* operations: Attention", reason) is not None
     needed = OPENVINO_FOR_ATTENTION if is_attention else max(OPENVINO_FOR_OPSET.values())
     own = tuple(map(int, re.findall(r"\d+", installed)[:2]))
-    # Other operators that are not translated show an old version, too; a file that cannot be
-    # parsed is damaged.
-    if own >= needed or not (is_attention or "translation" in reason):
+    # An old version says many things; what cannot be parsed is damaged.
+    if own >= needed or re.search("pars|protobuf|empty", reason, re.IGNORECASE):
         return None
+    return _update_openvino(path, needed, installed, "does not know all its operators")
+
+
+def openvino_gives_wrong_pixels(
+    metadata: ArtifactMetadata, installed: str, path: str
+) -> str | None:
+    """Return the message for a file that the installed OpenVINO computes wrongly, or None.
+
+    Args:
+        metadata: metadata of the file.
+        installed: version of OpenVINO.
+        path: path of the file.
+    """
+    own = tuple(map(int, re.findall(r"\d+", installed)[:2]))
+    has_attention = metadata.target == "ort" and metadata.precision == "fp32"
+    if own >= OPENVINO_FOR_ATTENTION or not has_attention or metadata.opset < max(ORT_FOR_OPSET):
+        return None
+    return _update_openvino(
+        path, OPENVINO_FOR_ATTENTION, installed, "computes its operator Attention wrongly"
+    )
+
+
+def _update_openvino(path: str, needed: tuple[int, int], installed: str, reason: str) -> str:
     return (
-        f"{path} needs OpenVINO >= {needed[0]}.{needed[1]}; {installed} is installed and does not "
-        "know all its operators. Update it (pip install --upgrade openvino), or export the model "
-        "for it: --for openvino."
+        f"{path} needs OpenVINO >= {needed[0]}.{needed[1]}; {installed} is installed and {reason}. "
+        "Update it (pip install --upgrade openvino), or export the model for it: --for openvino."
     )
 
 

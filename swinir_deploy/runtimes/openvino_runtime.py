@@ -18,7 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import METADATA_PREFIX, ArtifactMetadata, Precision, coarsest
-from swinir_deploy.artifacts.needed_versions import openvino_too_old
+from swinir_deploy.artifacts.needed_versions import (
+    openvino_gives_wrong_pixels,
+    openvino_too_old,
+)
 from swinir_deploy.artifacts.onnx_file import not_onnx
 from swinir_deploy.errors import (
     ArtifactError,
@@ -114,6 +117,9 @@ class OpenVinoRuntime(Runtime):
             ) from error
         metadata = ArtifactMetadata.from_props(_properties(model), str(self._path))
         self._require_match(model, metadata)
+        wrong = openvino_gives_wrong_pixels(metadata, openvino.__version__, os.fspath(self._path))
+        if wrong is not None:
+            raise BackendUnavailableError(wrong)
         if self._device.startswith("NPU"):
             warnings.warn(
                 "Swin networks were reported to give wrong pictures on NPUs without any error "

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.artifacts.needed_versions import (
     OPENVINO_FOR_ATTENTION,
     OPENVINO_FOR_OPSET,
     ORT_FOR_OPSET,
     needed_version,
+    openvino_gives_wrong_pixels,
     openvino_too_old,
     ort_too_old,
 )
@@ -36,7 +39,9 @@ OPSET = (
 def test_an_old_onnx_runtime(reason: str, installed: str, opset: int) -> None:
     message = ort_too_old(reason, installed, "x.onnx")
     assert message is not None
-    assert message.startswith(f"x.onnx needs ONNX Runtime >= {needed_version(opset, ORT_FOR_OPSET)};")
+    assert message.startswith(
+        f"x.onnx needs ONNX Runtime >= {needed_version(opset, ORT_FOR_OPSET)};"
+    )
     assert "damaged" not in message
 
 
@@ -51,7 +56,7 @@ ATTENTION = "OpenVINO does not support the following ONNX operations: Attention"
 @pytest.mark.parametrize(
     ("reason", "installed", "needed"),
     [
-        (TRANSLATION, "2024.0.0-14509-34caeefd078-releases/2024/0", "2024.1"),
+        (TRANSLATION, "2024.0.0-14509-34caeefd078-releases/2024/0", "2024.2"),
         (ATTENTION, "2025.3.0-19807", "{}.{}".format(*OPENVINO_FOR_ATTENTION)),
     ],
 )
@@ -59,6 +64,15 @@ def test_an_old_openvino(reason: str, installed: str, needed: str) -> None:
     message = openvino_too_old(reason, installed, "x.onnx")
     assert message is not None
     assert message.startswith(f"x.onnx needs OpenVINO >= {needed};")
+
+
+@pytest.mark.parametrize("installed", ["2026.1.0-21000", "2026.2.1"])
+def test_an_openvino_that_computes_attention_wrongly(installed: str) -> None:
+    made = ArtifactMetadata("tensor", 4, 3, 8, target="ort", opset=23)
+    assert "wrongly" in (openvino_gives_wrong_pixels(made, installed, "x.onnx") or "")
+    assert openvino_gives_wrong_pixels(made, "2026.3.0", "x.onnx") is None
+    for other in (replace(made, target="any"), replace(made, opset=20)):
+        assert openvino_gives_wrong_pixels(other, installed, "x.onnx") is None
 
 
 def test_what_has_other_reasons_is_no_matter_of_age() -> None:
