@@ -38,6 +38,7 @@ class KeptExport:
         version: version of this package that made it.
         sha256: SHA-256 of the ONNX file.
         size_bytes: size of the ONNX file.
+        notes: what the user was told when the checkpoint was loaded, such as a guess.
     """
 
     model_id: str
@@ -47,6 +48,7 @@ class KeptExport:
     version: str
     sha256: str = ""
     size_bytes: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def export_key(record: KeptExport, **further: Any) -> str:
@@ -57,7 +59,7 @@ def export_key(record: KeptExport, **further: Any) -> str:
         further: what else decides the contents, such as the options that load the checkpoint.
     """
     parts = {**asdict(record), **further}
-    for name in ("model_id", "sha256", "size_bytes"):
+    for name in ("model_id", "sha256", "size_bytes", "notes"):
         del parts[name]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -106,6 +108,13 @@ class ExportCache(KeptFiles[KeptExport]):
         if check_hash and sha256_of(path) != record.sha256:
             raise ArtifactError(f"{path} is not what {sidecar} describes. {advice}")
         return record
+
+    def notes(self, path: Path) -> tuple[str, ...]:
+        """Return the notes of a kept file; none if it was removed meanwhile."""
+        try:
+            return self._read(path).notes
+        except (ArtifactError, OSError):
+            return ()
 
     def put(self, key: str, file: Path, record: KeptExport) -> Path:
         """Copy a finished export into the cache, and return its path there.

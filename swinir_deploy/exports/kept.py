@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +13,7 @@ from swinir_deploy._version import __version__
 from swinir_deploy.artifacts.export_cache import ExportCache, KeptExport, export_key
 from swinir_deploy.artifacts.metadata import Precision
 from swinir_deploy.artifacts.needed_versions import ORT_FOR_OPSET, ort_version
+from swinir_deploy.errors import SwinIRDeployWarning
 from swinir_deploy.exporters.onnx.recipes import RECIPES, check_request
 from swinir_deploy.models.find import FoundModel
 from swinir_deploy.models.weights_cache import builtin_onnx
@@ -101,7 +104,7 @@ def kept_export(
     cache = cache or ExportCache()
     found = cache.get(key)
     if found is not None:
-        return found
+        return _told(found, cache)
 
     def waiting() -> None:
         say(f"Another process exports {record.model_id}; waiting for it ...")
@@ -109,11 +112,18 @@ def kept_export(
     with cache.lock(key, waiting):
         found = cache.get(key)  # another process may have made it meanwhile
         if found is not None:
-            return found
+            return _told(found, cache)
         say(
             f"Exporting {record.model_id} ({target}, {precision}); it is kept for the next time ..."
         )
         return _made(model, path, record, cache, key, load_options or {})
+
+
+def _told(path: Path, cache: ExportCache) -> Path:
+    """Warn again of what was guessed when the checkpoint was loaded, and return the path."""
+    for note in cache.notes(path):
+        warnings.warn(note, SwinIRDeployWarning, stacklevel=3)
+    return path
 
 
 def _made(
@@ -128,7 +138,13 @@ def _made(
     from swinir_deploy.exporters.onnx.export import export_onnx
     from swinir_deploy.models.load import load_model
 
-    loaded = load_model(path, **load_options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SwinIRDeployWarning)
+        loaded = load_model(path, **load_options)
+    for warning in caught:
+        warnings.warn(warning.message, warning.category, stacklevel=2)
+    told = [w.message for w in caught if issubclass(w.category, SwinIRDeployWarning)]
+    record = replace(record, notes=tuple(map(str, told)))
     config = loaded.config
     # A position embedding for one size of pictures fixes the sides.
     side = str(config.img_size) if config.ape else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from swinir_deploy.artifacts.export_cache import (
 )
 from swinir_deploy.artifacts.info import read_metadata
 from swinir_deploy.comparison import compare, sample_picture
-from swinir_deploy.errors import BackendUnavailableError, UsageError
+from swinir_deploy.errors import BackendUnavailableError, SwinIRDeployWarning, UsageError
 from swinir_deploy.exporters.onnx import export as onnx_export
 from swinir_deploy.exports import kept
 from swinir_deploy.exports.kept import kept_export, recipe_for
@@ -98,6 +99,21 @@ def test_what_decides_the_contents_is_in_the_key(tmp_path: Path, cache: ExportCa
     assert export_key(record) == export_key(KeptExport("b", "0" * 64, "any", "fp32", "1"))
     assert export_key(record) != export_key(KeptExport("a", "0" * 64, "any", "fp32", "2"))
     del renamed
+
+
+def test_a_guess_is_said_each_time(
+    tmp_path: Path, cache: ExportCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = checkpoint(tmp_path / "a.safetensors")
+
+    def guessing(*arguments: object, **options: object) -> object:
+        warnings.warn("1 is taken", SwinIRDeployWarning, stacklevel=2)
+        return load_model(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("swinir_deploy.models.load.load_model", guessing)
+    for _ in range(2):
+        with pytest.warns(SwinIRDeployWarning, match="1 is taken"):
+            kept_export(model, cache=cache)
 
 
 def test_a_damaged_file_is_made_again(tmp_path: Path, cache: ExportCache) -> None:
