@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from swinir_deploy.cli.options import (
+    MemorySize,
     ModelRequest,
     NearChoice,
     common_options,
@@ -15,10 +19,11 @@ from swinir_deploy.cli.options import (
     model_options,
     runtime_options,
 )
-from swinir_deploy.cli.output import Output, Stopwatch, size_text
-from swinir_deploy.cli.selection import local_path, select_model
+from swinir_deploy.cli.output import Output, Stopwatch, size_text, tell_failures
+from swinir_deploy.cli.pipes import is_pipe, through_files
+from swinir_deploy.cli.selection import require_model, select_model
+from swinir_deploy.cli.tasks import requests_in_a_row, with_level
 from swinir_deploy.errors import UsageError
-from swinir_deploy.system.memory import parse_bytes
 
 if TYPE_CHECKING:
     from swinir_deploy.restoration.auto_tile import TileChoice
@@ -36,26 +41,18 @@ Examples:
   swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --real --format png
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png --resume
-  swinir-deploy restore scan.jpg clean.png --task jpeg --quality 40 --tile 256
+  swinir-deploy restore scan.jpg clean.png --task jpeg --tile 256
+  swinir-deploy restore small.jpg large.png --task jpeg,sr --scale 4
+  cat scan.jpg | swinir-deploy restore - - --task jpeg --format png > clean.png
   swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB --tile auto
 
-ONNX files need onnxruntime only; checkpoints and names of the catalogue need torch.
+ONNX files and built-in models need onnxruntime only. Other models are exported when they are
+first used, which needs torch, and kept for the next time ('swinir-deploy cache'). --backend torch
+runs a checkpoint without an export.
 """
 
-_SHOWN_FAILURES = 20
 
-
-class _MemorySize(_Size):
-    """A size such as 500MB or 2GB, converted to bytes."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number of bytes."""
-        try:
-            return parse_bytes(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
+_SHOWN_LINKS = 4
 
 
 class _TileSize(_Size):
@@ -107,14 +104,17 @@ class _TileSize(_Size):
 @click.option(
     "--format",
     "picture_format",
-    type=NearChoice(("png", "jpg", "webp", "tif", "bmp")),
+    type=NearChoice(
+        ("png", "jpg", "webp", "tif", "bmp", "gif", "avif", "heic", "jxl", "jp2"),
+    ),
     help="Format of the results.  [default: that of each picture]",
 )
 @click.option(
     "--output-quality",
     type=click.IntRange(1, 100),
     metavar="Q",
-    help="Quality of JPEG and WebP results.  [default: 95]",
+    help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL results; 100 is lossless in all but JPEG.  "
+    "[default: 95; a WebP without loss stays so]",
 )
 @click.option(
     "--max-pixels",
@@ -125,11 +125,22 @@ class _TileSize(_Size):
 @click.option(
     "--max-memory",
     "max_memory_bytes",
-    type=_MemorySize(),
+    type=MemorySize(),
     metavar="SIZE",
-    help="Maximum memory for pictures, such as 2GB. Larger PNG, TIFF and JPEG results are written "
-    "in strips. The model needs further memory; --tile auto counts that of its tiles. IN is "
-    "decoded whole.",
+    help="Maximum memory for pictures, with its unit: 2GB. Larger PNG, TIFF and JPEG results are "
+    "written in strips. The model needs further memory; --tile auto counts that of its tiles. IN "
+    "is decoded whole.",
+)
+@click.option(
+    "--strip",
+    is_flag=True,
+    help="Leave out metadata: EXIF, XMP, IPTC, text, DPI and the time of the last change. The "
+    "colour profile stays.",
+)
+@click.option(
+    "--pages",
+    is_flag=True,
+    help="Restore every page or frame: the first as OUT, the others as OUT-page2 and so on.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option(
@@ -158,24 +169,35 @@ def command(
     output_quality: int | None,
     max_pixels: int | None,
     max_memory_bytes: int | None,
+    strip: bool,
+    pages: bool,
     overwrite: bool,
     resume: bool,
 ) -> int:
     """Restore a picture, or every picture of a folder.
 
-    Takes PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are
-    files or folders. If a picture of a folder fails, the others are restored, and the failure is
-    reported at the end. A result appears only when it is complete; --resume continues after a stop.
+    Takes PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and JPEG 2000, with extras HEIC and JPEG XL, 8 or 16
+    bit or floating point, gray or colour, of any size. IN and OUT are files or folders; IN may be -
+    for stdin, and OUT - for stdout. Metadata is carried over. If a picture of a folder fails, the
+    others are restored, and the failure is reported at the end. A result appears only when it is
+    complete; --resume continues after a stop.
+
+    --task jpeg and --task denoise find the quality or the noise by themselves, and say it.
+    --task jpeg,sr runs one model after the other.
     """
+    from swinir_deploy.exports.open import open_model
     from swinir_deploy.restoration.places import check_places, place_of_result
     from swinir_deploy.restoration.restorer import Restorer
-    from swinir_deploy.runtimes import open_runtime
+    from swinir_deploy.restoration.tiled_model import DEFAULT_OVERLAP_PX
+    from swinir_deploy.runtimes.chain import chained
 
-    start, suffix = Path(source), f".{picture_format}" if picture_format else None
-    destination = place_of_result(start, _one_target(target, output), suffix)
-    selection = select_model(request, out, f"restore {source} {destination} --task sr --scale 4")
-    check_places(start, destination, suffix, overwrite, resume)
+    suffix = f".{picture_format}" if picture_format else None
+    named = _one_target(target, output)
+    example = f"restore {source} {named} --task sr --scale 4"
+    require_model(request, example)
+    requests = requests_in_a_row(request)
     limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
+    limits |= {"strip": strip, "pages": pages, "replace_pages": overwrite or resume}
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
     watch = Stopwatch()
@@ -186,7 +208,22 @@ def command(
         kernels=kernels,
         threads=threads,
     )
-    with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
+    with ExitStack() as stack:
+        paths = stack.enter_context(through_files(source, named, suffix, out))
+        start = Path(paths[0])
+        destination = place_of_result(start, paths[1], suffix)
+        check_places(start, destination, suffix, overwrite, resume)
+        requests = [with_level(one, start, destination, out) for one in requests]
+        selections = [select_model(one, out, example) for one in requests]
+        if len(selections) > 1 and overlap is None:
+            overlap = DEFAULT_OVERLAP_PX * len(selections)  # as far as all of them see together
+        loading = {"load_options": request.weights, **out.loading}
+        runtime = chained(
+            [
+                stack.enter_context(open_model(one, backend, device, **loading, **options))
+                for one in selections
+            ]
+        )
         restorer = Restorer(
             runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
         )
@@ -196,6 +233,8 @@ def command(
             return _finish_folder(out, report, start, destination, runtime.spec, watch)
         restored = restorer.restore_file(start, destination, overwrite_input=overwrite, **limits)
         _tell_choice(out, restorer.tile_choice)
+        if is_pipe(source):
+            restored = replace(restored, source=Path(source))
         _finish_file(out, restored, runtime.spec, watch)
         return 0
 
@@ -230,27 +269,60 @@ def _model(spec: RuntimeSpec) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in names}
 
 
-def _entry(restored: RestoredFile) -> dict[str, Any]:
-    return {**vars(restored), "size_bytes": restored.target.stat().st_size}
+def _entries(restored: RestoredFile) -> list[dict[str, Any]]:
+    """Return the documents of a restored file and of its other pages."""
+    entries = []
+    for page in (restored, *restored.pages):
+        entry = {**vars(page), "size_bytes": page.target.stat().st_size}
+        del entry["pages"]
+        entries.append(entry)
+    return entries
+
+
+def _tell_notes(out: Output, files: Iterable[RestoredFile], is_folder: bool) -> None:
+    """Print each note once, with the file or the number of files that it is about."""
+    sources: dict[str, list[Path]] = {}
+    for restored in files:
+        for page in (restored, *restored.pages):
+            for note in page.notes:
+                sources.setdefault(note, []).append(page.source)
+    for note, about in sources.items():
+        if not is_folder:
+            out.note(note)
+        elif len(about) == 1:
+            out.note(f"{about[0]}: {note}")
+        else:
+            out.note(f"{len(about)} pictures: {note}")
 
 
 def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: Stopwatch) -> None:
-    for note in restored.notes:
-        out.note(note)
-    entry = _entry(restored)
+    _tell_notes(out, [restored], is_folder=False)
+    entries = _entries(restored)
+    entry = entries[0]
+    target = "stdout" if out.stdout_is_taken else restored.target
     out.done(
         {
             "model": _model(spec),
-            "restored": [entry],
+            "restored": entries,
             "failures": [],
             "skipped": [],
+            "unread": {},
             "ignored": 0,
+            "linked_folders": [],
             "seconds": watch.seconds,
         },
-        f"Restored {restored.source} -> {restored.target} ({restored.width}x{restored.height} -> "
+        f"Restored {restored.source} -> {target} ({restored.width}x{restored.height} -> "
         f"{restored.target_width}x{restored.target_height}, {size_text(entry['size_bytes'])}, "
+        f"{f'{len(entries)} pages, ' if len(entries) > 1 else ''}"
         f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
     )
+
+
+def _by_suffix(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    kinds: dict[str, list[Path]] = {}
+    for path in paths:
+        kinds.setdefault(path.suffix.lower(), []).append(path)
+    return kinds
 
 
 def _finish_folder(
@@ -261,11 +333,20 @@ def _finish_folder(
     spec: RuntimeSpec,
     watch: Stopwatch,
 ) -> int:
-    entries = [_entry(restored) for restored in report.restored]
-    done, failed, skipped = len(entries), len(report.failures), len(report.skipped)
-    for restored in report.restored:
-        for note in restored.notes:
-            out.note(f"{restored.source}: {note}")
+    from swinir_deploy.pictures.formats import unread_in_words
+
+    entries = [entry for restored in report.restored for entry in _entries(restored)]
+    done, failed, skipped = len(report.restored), len(report.failures), len(report.skipped)
+    _tell_notes(out, report.restored, is_folder=True)
+    if report.unread:
+        out.note(unread_in_words(report.unread))
+    if report.linked_folders:
+        links = ", ".join(map(str, report.linked_folders[:_SHOWN_LINKS]))
+        more = len(report.linked_folders) - _SHOWN_LINKS
+        out.note(
+            f"Links to folders were not followed: {links}{f' and {more} more' * (more > 0)}. To "
+            "restore what is there, give them as IN."
+        )
     if report.ignored:
         out.note(f"{report.ignored} files in {source} are no pictures and were left alone.")
     out.done(
@@ -274,7 +355,9 @@ def _finish_folder(
             "restored": entries,
             "failures": report.failures,
             "skipped": report.skipped,
+            "unread": _by_suffix(report.unread),
             "ignored": report.ignored,
+            "linked_folders": report.linked_folders,
             "seconds": watch.seconds,
         },
         f"Restored {done} of {done + failed + skipped} pictures in {source} -> {destination}"
@@ -282,10 +365,4 @@ def _finish_folder(
         f"({size_text(sum(entry['size_bytes'] for entry in entries))}, "
         f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
     )
-    if not failed:
-        return 0
-    lines = [f"  {failure.source}: {failure.error}" for failure in report.failures]
-    if failed > _SHOWN_FAILURES:
-        lines[_SHOWN_FAILURES:] = [f"  and {failed - _SHOWN_FAILURES} more; --json lists all"]
-    click.echo("\n".join([f"Error: {failed} could not be restored:", *lines]), err=True)
-    return 1
+    return tell_failures("restored", [(str(f.source), f.error) for f in report.failures])

@@ -101,6 +101,8 @@ class Protocol:
         Returns:
             [height, width, 1] uint8 for a gray protocol, else [height, width, 3] uint8.
         """
+        if pixels.dtype == np.float32:
+            pixels = to_levels(pixels)
         levels: Bytes = (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)
         if not self.gray:
             return levels.repeat(3, axis=2) if levels.shape[2] == 1 else levels

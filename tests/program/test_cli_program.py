@@ -129,7 +129,8 @@ def test_wrong_usage(swinir: Program, arguments: list[str], wanted: str) -> None
 
 
 def test_a_model_as_an_argument_is_explained(swinir: Program) -> None:
-    assert "named with --model" in swinir("export", "tiny-sr-x4", code=2).stderr
+    run = swinir("restore", "a.png", "b.png", "tiny-sr-x4", code=2)
+    assert "named with --model" in run.stderr
     assert "--model" not in swinir("models", "tiny-sr-x4", code=2).stderr
 
 
