@@ -43,6 +43,9 @@ VALIDATION = (
 )
 """Pictures kept out of training: names end so. Choices are made on these, never on Set5."""
 
+PAUSE_SECONDS = 30.0
+"""A step that took longer was stopped meanwhile (Ctrl-Z, kill -STOP): no more of it counts."""
+
 
 def learning_rate(progress: float, step: int, peak: float, warm_up: int) -> float:
     """Linear warm-up, then half a cosine down to a thousandth of the peak."""
@@ -214,7 +217,7 @@ def run(options: argparse.Namespace) -> None:
     while trainer.progress < 1.0:
         began = time.monotonic()
         losses.append(trainer.train_step(*sampler.batch(options.batch)))
-        trainer.seconds += time.monotonic() - began
+        trainer.seconds += min(time.monotonic() - began, PAUSE_SECONDS)
         if trainer.step % options.every == 0 or trainer.progress >= 1.0:
             model = trainer.averaged_model()
             metric = protocol.metrics[0]

@@ -88,7 +88,7 @@ class Task:
 
 TASKS = {
     "tiny-sr-x4": Task(Protocol("sr", False, 4), "", 16500, 1.5e-3),
-    "tiny-real-sr-x4": Task(Protocol("sr", False, 4, real=True), "tiny-sr-x4", 6000, 1e-3),
+    "tiny-real-sr-x4": Task(Protocol("sr", False, 4, real=True), "tiny-sr-x4", 2178, 1e-3),
     "tiny-sr-x2": Task(Protocol("sr", False, 2), "tiny-sr-x4", 4200, 8e-4),
     "tiny-sr-x3": Task(Protocol("sr", False, 3), "tiny-sr-x4", 1360, 5e-4),
     "tiny-denoise-color-25": Task(
