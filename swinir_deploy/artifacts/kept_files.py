@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from swinir_deploy.errors import InputError, SwinIRDeployError, UsageError
-from swinir_deploy.system.cache_folder import CACHE_VARIABLE
+from swinir_deploy.system.cache_folder import CACHE_VARIABLE, is_no_folder
 from swinir_deploy.system.files import file_lock
 from swinir_deploy.system.partial_files import remove_stale_partial_files
 
@@ -107,12 +107,12 @@ class KeptFiles(abc.ABC, Generic[RecordT]):
                 locks.mkdir(parents=True, exist_ok=True)
                 held.enter_context(file_lock(locks / f"{key}.lock", on_wait))
             except OSError as error:
-                if error.errno not in _READ_ONLY:
+                if error.errno not in _READ_ONLY and not is_no_folder(self.folder):
                     raise InputError(
                         f"Cannot use the {self.what} cache {self.folder}: {error.strerror}. Set "
                         f"{CACHE_VARIABLE} to a folder that may be written to{self._way_out}."
                     ) from error
-                _log.info("The %s cache %s is read-only.", self.what, self.folder)
+                _log.info("The %s cache %s cannot be written.", self.what, self.folder)
             yield
 
     _way_out: ClassVar[str] = ""

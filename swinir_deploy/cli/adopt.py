@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from swinir_deploy.cli.options import NearChoice, common_options, given
+from swinir_deploy.cli.options import NearChoice, common_options, given, overwrite_option
 from swinir_deploy.cli.output import Output, size_text
+from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ inspect, bundle, verify and the C library take it.
     metavar="HxW",
     help="The only size in pixels at which it is right.  [default: found by running]",
 )
+@overwrite_option
 @common_options
 def command(
     out: Output,
@@ -63,6 +65,7 @@ def command(
     value_range: str | None,
     bgr: bool | None,
     shape: str | None,
+    overwrite: bool,
 ) -> None:
     """Take an ONNX file that another program wrote.
 
@@ -72,6 +75,7 @@ def command(
     pictures is refused.
     """
     target = output if output is not None else f"{Path(source).stem}-adopted.onnx"
+    check_outputs([target], [source, model], overwrite)
     require("adopt", "Adopting a model")
     from swinir_deploy.adoption.adopt import adopt_onnx
     from swinir_deploy.models.find import find_model

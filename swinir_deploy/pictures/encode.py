@@ -22,7 +22,7 @@ from swinir_deploy.pictures.icc import colours_of, profile_of_png_colour
 from swinir_deploy.pictures.library_metadata import give_metadata
 from swinir_deploy.pictures.metadata import Metadata
 from swinir_deploy.pictures.picture import PictureLayout, largest_level
-from swinir_deploy.pictures.vips import VipsStream, image_of, libvips
+from swinir_deploy.pictures.vips import VipsStream, image_of, libvips, operations, samples_of
 
 __all__ = ["DEFAULT_QUALITY", "Encoding", "encode", "encode_array", "fitting", "plan_encoding"]
 
@@ -193,7 +193,7 @@ def fitting(samples: NDArray[Any], encoding: Encoding) -> NDArray[Any]:
 
 
 def encode(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
-    """Encode an image of libvips.
+    """Encode an image of libvips in a format that libvips writes.
 
     Args:
         image: the samples as :func:`fitting` gives them.
@@ -205,7 +205,8 @@ def encode(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
         pyvips.Error: libvips cannot encode the image.
     """
     if encoding.gray_profile:
-        image = gray_to_srgb(image, encoding.gray_profile)
+        with operations():
+            image = gray_to_srgb(image, encoding.gray_profile)
     _ENCODERS[encoding.kind](image, encoding, handle)
 
 
@@ -281,8 +282,13 @@ def _tiff(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
 
 
 def _webp(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
-    data = image.webpsave_buffer(
-        Q=encoding.quality, lossless=encoding.is_lossless, exact=True, keep="none"
+    data = libvips().Operation.call(
+        "webpsave_buffer",
+        image,
+        Q=encoding.quality,
+        lossless=encoding.is_lossless,
+        exact=True,
+        keep="none",
     )
     layout = encoding.layout
     handle.write(
@@ -300,27 +306,24 @@ def _gif(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
     _saved(image, "gif", handle, keep="none")
 
 
-def _pillow_image(image: Any) -> Image.Image:
-    samples = np.ndarray(
-        (image.height, image.width, image.bands), np.uint8, image.write_to_memory()
-    )
+def _with_pillow(samples: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
 
 
-def _bmp(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
+def _bmp(samples: NDArray[Any], encoding: Encoding, handle: BinaryIO) -> None:
     options = {"dpi": encoding.dpi} if encoding.dpi else {}
-    _pillow_image(image).save(handle, "BMP", **options)
+    _with_pillow(samples).save(handle, "BMP", **options)
 
 
-def _jpeg2000(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
-    _pillow_image(image).save(handle, "JPEG2000", no_jp2=False)
+def _jpeg2000(samples: NDArray[Any], encoding: Encoding, handle: BinaryIO) -> None:
+    _with_pillow(samples).save(handle, "JPEG2000", no_jp2=False)
 
 
-def _heif(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
+def _heif(samples: NDArray[Any], encoding: Encoding, handle: BinaryIO) -> None:
     import pillow_heif
 
     metadata = encoding.metadata
-    file = pillow_heif.from_pillow(_pillow_image(image))
+    file = pillow_heif.from_pillow(_with_pillow(samples))
     quality = -1 if encoding.is_lossless else encoding.quality
     file.save(
         handle,
@@ -331,15 +334,19 @@ def _heif(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
     )
 
 
-def _jxl(image: Any, encoding: Encoding, handle: BinaryIO) -> None:
+def _jxl(samples: NDArray[Any], encoding: Encoding, handle: BinaryIO) -> None:
     __import__("pillow_jxl")
     metadata = encoding.metadata
     options: dict[str, Any] = {
         name: value
-        for name, value in (("exif", metadata.exif), ("icc_profile", encoding.icc_profile))
+        for name, value in (
+            ("exif", metadata.exif),
+            ("xmp", metadata.xmp),
+            ("icc_profile", encoding.icc_profile),
+        )
         if value
     }
-    _pillow_image(image).save(
+    _with_pillow(samples).save(
         handle, "JXL", lossless=encoding.is_lossless, quality=encoding.quality, **options
     )
 
@@ -349,15 +356,30 @@ _ENCODERS = {
     "JPEG": _jpeg,
     "WEBP": _webp,
     "TIFF": _tiff,
-    "BMP": _bmp,
     "GIF": _gif,
     "AVIF": _avif,
-    "HEIF": _heif,
-    "JPEG2000": _jpeg2000,
-    "JXL": _jxl,
 }
+_PILLOW_ENCODERS = {"BMP": _bmp, "HEIF": _heif, "JPEG2000": _jpeg2000, "JXL": _jxl}
 
 
 def encode_array(samples: NDArray[Any], encoding: Encoding, handle: BinaryIO) -> None:
-    """Encode samples [height, width, channels]; see :func:`encode`."""
-    encode(image_of(fitting(samples, encoding)), encoding, handle)
+    """Encode a whole picture.
+
+    Args:
+        samples: [height, width, channels]: the colours, then the opacity if there is any.
+        encoding: how to encode it.
+        handle: an empty file, open for reading and writing.
+
+    Raises:
+        OSError: the file cannot be written.
+        pyvips.Error: libvips cannot encode the picture.
+    """
+    samples = fitting(samples, encoding)
+    with_pillow = _PILLOW_ENCODERS.get(encoding.kind)
+    if with_pillow is None:
+        encode(image_of(samples), encoding, handle)
+        return
+    if encoding.gray_profile:
+        with operations():
+            samples = samples_of(gray_to_srgb(image_of(samples), encoding.gray_profile))
+    with_pillow(samples, encoding, handle)

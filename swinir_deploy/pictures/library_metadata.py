@@ -70,7 +70,7 @@ def give_metadata(image: Any, metadata: Metadata, icc_profile: bytes | None) -> 
         body = b"Exif\0\0" + metadata.exif
         jpeg = b"\xff\xd8\xff\xe1" + struct.pack(">H", len(body) + 2) + body + _ONE_PIXEL
         pixel = libvips().Image.jpegload_buffer(jpeg)
-        image = image.copy(xres=per_mm[0], yres=per_mm[1])
+        image = libvips().Operation.call("copy", image, xres=per_mm[0], yres=per_mm[1])
         for name in pixel.get_fields():
             if name.startswith("exif-") and name != "exif-data":
                 image.set_type(libvips().GValue.gstr_type, name, str(pixel.get(name)))

@@ -34,7 +34,7 @@ from swinir_deploy.pictures.library_metadata import take_metadata
 from swinir_deploy.pictures.limits import DEFAULT_MAX_PIXELS, check_size
 from swinir_deploy.pictures.picture import Picture
 from swinir_deploy.pictures.pillow_files import open_with_pillow
-from swinir_deploy.pictures.vips import VipsStream, opened_by_vips
+from swinir_deploy.pictures.vips import VipsStream, opened_by_vips, operations
 
 __all__ = ["PICTURE_SUFFIXES", "ProbedFile", "count_frames", "probe_picture", "read_picture"]
 
@@ -220,16 +220,17 @@ def _open(
         VipsStream(cast("BinaryIO", PiecedFile(handle, pieces, lock)))
         for pieces in contents.planes or [contents.pieces]
     ]
-    image, *others = (opened_by_vips(stream, _LOADERS[kind], **options) for stream in streams)
-    if others:
-        image = image.bandjoin(others)
-    if kind in ("GIF", "AVIF"):
-        take_metadata(image, contents)
-        check_size(source, contents.width, contents.height, max_pixels)
-    if contents.frames > 1 and kind != "TIFF" and page is None:
-        contents.notes.append(several_frames(contents.frames))
-    contents.width, contents.height = image.width, image.height
-    return VipsOpened(contents, streams, image, tiff)
+    with operations():
+        image, *others = (opened_by_vips(stream, _LOADERS[kind], **options) for stream in streams)
+        if others:
+            image = image.bandjoin(others)
+        if kind in ("GIF", "AVIF"):
+            take_metadata(image, contents)
+            check_size(source, contents.width, contents.height, max_pixels)
+        if contents.frames > 1 and kind != "TIFF" and page is None:
+            contents.notes.append(several_frames(contents.frames))
+        contents.width, contents.height = image.width, image.height
+        return VipsOpened(contents, streams, image, tiff)
 
 
 def _pieced(handle: BinaryIO, contents: Contents) -> BinaryIO:

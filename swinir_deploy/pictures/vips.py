@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
     "is_single_threaded",
     "libvips",
     "opened_by_vips",
+    "operations",
     "samples_of",
     "with_blob",
 ]
@@ -66,8 +68,23 @@ def libvips() -> Any:
     return pyvips
 
 
-_decoding = threading.Lock()
-"""Held while pixels are decoded: libvips has one text for the warnings of all threads."""
+_text = threading.RLock()
+"""Held while libvips' text of errors must not change; see :func:`operations`."""
+
+_LOOKED_UP = "no property named"
+
+
+@contextlib.contextmanager
+def operations() -> Iterator[None]:
+    """Hold back other threads while operations of libvips are put together.
+
+    libvips has one text for the errors and warnings of all threads. To look up an operation by its
+    name, as ``image.copy()`` does, writes into the text and empties it, and so would hide the
+    warnings of a picture that another thread decodes, or pass for one.
+    :func:`~swinir_deploy.pictures.vips.libvips`'s ``Operation.call`` leaves the text alone.
+    """
+    with _text:
+        yield
 
 
 def is_single_threaded() -> bool:
@@ -144,13 +161,15 @@ def samples_of(image: Any) -> NDArray[Any]:
             all rows but the last ones.
     """
     vips = libvips()
-    with _decoding:
+    with _text:
         vips.vips_lib.vips_error_clear()
         memory = image.write_to_memory()
         warning = vips.ffi.string(vips.vips_lib.vips_error_buffer()).decode("utf-8", "replace")
         vips.vips_lib.vips_error_clear()
-    if warning:
-        raise ValueError(" ".join(warning.split()))
+    # Another user of libvips in this process may look something up meanwhile.
+    lines = [line for line in warning.splitlines() if _LOOKED_UP not in line]
+    if lines:
+        raise ValueError(" ".join(" ".join(lines).split()))
     samples: NDArray[Any] = np.frombuffer(memory, _DTYPES[image.format])
     return samples.reshape(image.height, image.width, image.bands)
 
@@ -168,12 +187,12 @@ def image_of(samples: NDArray[Any]) -> Any:
     )
     is_deep = contiguous.dtype == np.uint16
     meaning = ("b-w", "srgb", "grey16", "rgb16")[2 * is_deep + (bands > 2)]
-    return image.copy(interpretation=meaning)
+    return libvips().Operation.call("copy", image, interpretation=meaning)
 
 
 def with_blob(image: Any, name: str, content: bytes) -> Any:
     """Return an image of libvips with a block of metadata."""
     vips = libvips()
-    changed = image.copy()
+    changed = vips.Operation.call("copy", image)
     changed.set_type(vips.GValue.blob_type, name, content)
     return changed

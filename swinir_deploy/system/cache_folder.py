@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["CACHE_VARIABLE", "cache_folder"]
+__all__ = ["CACHE_VARIABLE", "cache_folder", "is_no_folder"]
 
 CACHE_VARIABLE = "SWINIR_DEPLOY_CACHE"
 """The environment variable that names another cache folder."""
@@ -29,3 +29,8 @@ def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     folder = Path(platformdirs.user_cache_dir("swinir-deploy", appauthor=False))
     # Without a home folder, "~" stays as it is and would become a folder of that name.
     return folder if folder.is_absolute() else _NO_HOME / folder.name
+
+
+def is_no_folder(folder: Path) -> bool:
+    """Return whether a folder lies below that of a user without a home, so that nothing is kept."""
+    return _NO_HOME in folder.parents

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shutil
 import struct
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import torch
 from c_library import CLibrary, folder_of
 from fake_driver import FakeDriver, Launched, fnv
+from PIL import Image
 
 from swinir_deploy.artifacts.cuda_engine import (
     Architecture,
@@ -27,6 +30,7 @@ from swinir_deploy.artifacts.engine import EngineMetadata, write_engine
 from swinir_deploy.artifacts.launch_program import Buffer, Launch, Weight
 from swinir_deploy.artifacts.metadata import ArtifactMetadata, Precision
 from swinir_deploy.artifacts.shapes import ShapeProfile
+from swinir_deploy.bundling import make_bundle
 from swinir_deploy.errors import InputError
 from swinir_deploy.models.load import LoadedModel
 from swinir_deploy.network.config import SwinIRConfig
@@ -227,6 +231,30 @@ def test_both_readers_agree_on_damage(c_cuda: CLibrary, driver: FakeDriver) -> N
             refused += 1
     assert taken > 100
     assert refused > 500
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake")
+def test_a_bundle_builds_and_runs(driver: FakeDriver, tmp_path: Path) -> None:
+    """With the driver alone; the stand-in leaves on the result what its memory begins with."""
+    kind = KINDS["light x2, bytes, bf16"]
+    path = written(tmp_path / "x2.engine", kind, write_cuda_engine(built(kind)))
+    make_bundle(path, tmp_path / "bundle", "cuda")
+    prefix = folder_of("SWINIR_CPP_PREFIX")
+    build = tmp_path / "build"
+    pixels = np.zeros((23, 41, 3), np.uint8)
+    before, after = tmp_path / "before.ppm", tmp_path / "after.ppm"
+    Image.fromarray(pixels).save(before)
+    for command in (
+        ["cmake", "-S", tmp_path / "bundle", "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}"],
+        ["cmake", "--build", build],
+        [build / "restore_ppm", tmp_path / "bundle/x2.engine", before, after, driver.path],
+    ):
+        words = [str(word) for word in command]
+        result = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+    found = np.array(Image.open(after))
+    assert found.shape == (46, 82, 3)
+    assert (found == 0xA5).all()
 
 
 def _damaged(whole: bytes, count: int) -> Iterator[bytes]:

@@ -135,7 +135,6 @@ def test_a_stream_that_breaks_off_leaves_the_old_file_and_no_thread(tmp_path, su
     target = tmp_path / f"a{suffix}"
     target.write_bytes(b"old")
     picture = Picture(noise(30, 20, 3))
-    before = threading.active_count()
     with (
         pytest.raises(KeyboardInterrupt),
         stream_picture(target, picture.layout) as sink,
@@ -144,7 +143,8 @@ def test_a_stream_that_breaks_off_leaves_the_old_file_and_no_thread(tmp_path, su
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
     assert target.read_bytes() == b"old"
-    assert threading.active_count() == before
+    # Threads of libvips that have called back stay in Python's list, as dummies.
+    assert "swinir-encode" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])

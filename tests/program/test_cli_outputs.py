@@ -8,10 +8,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from cli_runs import Program
 from PIL import Image
+
+from swinir_deploy.cli.main import COMMANDS, program
 
 TINY = "tiny-sr-x2"
 
@@ -51,6 +54,15 @@ def lines(model: Path, weights: Path, photos: Path) -> dict[str, list[object]]:
 
 
 NAMES = ("models", "info", "verify", "verify --layers", "eval", "bench", "export")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("bundle", "cache")])
+def test_every_command_that_writes_asks(name: str) -> None:
+    """``bundle`` writes a new folder only, and ``cache`` nothing."""
+    command = program.get_command(click.Context(program), name)
+    assert command is not None
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert "--output" in options and "--overwrite" in options
 
 
 @pytest.mark.parametrize("name", NAMES)
