@@ -2,8 +2,8 @@
 
     python tools/gpu_report.py OUT_FOLDER [--official network_swinir.py] [--seconds 420]
 
-Needs torch, triton and NumPy, and this checkout; the rows of engines need cuda-core, and say so
-where it is missing. The official network file is not part of the
+Needs torch, triton and NumPy, and this checkout; the rows of engines need cuda-core and
+lazy-loader, and say so where they are missing. The official network file is not part of the
 project; without it the rows of the official network are left out, and the report says so. Every row
 is appended to OUT_FOLDER/rows.jsonl as soon as it is measured; a row that fails says why, and the
 next one runs. At the end come OUT_FOLDER/report.json and a table; --plot draws report.svg where
@@ -32,7 +32,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+# The package without its __init__.py, so that what that imports need not be installed.
+sys.modules["swinir_deploy"] = types.ModuleType("swinir_deploy")
+sys.modules["swinir_deploy"].__path__ = [str(ROOT / "swinir_deploy")]
 
 import torch  # noqa: E402
 
@@ -40,12 +42,7 @@ ON_GPU = torch.cuda.is_available()
 if not ON_GPU:
     os.environ["TRITON_INTERPRET"] = "1"
 
-from swinir_deploy.artifacts.cuda_engine import write_cuda_engine  # noqa: E402
-from swinir_deploy.artifacts.engine import EngineMetadata, write_engine  # noqa: E402
 from swinir_deploy.artifacts.launch_program import Buffer, Launch, Plan, Weight  # noqa: E402
-from swinir_deploy.artifacts.metadata import ArtifactMetadata  # noqa: E402
-from swinir_deploy.artifacts.shapes import ShapeProfile  # noqa: E402
-from swinir_deploy.exporters.cuda.assemble import compile_engine, pack_model  # noqa: E402
 from swinir_deploy.kernels.fused import FusedSwinIR  # noqa: E402
 from swinir_deploy.kernels.launch import KERNELS, run_plan  # noqa: E402
 from swinir_deploy.kernels.packing import pack  # noqa: E402
@@ -53,11 +50,9 @@ from swinir_deploy.kernels.plan import make_plan, usual_numbers  # noqa: E402
 from swinir_deploy.kernels.roofline import roofline, traffic_bytes  # noqa: E402
 from swinir_deploy.kernels.settings import Settings, settings_for  # noqa: E402
 from swinir_deploy.kernels.widths import stored_channels  # noqa: E402
-from swinir_deploy.models.load import LoadedModel  # noqa: E402
 from swinir_deploy.network.config import SwinIRConfig  # noqa: E402
 from swinir_deploy.network.swinir import SwinIR  # noqa: E402
 from swinir_deploy.precision.plan import PrecisionPlan, deployed_network  # noqa: E402
-from swinir_deploy.runtimes.cuda.runtime import CudaRuntime  # noqa: E402
 
 DEVICE = "cuda" if ON_GPU else "cpu"
 COMMON: dict[str, Any] = {"upscale": 4, "in_chans": 3, "window_size": 8, "img_range": 1.0}
@@ -524,6 +519,14 @@ class Measurements:
         """Return the back end ``cuda`` with an engine of our kernels, compiled once and opened."""
         if name in self.engines:
             return self.engines[name]
+        from swinir_deploy.artifacts.cuda_engine import write_cuda_engine
+        from swinir_deploy.artifacts.engine import EngineMetadata, write_engine
+        from swinir_deploy.artifacts.metadata import ArtifactMetadata
+        from swinir_deploy.artifacts.shapes import ShapeProfile
+        from swinir_deploy.exporters.cuda.assemble import compile_engine, pack_model
+        from swinir_deploy.models.load import LoadedModel
+        from swinir_deploy.runtimes.cuda.runtime import CudaRuntime
+
         folder = self.report.folder / "engines"
         folder.mkdir(parents=True, exist_ok=True)
         network = network_of(name)
@@ -661,18 +664,12 @@ class Measurements:
                         f"fused {name} {half} {size}",
                         lambda name=name, half=half, size=size: self.fused(name, half, size),
                     )
-        if ON_GPU:
-            for size in (*self.sizes, (64, 64)):
-                for name in CONFIGS:
-                    if size == (64, 64):
-                        report.attempt(
-                            f"fused {name} {size}",
-                            lambda name=name, size=size: self.fused(name, "fp16", size),
-                        )
-                    report.attempt(
-                        f"engine {name} {size}",
-                        lambda name=name, size=size: self.engine(name, size),
-                    )
+        for size in self.sizes if ON_GPU else ():
+            for name in CONFIGS:
+                report.attempt(
+                    f"engine {name} {size}",
+                    lambda name=name, size=size: self.engine(name, size),
+                )
         for name in CONFIGS:
             report.attempt(f"parts {name}", lambda name=name: self.parts(name, self.sizes[0]))
         for size in self.sizes[:2]:
