@@ -207,7 +207,7 @@ def _token(path: str) -> str:
         ) from error
     if len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token:
         raise InputError(
-            f"{path} holds no token: it must have at least 16 letters, digits or signs in one word. "
+            f"{path} holds no token: it must be one word of at least 16 letters, digits or signs. "
             "Make one with 'openssl rand -hex 32'."
         )
     return token

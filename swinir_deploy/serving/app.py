@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from swinir_deploy.errors import SwinIRDeployError
+from swinir_deploy.pictures.formats import FORMATS
 from swinir_deploy.restoration.reports import RestoredFile
 from swinir_deploy.serving.metrics import CONTENT_TYPE, Metrics
 from swinir_deploy.serving.openapi import openapi
-from swinir_deploy.serving.problems import CLIENT_CLOSED, Problem, problem_of
+from swinir_deploy.serving.problems import CLIENT_CLOSED, ProblemError, problem_of
 from swinir_deploy.serving.service import (
     MEDIA_TYPES,
     Order,
@@ -45,6 +45,8 @@ __all__ = ["make_app"]
 ACCESS_LOG = logging.getLogger("swinir_deploy.access")
 """One line of JSON a request."""
 
+_FILES = files("swinir_deploy.serving") / "pages"
+_SWAGGER = ("swagger_ui_bundle", "vendor/swagger-ui-4.15.5")
 _HEAD_BYTES = 64
 _PIECE_BYTES = 1 << 18
 _OPEN_WITHOUT_TOKEN = ("/healthz", "/readyz")
@@ -82,10 +84,11 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await run_in_threadpool(service.warm_up)
+        warm = asyncio.ensure_future(run_in_threadpool(_warm_up, service))
         try:
             yield
         finally:
+            await warm
             await run_in_threadpool(service.close)
             on_close()
 
@@ -99,14 +102,11 @@ def make_app(
             Route("/metrics", pages.numbers),
             Route("/v1/models", pages.models),
             Route("/v1/restore", pages.restore, methods=["POST"]),
-            Mount("/static", StaticFiles(directory=str(files("swinir_deploy.serving") / "pages"))),
-            Mount(
-                "/swagger",
-                StaticFiles(packages=[("swagger_ui_bundle", "vendor/swagger-ui-4.15.5")]),
-            ),
+            Mount("/static", StaticFiles(directory=str(_FILES))),
+            Mount("/swagger", StaticFiles(packages=[_SWAGGER])),
         ],
         exception_handlers={
-            Problem: _answer_problem,
+            ProblemError: _answer_problem,
             ClientDisconnect: _nobody,
             404: _not_found,
             405: _not_found,
@@ -114,6 +114,13 @@ def make_app(
         lifespan=lifespan,
     )
     return _Gate(app, metrics, token)
+
+
+def _warm_up(service: Service) -> None:
+    try:
+        service.warm_up()
+    except SwinIRDeployError as error:  # /readyz says so for ever
+        logging.getLogger(__name__).error("The models cannot run: %s", error)
 
 
 class _Pages:
@@ -254,7 +261,7 @@ class _Gate:
 
         try:
             if self._is_refused(scope):
-                problem = Problem(
+                problem = ProblemError(
                     401,
                     "Send the token as 'Authorization: Bearer TOKEN'.",
                     {"WWW-Authenticate": "Bearer"},
@@ -304,33 +311,28 @@ def _order_of(request: Request) -> Order:
     """Return what the query and the Accept header ask for.
 
     Raises:
-        Problem: a parameter is unknown or no number.
+        ProblemError: a parameter is unknown or no number.
     """
-    query = dict(request.query_params)
-    order = Order()
-    for name, value in query.items():
+    values: dict[str, Any] = {}
+    for name, value in request.query_params.items():
         if name in ("quality", "tile"):
             if not value.isdecimal() or len(value) > 6:
-                raise Problem(422, f"{name} is {value[:40]!r}; it must be a whole number.")
-            order = replace(order, **{name: int(value)})
+                raise ProblemError(422, f"{name} is {value[:40]!r}; it must be a whole number.")
+            values[name] = int(value)
         elif name == "strip":
-            order = replace(order, strip=value.lower() in ("", "1", "true", "yes"))
+            values[name] = value.lower() in ("", "1", "true", "yes")
         elif name in ("model", "format"):
-            order = replace(order, **{name: value[:200]})
+            values[name] = value[:200]
         else:
-            raise Problem(
-                422,
-                f"Unknown parameter {name[:40]!r}. There are model, format, quality, tile, strip.",
-            )
-    if not order.format:
-        order = replace(order, format=_accepted(request.headers.get("accept", "")))
-    return order
+            known = "model, format, quality, tile and strip"
+            raise ProblemError(422, f"Unknown parameter {name[:40]!r}. There are {known}.")
+    if not values.get("format"):
+        values["format"] = _accepted(request.headers.get("accept", ""))
+    return Order(**values)
 
 
 def _accepted(accept: str) -> str:
     """Return the suffix of the first kind of picture that an Accept header names, or nothing."""
-    from swinir_deploy.pictures.formats import FORMATS
-
     kinds = {media: name for name, media in MEDIA_TYPES.items()}
     for entry in accept.split(","):
         name = kinds.get(entry.partition(";")[0].strip().lower())
@@ -340,10 +342,10 @@ def _accepted(accept: str) -> str:
 
 
 def _page(name: str) -> str:
-    return (files("swinir_deploy.serving") / "pages" / name).read_text(encoding="utf-8")
+    return (_FILES / name).read_text(encoding="utf-8")
 
 
-def _answer(problem: Problem) -> Response:
+def _answer(problem: ProblemError) -> Response:
     return JSONResponse(
         problem.to_dict(), problem.status, problem.headers, "application/problem+json"
     )
@@ -359,4 +361,6 @@ async def _nobody(request: Request, error: Any) -> Response:
 
 async def _not_found(request: Request, error: Any) -> Response:
     words = {404: "There is nothing here. /docs lists what there is.", 405: "Use POST."}
-    return _answer(Problem(error.status_code, words[error.status_code], dict(error.headers or {})))
+    return _answer(
+        ProblemError(error.status_code, words[error.status_code], dict(error.headers or {}))
+    )

@@ -18,7 +18,7 @@ from swinir_deploy.errors import (
 )
 from swinir_deploy.serving.ticket import DeadlineError, GoneError
 
-__all__ = ["Problem", "problem_of"]
+__all__ = ["ProblemError", "problem_of"]
 
 CLIENT_CLOSED = 499
 """Nobody sees it but the log and the metrics."""
@@ -38,7 +38,7 @@ _STATUS: tuple[tuple[type[SwinIRDeployError], int], ...] = (
 _TITLES = {CLIENT_CLOSED: "Client Closed Request", 422: "Unprocessable Content"}
 
 
-class Problem(Exception):
+class ProblemError(Exception):
     """A request that cannot be served.
 
     Attributes:
@@ -57,7 +57,7 @@ class Problem(Exception):
         return {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
 
 
-def problem_of(error: SwinIRDeployError, shown: dict[str, str]) -> Problem:
+def problem_of(error: SwinIRDeployError, shown: dict[str, str]) -> ProblemError:
     """Return what a client gets for an error of this package.
 
     Args:
@@ -69,4 +69,4 @@ def problem_of(error: SwinIRDeployError, shown: dict[str, str]) -> Problem:
         detail = detail.replace(path, shown[path])
     status = next((number for kind, number in _STATUS if isinstance(error, kind)), 500)
     headers = {"Retry-After": "5"} if status == 503 else {}
-    return Problem(status, detail, headers)
+    return ProblemError(status, detail, headers)

@@ -16,7 +16,7 @@ from swinir_deploy.pictures.formats import FORMATS, PICTURE_SUFFIXES, format_of,
 from swinir_deploy.restoration.reports import RestoredFile
 from swinir_deploy.restoration.restorer import Restorer
 from swinir_deploy.runtimes.base import Runtime
-from swinir_deploy.serving.problems import Problem, problem_of
+from swinir_deploy.serving.problems import ProblemError, problem_of
 from swinir_deploy.serving.settings import Limits
 from swinir_deploy.serving.ticket import Ticket
 from swinir_deploy.serving.tile_queue import RequestRuntime, TileQueue
@@ -122,10 +122,9 @@ class Service:
         """Run each model once, so that the first request does not pay for what is made then."""
         for queue in self.queues.values():
             spec = queue.runtime.spec
-            sides = [
-                max(spec.min_side_px, only or _WARM_SIDE) for only in (spec.height, spec.width)
-            ]
-            queue.runtime.warmup(*sides, batch=spec.batch or spec.min_batch)
+            height = max(spec.min_side_px, spec.height or _WARM_SIDE)
+            width = max(spec.min_side_px, spec.width or _WARM_SIDE)
+            queue.runtime.warmup(height, width, spec.batch or spec.min_batch)
         self._is_ready = True
 
     def stop(self) -> None:
@@ -145,13 +144,15 @@ class Service:
         """Check that a request could be taken now, before its body is read.
 
         Raises:
-            Problem: the service is stopping (503), or too many requests wait (429).
+            ProblemError: the service is stopping (503), or too many requests wait (429).
         """
         if self._is_stopping:
-            raise Problem(503, "The service is shutting down. Try again.", {"Retry-After": "5"})
+            raise ProblemError(503, "The service is shutting down.", {"Retry-After": "5"})
+        if not self._is_ready:
+            raise ProblemError(503, "The service is starting.", {"Retry-After": "1"})
         if self._load.held >= self.limits.waiting + self.limits.workers:
             wait = max(1, round(self._load.seconds * self.waiting / self.limits.workers))
-            raise Problem(
+            raise ProblemError(
                 429,
                 f"{self.waiting} pictures are waiting already. Try again in {wait} s.",
                 {"Retry-After": str(wait)},
@@ -162,7 +163,7 @@ class Service:
         """Hold a place in the queue, from when a request's body is there to its result.
 
         Raises:
-            Problem: as :meth:`check_room`.
+            ProblemError: as :meth:`check_room`.
         """
         with self._load.lock:
             self.check_room()
@@ -183,7 +184,7 @@ class Service:
             ticket: of the request.
 
         Returns:
-            A future of a :class:`RestoredFile`. Its exception is a :class:`Problem`.
+            A future of a :class:`RestoredFile`. Its exception is a :class:`ProblemError`.
         """
         return self._pool.submit(self._restore, source, target, order, ticket)
 
@@ -236,20 +237,20 @@ def suffixes_for(head: bytes, order: Order) -> tuple[str, str]:
         order: what the client asks for.
 
     Raises:
-        Problem: the picture (415) or the result (422) has a format that is not served.
+        ProblemError: the picture (415) or the result (422) has a format that is not served.
     """
     try:
         kind = format_of(head, Path("the picture"))
     except PictureError as error:
-        raise Problem(415, str(error)) from error
+        raise ProblemError(415, str(error)) from error
     missing = missing_package(kind)
     if missing:
-        raise Problem(415, f"This service cannot read {kind} pictures. Send a PNG or JPEG.")
+        raise ProblemError(415, f"This service cannot read {kind} pictures. Send a PNG or JPEG.")
     source = FORMATS[kind].suffixes[0]
     target = f".{order.format.lower().lstrip('.')}" if order.format else source
     if target not in PICTURE_SUFFIXES:
         known = ", ".join(suffix[1:] for suffix in PICTURE_SUFFIXES)
-        raise Problem(422, f"Unknown format {order.format!r}. Choose one of {known}.")
+        raise ProblemError(422, f"Unknown format {order.format!r}. Choose one of {known}.")
     return source, target
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from swinir_deploy.serving.problems import Problem
+from swinir_deploy.serving.problems import ProblemError
 from swinir_deploy.serving.settings import Limits
 
 __all__ = ["receive_picture"]
@@ -28,7 +28,7 @@ async def receive_picture(request: Request, path: Path, limits: Limits) -> None:
         limits: of its size and time.
 
     Raises:
-        Problem: the body is empty (400), too slow (408), too large (413) or no form (400).
+        ProblemError: the body is empty (400), too slow (408), too large (413) or no form (400).
         ClientDisconnect: the client has gone away.
     """
     declared = request.headers.get("content-length", "")
@@ -45,16 +45,16 @@ async def receive_picture(request: Request, path: Path, limits: Limits) -> None:
                     async for piece in pieces:
                         handle.write(piece)
         except TimeoutError:
-            raise Problem(
+            raise ProblemError(
                 408, f"The body did not arrive within {limits.body_seconds:g} s. Send it again."
             ) from None
         if handle.tell() == 0:
-            raise Problem(400, "There is no picture in this request. Send one as its body.")
+            raise ProblemError(400, "There is no picture in this request. Send one as its body.")
 
 
-def _too_large(limits: Limits) -> Problem:
+def _too_large(limits: Limits) -> ProblemError:
     largest = limits.body_bytes / (1 << 20)
-    return Problem(413, f"The body is larger than {largest:g} MiB. Send a smaller picture.")
+    return ProblemError(413, f"The body is larger than {largest:g} MiB. Send a smaller picture.")
 
 
 async def _pieces(request: Request, limits: Limits) -> AsyncIterator[bytes]:
@@ -102,17 +102,19 @@ class _FirstFile:
 
 async def _first_file(pieces: AsyncIterator[bytes], boundary: bytes, handle: BinaryIO) -> None:
     if not boundary:
-        raise Problem(400, "This form has no boundary. Send the picture as the body instead.")
+        raise ProblemError(400, "This form has no boundary. Send the picture as the body instead.")
     found = _FirstFile(handle)
-    names = [name for name in dir(found) if name.startswith("on_")]
-    parser = MultipartParser(boundary, {name: getattr(found, name) for name in names})
+    callbacks: Any = {name: getattr(found, name) for name in dir(found) if name.startswith("on_")}
+    parser = MultipartParser(boundary, callbacks)
     try:
         async for piece in pieces:
             parser.write(piece)
         parser.finalize()
     except FormParserError:
-        raise Problem(400, "This form is damaged. Send the picture as the body instead.") from None
+        raise ProblemError(
+            400, "This form is damaged. Send the picture as the body instead."
+        ) from None
     if not found.is_complete:
-        raise Problem(400, "This form ends too early. Send it again.")
+        raise ProblemError(400, "This form ends too early. Send it again.")
     if not found.is_found:
-        raise Problem(400, "This form holds no file. Add the picture as a file.")
+        raise ProblemError(400, "This form holds no file. Add the picture as a file.")
