@@ -14,6 +14,7 @@ from swinir_deploy.errors import InputError
 from swinir_deploy.serving.app import make_app
 from swinir_deploy.serving.metrics import Metrics
 from swinir_deploy.serving.service import Service
+from swinir_deploy.system.termination import left_to_others
 
 __all__ = ["run_server"]
 
@@ -90,5 +91,5 @@ def run_server(
         timeout_graceful_shutdown=_GRACE_S,
         timeout_keep_alive=_KEEP_ALIVE_S,
     )
-    with listener:
+    with listener, left_to_others():
         _Server(config, service, lambda: on_start(address)).run(sockets=[listener])
