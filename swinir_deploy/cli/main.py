@@ -38,6 +38,7 @@ COMMANDS = {
     "verify": "Compare an exported model with the network it came from.",
     "eval": "Measure a model by the paper's protocol.",
     "bench": "Time models and back ends against each other.",
+    "serve": "Restore pictures for others over HTTP.",
     "cache": "List or remove the engines and exports that are kept.",
     "demo": "Export, restore, compare and time a built-in model.",
 }
@@ -53,6 +54,7 @@ _OTHER_NAMES = {
     "export": ("convert", "onnx"),
     "info": ("show", "describe"),
     "models": ("list", "ls", "catalog", "catalogue"),
+    "serve": ("server", "http", "api", "service"),
     "restore": ("run", "upscale", "enhance", "infer", "predict", "denoise", "sr"),
     "verify": ("check", "test", "compare", "validate"),
 }
