@@ -36,6 +36,7 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "cuda": ("triton",),
     "layers": ("polygraphy", "onnx", "onnxruntime"),
     "eval": ("cv2",),
+    "report": ("jinja2", "matplotlib"),
     "heic": ("pillow_heif",),
     "jxl": ("pillow_jxl",),
 }
