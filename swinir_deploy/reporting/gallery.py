@@ -94,7 +94,7 @@ class Gallery:
             return
         baseline = sample.baseline
         panels = {"original": sample.truth, "degraded": baseline, "restored": restored}
-        said = f"{name}: {score:.2f} dB. The difference is that of restored and original"
+        said = f"{score:.2f} dB. The difference is that of restored and original"
         where = _busiest(restored, baseline)
         self._keep(score, _shown(name, said, panels, where, ("original", "restored"), (1, 2)))
 
@@ -126,8 +126,7 @@ class Gallery:
         panels = {first: before, "restored": after, "PyTorch, fp32": wanted}
         most = int(np.abs(after.astype(int) - wanted).max())
         said = (
-            f"{name}. The difference is that of restored and PyTorch in fp32: at most {most} of "
-            "255 levels"
+            f"The difference is that of restored and PyTorch in fp32: at most {most} of 255 levels"
         )
         where = _busiest(after, _like(before, after))
         difference = ("restored", "PyTorch, fp32")

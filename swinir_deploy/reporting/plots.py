@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from swinir_deploy.reporting.svg import COLOURS, inline_svg
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ __all__ = ["Axis", "Plot", "Series", "bar_plot", "curve_plot", "dot_plot"]
 
 WIDE_PX, NARROW_PX = 720, 340
 _ROW_PX = 24
-_LABEL = {WIDE_PX: 36, NARROW_PX: 20}
+_LABEL = {WIDE_PX: 36, NARROW_PX: 22}
 """Letters of a label beside the rows, by the width of the plot."""
 
 _MARKS = {"first": "o", "second": "D", "bad": "X"}
@@ -293,7 +295,7 @@ def _rows(axes: Axes, labels: Sequence[str], width: int) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    lines = {str(line.get_label()): line for line in axes.lines if len(line.get_xdata())}
+    lines = {str(line.get_label()): line for line in axes.lines if np.size(line.get_xdata())}
     kept = {name: line for name, line in lines.items() if not name.startswith("_")}
     axes.figure.legend(
         [*kept.values()], [*kept], loc="outside lower left", ncols=2, frameon=False,

@@ -7,7 +7,7 @@ import math
 from swinir_deploy.benchmarking.reports import BenchmarkRow
 from swinir_deploy.reporting.documents import BenchDocument, Slowdown
 from swinir_deploy.reporting.plots import Axis, Plot, Series, dot_plot
-from swinir_deploy.reporting.sections.parts import Section, Table, Verdict, plural
+from swinir_deploy.reporting.sections.parts import Section, Table, Verdict, plural, table_of_known
 from swinir_deploy.reporting.words import quantity, share
 
 __all__ = ["bench_sections", "bench_verdict"]
@@ -140,7 +140,8 @@ def _times(rows: tuple[BenchmarkRow, ...]) -> Table:
          f"{row.ratio:.2f}x", f"{row.ratio_low:.2f} to {row.ratio_high:.2f}"]
         for row in rows
     ]  # fmt: skip
-    return Table("Times; the ratio is the first one's time divided by this one's", head, cells)
+    title = "Times; the ratio is the first one's time divided by this one's"
+    return table_of_known(title, head, cells)
 
 
 def _rates(found: BenchDocument) -> Table:
@@ -155,7 +156,7 @@ def _rates(found: BenchDocument) -> Table:
         for row in found.rows
     ]  # fmt: skip
     what = "peak of its process" if found.isolated else "growth of the process's peak"
-    return Table(f"Rates, opening and memory ({what})", head, cells)
+    return table_of_known(f"Rates, opening and memory ({what})", head, cells)
 
 
 def _changes(changes: tuple[Slowdown, ...]) -> Table:

@@ -10,7 +10,7 @@ from typing import Literal
 from swinir_deploy.reporting.gallery import ShownPicture
 from swinir_deploy.reporting.plots import Plot
 
-__all__ = ["Mood", "Section", "Table", "Verdict", "plural"]
+__all__ = ["Mood", "Section", "Table", "Verdict", "plural", "table_of_known"]
 
 Mood = Literal["good", "bad", "warn", "plain"]
 
@@ -78,6 +78,12 @@ class Section:
     plots: Sequence[Plot] = ()
     tables: Sequence[Table] = ()
     pictures: Sequence[ShownPicture] = ()
+
+
+def table_of_known(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table without the columns of which nothing is known, whose cells are all ``-``."""
+    known = [i for i in range(len(head)) if any(row[i] != "-" for row in rows)]
+    return Table(title, [head[i] for i in known], [[row[i] for i in known] for row in rows])
 
 
 def plural(count: int, one: str, many: str = "") -> str:
