@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from swinir_deploy.artifacts.metadata import IoLayout, Precision
 from swinir_deploy.benchmarking.reports import BenchmarkReport
 from swinir_deploy.errors import InputError
 from swinir_deploy.reporting.identity import Identity
@@ -127,8 +128,8 @@ class LayersDocument:
 class ExportedFile:
     """The metadata of an exported file, as far as a page shows them."""
 
-    precision: str
-    io: str = "tensor"
+    precision: Precision
+    io: IoLayout = "tensor"
     model_id: str = ""
     source_sha256: str = ""
     task: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from swinir_deploy.comparison import MIN_PSNR_DB, psnr_limit_db
+from swinir_deploy.comparison import psnr_limit_db
 from swinir_deploy.reporting.documents import (
     Compared,
     ExportDocument,
@@ -13,7 +13,7 @@ from swinir_deploy.reporting.documents import (
     VerifyDocument,
 )
 from swinir_deploy.reporting.plots import Axis, Series, curve_plot, dot_plot
-from swinir_deploy.reporting.sections.parts import Section, Table, Verdict, plural
+from swinir_deploy.reporting.sections.parts import Mood, Section, Table, Verdict, plural
 from swinir_deploy.reporting.words import decibels, number, shape, size, small
 
 __all__ = [
@@ -37,7 +37,8 @@ def verify_verdict(found: VerifyDocument) -> Verdict:
         said = f"{what} gives the pixels of {found.reference} in PyTorch at all {inputs}."
     else:
         said = f"{what} differs from {found.reference} at {failed} of {inputs}."
-    mood, word = ("good", "Passed") if found.passed else ("bad", "Failed")
+    mood: Mood = "good" if found.passed else "bad"
+    word = "Passed" if found.passed else "Failed"
     return Verdict(mood, word, said, _worst(found.rows, found.limit))
 
 
@@ -98,7 +99,7 @@ def layers_sections(found: LayersDocument) -> list[Section]:
     curve = found.curve
     values = [number(value) for value in curve.relative]
     plots = []
-    same = len({*map(len, (curve.position, curve.node, values, curve.limit))}) == 1
+    same = len(curve.position) == len(values) == len(curve.limit)
     if values and same:
         plots.append(
             curve_plot(
@@ -135,9 +136,8 @@ def layers_sections(found: LayersDocument) -> list[Section]:
 
 def _export_limit(found: ExportDocument) -> Limits:
     precision, io = found.metadata.precision, found.metadata.io
-    if precision in MIN_PSNR_DB:
-        layout = "image" if io == "image" else "tensor"
-        return Limits(min_psnr_db=psnr_limit_db(precision, layout))
+    if precision == "fp16" or precision == "bf16":
+        return Limits(min_psnr_db=psnr_limit_db(precision, io))
     # In bytes, the check itself is stricter: half a level before rounding.
     return Limits(max_abs=1 / 255 if io == "image" else 1e-4)
 
