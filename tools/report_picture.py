@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 
 
 def photograph(page_file: Path, width: int, height: int) -> Image.Image:
-    """A whole page as chromium shows it."""
+    """Return a whole page as chromium shows it."""
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("There is no chromium. Install it: apt-get install chromium")

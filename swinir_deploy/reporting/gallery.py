@@ -93,7 +93,9 @@ class Gallery:
         if not self._has_room(score):
             return
         baseline = sample.baseline
-        panels = {"original": sample.truth, "degraded": baseline, "restored": restored}
+        is_smaller = sample.degraded.shape[:2] != baseline.shape[:2]
+        before = "bicubic" if is_smaller else "degraded"
+        panels = {"original": sample.truth, before: baseline, "restored": restored}
         said = f"{score:.2f} dB. The difference is that of restored and original"
         where = _busiest(restored, baseline)
         self._keep(score, _shown(name, said, panels, where, ("original", "restored"), (1, 2)))

@@ -1,7 +1,7 @@
 """Draw the plots of a report: dots with limits, bars, and a curve, wide and narrow.
 
 matplotlib's SVG was chosen by size: a plot takes 5 to 30 KB, wide and narrow together, and its
-texts are those of the page. plotly brings its library into the file, which alone takes 4.7 MB.
+texts are those of the page. plotly brings its library into the file, which alone takes 4.8 MB.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def _bounds(series: Sequence[Series], axis: Axis) -> tuple[float, float]:
     low, high = min(shown), max(shown)
     if axis.log:
         return low / 2, high * 2
-    room = 0.08 * (high - low) or 1.0
+    room = max(0.08 * (high - low), 0.01 * abs(high)) or 1.0
     return (0.0 if axis.from_zero else low - room), high + room
 
 
@@ -268,6 +268,8 @@ def _value_axis(axes: Axes, axis: Axis, bounds: tuple[float, float]) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=8))
         axes.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(9, 9)))
         axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.ticklabel_format(axis="x", style="plain", useOffset=False)
     axes.set_xlim(*bounds)
     axes.set_xlabel(axis.title)
     axes.grid(axis="x", color=COLOURS["line"], linewidth=0.8)

@@ -43,7 +43,7 @@
     const box = element("div", { className: "compare" }, bar, view, slide);
     box.setAttribute("role", "group");
     box.setAttribute("aria-label", `${name}: compare two states`);
-    pan.setAttribute("role", "region");
+    pan.setAttribute("role", "group");
 
     function place() {
       const shown = view.clientWidth;
