@@ -16,6 +16,13 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+_WITHOUT_MACHINE = """() => {
+    const machine = ["Processor", "System", "Memory"];
+    for (const name of document.querySelectorAll("dt"))
+        if (machine.includes(name.textContent)) name.parentElement.remove();
+}"""
+"""What describes the machine is of no interest in the documentation."""
+
 
 def photograph(page_file: Path, width: int, height: int) -> Image.Image:
     """Return a whole page as chromium shows it."""
@@ -27,6 +34,7 @@ def photograph(page_file: Path, width: int, height: int) -> Image.Image:
         browser = driver.chromium.launch(executable_path=chromium, args=root)
         page = browser.new_page(viewport={"width": width, "height": height})
         page.goto(page_file.resolve().as_uri())
+        page.evaluate(_WITHOUT_MACHINE)
         shown = page.screenshot(full_page=True)
         browser.close()
     return Image.open(io.BytesIO(shown)).convert("RGB")

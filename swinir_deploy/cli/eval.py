@@ -18,8 +18,8 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, table, tell_failures
 from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.pages import identified, page_option, save_page
 from swinir_deploy.cli.positional import model_argument
-from swinir_deploy.cli.reports import identified, page_option, save_page
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import UsageError
 

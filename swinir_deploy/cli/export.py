@@ -20,8 +20,8 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, size_text
 from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.pages import identified, page_option, save_page
 from swinir_deploy.cli.positional import model_argument
-from swinir_deploy.cli.reports import identified, page_option, save_page
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.exporters.onnx.recipes import check_request
 from swinir_deploy.system.files import check_output

@@ -20,7 +20,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, size_text, table
 from swinir_deploy.cli.outputs import check_outputs
-from swinir_deploy.cli.reports import identified, page_option, save_page
+from swinir_deploy.cli.pages import identified, page_option, save_page
 from swinir_deploy.cli.selection import require_checkpoint
 from swinir_deploy.cli.tables import facts
 from swinir_deploy.errors import UsageError

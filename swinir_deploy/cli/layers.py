@@ -8,7 +8,7 @@ import click
 
 from swinir_deploy.artifacts.shapes import shape_text
 from swinir_deploy.cli.output import Output, Stopwatch, table
-from swinir_deploy.cli.reports import identified, save_page
+from swinir_deploy.cli.pages import identified, save_page
 
 if TYPE_CHECKING:
     from swinir_deploy.verification.layers import LayerRow, LayersReport

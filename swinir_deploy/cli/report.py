@@ -9,7 +9,7 @@ import click
 from swinir_deploy.cli.options import common_options, overwrite_option
 from swinir_deploy.cli.output import Output, Stopwatch, size_text
 from swinir_deploy.cli.outputs import check_outputs
-from swinir_deploy.cli.reports import checked_page
+from swinir_deploy.cli.pages import checked_page
 
 __all__ = ["command"]
 

@@ -20,7 +20,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, Stopwatch, table
 from swinir_deploy.cli.outputs import check_outputs
-from swinir_deploy.cli.reports import identified, page_option, save_page
+from swinir_deploy.cli.pages import identified, page_option, save_page
 from swinir_deploy.cli.selection import local_path
 from swinir_deploy.errors import PictureError, UsageError
 from swinir_deploy.system.packages import require

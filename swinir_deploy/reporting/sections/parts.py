@@ -81,7 +81,7 @@ class Section:
 
 
 def table_of_known(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Return a table without the columns of which nothing is known: all of their cells are ``-``."""
+    """Return a table without the columns whose cells are all ``-``: nothing is known of them."""
     known = [i for i in range(len(head)) if any(row[i] != "-" for row in rows)]
     return Table(title, [head[i] for i in known], [[row[i] for i in known] for row in rows])
 
