@@ -11,6 +11,7 @@ import click
 
 from swinir_deploy.artifacts.shapes import parse_sides
 from swinir_deploy.cli.output import Output
+from swinir_deploy.cli.pages import checked_json
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.choices import did_you_mean, unknown_choice
 from swinir_deploy.system.library_names import library_name
@@ -402,22 +403,6 @@ def kernels_option(function: Function) -> Function:
     return option(function)
 
 
-def _json_file(context: click.Context, _option: object, path: str | None) -> str | None:
-    """Return the name of a file for JSON; one of an HTML page is refused.
-
-    Raises:
-        UsageError: the name ends in .html.
-    """
-    if path is not None and path.lower().endswith((".html", ".htm")):
-        has_page = any(param.name == "page" for param in context.command.params)
-        wanted = f"For a page to look at, give --report {path}" if has_page else "It has no page"
-        raise UsageError(
-            f"-o writes a JSON document, and {path} is the name of an HTML page. {wanted}; for "
-            "JSON, give a name that ends in .json."
-        )
-    return path
-
-
 def report_option(function: Function) -> Function:
     """Add ``-o``, which also writes the JSON document to a file, and ``--overwrite``."""
     option: Callable[[Function], Function] = click.option(
@@ -425,7 +410,7 @@ def report_option(function: Function) -> Function:
         "--output",
         type=click.Path(),
         metavar="FILE",
-        callback=_json_file,
+        callback=checked_json,
         help="Also write the JSON document to a file.",
     )
     return option(overwrite_option(function))

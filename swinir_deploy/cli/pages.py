@@ -1,4 +1,4 @@
-"""``--report FILE.html``, and the identity block of JSON reports."""
+"""``--report FILE.html``, which names of files are for JSON, and the identity of reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from swinir_deploy.reporting.gallery import ShownPicture
     from swinir_deploy.reporting.identity import ModelIdentity
 
-__all__ = ["HTML_SUFFIXES", "checked_page", "identified", "page_option", "save_page"]
+__all__ = [
+    "HTML_SUFFIXES",
+    "checked_json",
+    "checked_page",
+    "identified",
+    "page_option",
+    "save_page",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -37,6 +44,22 @@ def checked_page(_context: object, _option: object, path: str | None) -> str | N
             f"{path} is no name of an HTML page. Give one that ends in .html; -o writes JSON."
         )
     require("report", "An HTML report")
+    return path
+
+
+def checked_json(context: click.Context, _option: object, path: str | None) -> str | None:
+    """Return the name of a file for JSON; one of an HTML page is refused.
+
+    Raises:
+        UsageError: the name ends in .html.
+    """
+    if path is not None and Path(path).suffix.lower() in HTML_SUFFIXES:
+        has_page = any(param.name == "page" for param in context.command.params)
+        wanted = f"For a page to look at, give --report {path}" if has_page else "It has no page"
+        raise UsageError(
+            f"-o writes a JSON document, and {path} is the name of an HTML page. {wanted}; for "
+            "JSON, give a name that ends in .json."
+        )
     return path
 
 
