@@ -10,6 +10,7 @@ import io
 import itertools
 import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from swinir_deploy.reporting.svg import COLOURS, inline_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import LogFormatter
 
 __all__ = ["Axis", "Plot", "Series", "bar_plot", "curve_plot", "dot_plot"]
 
@@ -28,6 +30,9 @@ WIDE_PX, NARROW_PX = 720, 340
 _ROW_PX = 24
 _LABEL = {WIDE_PX: 36, NARROW_PX: 22}
 """Letters of a label beside the rows, by the width of the plot."""
+
+_LEAST, _MOST = 1e-30, 1e15
+"""Values that an axis can show; what lies beyond stands at its edge."""
 
 _MARKS = {"first": "o", "second": "D", "bad": "X"}
 _COUNTER = itertools.count(1)
@@ -108,7 +113,7 @@ def dot_plot(
         for role, one in zip(("first", "second"), series, strict=False):
             _dots(axes, one, role, bounds, failed)
         _rows(axes, labels, width)
-        _value_axis(axes, axis, bounds)
+        _value_axis(axes, axis, bounds, width)
         if len(series) > 1:
             _legend(axes)
 
@@ -124,6 +129,7 @@ def bar_plot(
         axes.barh(range(len(values)), values, height=0.6, color=COLOURS["first"])
         _rows(axes, labels, width)
         axes.set_xlabel(axis.title)
+        axes.xaxis.get_major_locator().set_params(integer=all(map(float.is_integer, values)))
         axes.grid(axis="x", color=COLOURS["line"], linewidth=0.8)
 
     return _plot(title, said, len(labels), draw)
@@ -162,6 +168,7 @@ def curve_plot(
         if beyond:
             axes.plot(*zip(*beyond, strict=True), "X", color=COLOURS["bad"], markersize=7)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(_log_formatter())
         axes.margins(x=0.01, y=0.12)
         axes.set_xlabel(across)
         axes.set_ylabel(axis.title)
@@ -213,7 +220,8 @@ def _style() -> Iterator[None]:
             "xtick.color": COLOURS["muted"],
             "ytick.color": COLOURS["ink"],
         }
-        with matplotlib.rc_context(cast("Any", settings)):
+        with warnings.catch_warnings(), matplotlib.rc_context(cast("Any", settings)):
+            warnings.simplefilter("ignore")
             yield
     finally:
         logger.setLevel(before)
@@ -228,14 +236,18 @@ def _dots(
 ) -> None:
     low, high = bounds
     rows = [row for row, value in enumerate(one.values) if not math.isnan(value)]
-    if one.low and one.high:
-        axes.hlines(rows, *zip(*((one.low[r], one.high[r]) for r in rows), strict=True),
-                    color=COLOURS[role], linewidth=3, alpha=0.45)  # fmt: skip
+
+    def inside(value: float) -> float:
+        return min(max(value, low), high)
+
+    if rows and one.low and one.high:
+        starts, ends = ([inside(side[row]) for row in rows] for side in (one.low, one.high))
+        axes.hlines(rows, starts, ends, color=COLOURS[role], linewidth=3, alpha=0.45)
     for bad in (False, True):
         kept = [row for row in rows if (bool(failed) and failed[row]) == bad]
         colour = "bad" if bad else role
         axes.plot(
-            [min(max(one.values[row], low), high) for row in kept],
+            [inside(one.values[row]) for row in kept],
             kept,
             _MARKS[colour],
             color=COLOURS[colour],
@@ -251,7 +263,8 @@ def _bounds(series: Sequence[Series], axis: Axis) -> tuple[float, float]:
     shown = [*axis.limits]
     for one in series:
         shown += [*one.values, *one.low, *one.high]
-    shown = [v for v in shown if math.isfinite(v) and (v > 0 or not axis.log)] or [1.0]
+    least = _LEAST if axis.log else -_MOST
+    shown = [v for v in shown if least <= v <= _MOST] or [1.0]
     low, high = min(shown), max(shown)
     if axis.log:
         return low / 2, high * 2
@@ -259,14 +272,23 @@ def _bounds(series: Sequence[Series], axis: Axis) -> tuple[float, float]:
     return (0.0 if axis.from_zero else low - room), high + room
 
 
-def _value_axis(axes: Axes, axis: Axis, bounds: tuple[float, float]) -> None:
-    from matplotlib.ticker import LogFormatter, LogLocator, NullLocator
+def _log_formatter() -> LogFormatter:
+    """Return a formatter that writes 1e-05, without the formulas that matplotlib would write."""
+    from matplotlib.ticker import LogFormatter
+
+    return LogFormatter(labelOnlyBase=False, minor_thresholds=(9, 9))
+
+
+def _value_axis(axes: Axes, axis: Axis, bounds: tuple[float, float], width: int) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
 
     if axis.log:
         few = math.log10(bounds[1] / bounds[0]) < 1.5
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=8))
-        axes.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(9, 9)))
+        axes.xaxis.set_major_locator(
+            LogLocator(subs=(1, 2, 5) if few else (1,), numticks=9 if width == WIDE_PX else 5)
+        )
+        axes.xaxis.set_major_formatter(_log_formatter())
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.ticklabel_format(axis="x", style="plain", useOffset=False)

@@ -140,7 +140,7 @@ def test_a_page_is_complete_or_not_written(tmp_path: Path) -> None:
     write_page(path, [document_of(identified("verify"), "a")])
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     before = path.read_bytes()
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         write_page(path, [document_of(identified("verify"), "a")], {0: [None]})  # type: ignore[list-item]
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["x.html"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from swinir_deploy.reporting.documents import EvalDocument, Stated
 from swinir_deploy.reporting.plots import Axis, Plot, Series, dot_plot
 from swinir_deploy.reporting.sections.parts import Section, Table, Verdict, plural
@@ -69,7 +71,10 @@ def _label(metric: str) -> str:
 
 
 def _cell(metric: str, value: Number) -> str:
-    return "-" if value is None else f"{number(value):.{4 if metric.startswith('ssim') else 2}f}"
+    found = number(value)
+    if not math.isfinite(found):
+        return "equal" if found == math.inf else "-"
+    return f"{found:.{4 if metric.startswith('ssim') else 2}f}"
 
 
 def _published(stated: list[Stated]) -> Section:

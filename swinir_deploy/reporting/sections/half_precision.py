@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from swinir_deploy.reporting.identity import ModelIdentity
@@ -10,6 +11,8 @@ from swinir_deploy.reporting.sections.parts import Section, Table
 from swinir_deploy.reporting.words import FP16_MAX, decibels
 
 __all__ = ["half_precision_sections"]
+
+_EQUAL_DB = 200.0
 
 
 def half_precision_sections(model: ModelIdentity) -> list[Section]:
@@ -81,7 +84,7 @@ def _proof(proof: dict[str, Any]) -> tuple[str, list[Plot], list[Table]]:
     )
     by_picture = _object(proof, "by_picture")
     pairs = {
-        name: (_number(pair[0]), _number(pair[1]))
+        name: (_decibels(pair[0]), _decibels(pair[1]))
         for name, pair in by_picture.items()
         if isinstance(pair, list) and len(pair) == 2
     }
@@ -101,6 +104,12 @@ def _proof(proof: dict[str, Any]) -> tuple[str, list[Plot], list[Table]]:
     bad = [index for index, is_bad in enumerate(failed) if is_bad]
     head = ["Picture", "PyTorch", "ONNX Runtime"]
     return said, [plot], [Table("The proof, picture by picture", head, cells, folded=True, bad=bad)]
+
+
+def _decibels(value: Any) -> float | None:
+    """Return a PSNR of a proof, in which 200 dB stand for equal outputs."""
+    found = _number(value)
+    return math.inf if found is not None and found >= _EQUAL_DB else found
 
 
 def _object(values: dict[str, Any], name: str) -> dict[str, Any]:
