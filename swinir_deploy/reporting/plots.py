@@ -126,10 +126,13 @@ def bar_plot(
     """Draw a bar for each label, the first one on top."""
 
     def draw(axes: Axes, width: int) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         axes.barh(range(len(values)), values, height=0.6, color=COLOURS["first"])
         _rows(axes, labels, width)
         axes.set_xlabel(axis.title)
-        axes.xaxis.get_major_locator().set_params(integer=all(map(float.is_integer, values)))
+        if all(map(float.is_integer, values)):
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(axis="x", color=COLOURS["line"], linewidth=0.8)
 
     return _plot(title, said, len(labels), draw)
@@ -283,11 +286,10 @@ def _value_axis(axes: Axes, axis: Axis, bounds: tuple[float, float], width: int)
     from matplotlib.ticker import LogLocator, NullLocator
 
     if axis.log:
+        most = 9 if width == WIDE_PX else 5
         few = math.log10(bounds[1] / bounds[0]) < 1.5
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(
-            LogLocator(subs=(1, 2, 5) if few else (1,), numticks=9 if width == WIDE_PX else 5)
-        )
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=most))
         axes.xaxis.set_major_formatter(_log_formatter())
         axes.xaxis.set_minor_locator(NullLocator())
     else:
