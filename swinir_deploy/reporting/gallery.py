@@ -21,7 +21,7 @@ MAX_PICTURES = 4
 """Pictures on a page: the first ones, and the one with the lowest score."""
 
 MAX_SIDE_PX = 384
-"""Largest side of the part of a picture that is shown. Four panels of that size take about 0.8 MB
+"""Largest side of the part of a picture that is shown. Four panels of that size take about 0.5 MB
 in a page."""
 
 DIFFERENCE_FACTOR = 8

@@ -1,6 +1,6 @@
 """Draw the plots of a report: dots with limits, bars, and a curve, wide and narrow.
 
-matplotlib's SVG was chosen by size: a plot takes 5 to 30 KB, wide and narrow together, and its
+matplotlib's SVG was chosen by size: a plot takes 10 to 40 KB, wide and narrow together, and its
 texts are those of the page. plotly brings its library into the file, which alone takes 4.8 MB.
 """
 
