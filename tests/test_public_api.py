@@ -26,7 +26,7 @@ PARAMETERS = {
     "compare_layers": "model against * backend device precision network provider optimization "
     "against_optimization picture shape limit",
     "evaluate": "model data * lr task noise quality backend device tile self_ensemble reference "
-    "offline progress say **options",
+    "offline progress say show **options",
     "export_onnx": "model output * io target shape opset precision calibrate stages",
     "info": "model * key prefix img_range mean",
     "inspect_model": "model target * shapes options progress named",
@@ -36,7 +36,7 @@ PARAMETERS = {
     "open_runtime": "model backend device **options",
     "restore": "source target * model backend device tile overlap_px batch max_pixels "
     "max_memory_bytes resume strip pages progress **options",
-    "verify": "model * reference backend device shapes pictures limit **options",
+    "verify": "model * reference backend device shapes pictures limit show **options",
 }
 """Every public function; callers rely on these names."""
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "eval": "Measure a model by the paper's protocol.",
     "bench": "Time models and back ends against each other.",
     "serve": "Restore pictures for others over HTTP.",
+    "report": "Join saved reports into one HTML page to hand over.",
     "cache": "List or remove the engines and exports that are kept.",
     "demo": "Export, restore, compare and time a built-in model.",
 }
@@ -55,6 +56,7 @@ _OTHER_NAMES = {
     "info": ("show", "describe"),
     "models": ("list", "ls", "catalog", "catalogue"),
     "serve": ("server", "http", "api", "service"),
+    "report": ("html", "page", "join", "summary"),
     "restore": ("run", "upscale", "enhance", "infer", "predict", "denoise", "sr"),
     "verify": ("check", "test", "compare", "validate"),
 }
@@ -136,6 +138,7 @@ class Program(click.Group):
         arguments = list(sys.argv[1:] if args is None else args)
         options = arguments[: arguments.index("--")] if "--" in arguments else arguments
         out = Output("--json" in options and "--help" not in options, "--debug" in options)
+        out.arguments = tuple(arguments)
         stdout = sys.stdout
         is_process = is_descriptor_1(stdout)
         if is_process and out.as_json:

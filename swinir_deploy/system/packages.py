@@ -37,6 +37,7 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "layers": ("polygraphy", "onnx", "onnxruntime"),
     "eval": ("cv2",),
     "serve": ("starlette", "uvicorn", "prometheus_client", "python_multipart", "swagger_ui_bundle"),
+    "report": ("jinja2", "matplotlib"),
     "heic": ("pillow_heif",),
     "jxl": ("pillow_jxl",),
 }
