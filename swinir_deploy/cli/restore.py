@@ -16,6 +16,14 @@ from swinir_deploy.cli.options import (
     runtime_options,
 )
 from swinir_deploy.cli.output import Output, Stopwatch, size_text
+from swinir_deploy.cli.restore_video import (
+    PIPE_FORMATS,
+    VideoRequest,
+    is_video,
+    place_of_video,
+    restore_video,
+    video_options,
+)
 from swinir_deploy.cli.selection import local_path, select_model
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.memory import parse_bytes
@@ -38,6 +46,7 @@ Examples:
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png --resume
   swinir-deploy restore scan.jpg clean.png --task jpeg --quality 40 --tile 256
   swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB --tile auto
+  swinir-deploy restore film.mp4 film-x2.mkv --task sr --scale 2 --codec hevc
 
 ONNX files need onnxruntime only; checkpoints and names of the catalogue need torch.
 """
@@ -107,8 +116,8 @@ class _TileSize(_Size):
 @click.option(
     "--format",
     "picture_format",
-    type=NearChoice(("png", "jpg", "webp", "tif", "bmp")),
-    help="Format of the results.  [default: that of each picture]",
+    type=NearChoice(("png", "jpg", "webp", "tif", "bmp", *PIPE_FORMATS)),
+    help="Format of the results, or of a video in a pipe.  [default: that of each picture]",
 )
 @click.option(
     "--output-quality",
@@ -137,6 +146,7 @@ class _TileSize(_Size):
     is_flag=True,
     help="Skip pictures of a folder whose result exists and is not older.",
 )
+@video_options
 @common_options
 def command(
     out: Output,
@@ -160,17 +170,39 @@ def command(
     max_memory_bytes: int | None,
     overwrite: bool,
     resume: bool,
+    video: VideoRequest,
 ) -> int:
-    """Restore a picture, or every picture of a folder.
+    """Restore a picture, every picture of a folder, or a video.
 
     Takes PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are
     files or folders. If a picture of a folder fails, the others are restored, and the failure is
     reported at the end. A result appears only when it is complete; --resume continues after a stop.
+
+    Takes videos, too (extra 'video'): what FFmpeg reads. Sound, subtitles and all else is kept. IN
+    and OUT may be - for pipes, with --format y4m or rawvideo.
     """
     from swinir_deploy.restoration.places import check_places, place_of_result
     from swinir_deploy.restoration.restorer import Restorer
     from swinir_deploy.runtimes import open_runtime
 
+    options = given(
+        provider=provider,
+        provider_options=provider_options,
+        precision=precision,
+        kernels=kernels,
+        threads=threads,
+    )
+    tiling = given(tile=tile, overlap_px=overlap, batch=batch)
+    if is_video(source, picture_format):
+        video.refuse_others(
+            output_quality=output_quality, max_pixels=max_pixels, max_memory=max_memory_bytes
+        )
+        goal = place_of_video(source, _one_target(target, output), overwrite, resume, out)
+        selection = select_model(request, out, f"restore {source} OUT --task sr --scale 4")
+        with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
+            restore_video(out, runtime, source, goal, picture_format, video, tiling, resume)
+        return 0
+    video.refuse(source)
     start, suffix = Path(source), f".{picture_format}" if picture_format else None
     destination = place_of_result(start, _one_target(target, output), suffix)
     selection = select_model(request, out, f"restore {source} {destination} --task sr --scale 4")
@@ -179,17 +211,8 @@ def command(
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
     watch = Stopwatch()
-    options = given(
-        provider=provider,
-        provider_options=provider_options,
-        precision=precision,
-        kernels=kernels,
-        threads=threads,
-    )
     with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
-        restorer = Restorer(
-            runtime, progress=out.progress, **given(tile=tile, overlap_px=overlap, batch=batch)
-        )
+        restorer = Restorer(runtime, progress=out.progress, **tiling)
         if start.is_dir():
             report = restorer.restore_folder(start, destination, suffix, resume=resume, **limits)
             _tell_choice(out, restorer.tile_choice)

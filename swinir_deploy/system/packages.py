@@ -35,6 +35,7 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "cuda": ("triton",),
     "layers": ("polygraphy", "onnx", "onnxruntime"),
     "eval": ("cv2",),
+    "video": ("av",),
 }
 """For each extra, the import names of the packages that it installs."""
 
