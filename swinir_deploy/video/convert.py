@@ -1,6 +1,7 @@
 """Convert decoded frames to arrays for the model, and arrays to frames for the encoder.
 
-libswscale converts, with its accurate settings; bwdif makes whole frames of interlaced ones.
+libswscale converts 8 bits and resamples colours, with its accurate settings; deeper formats go
+through floats (:mod:`swinir_deploy.video.samples`). bwdif makes whole frames of interlaced ones.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from swinir_deploy.video.colour import Colour
 from swinir_deploy.video.pixel_formats import PixelFormat
+from swinir_deploy.video.samples import floats_of, frame_of, planar_format
 
 if TYPE_CHECKING:
     from av.filter.context import FilterContext
@@ -30,13 +32,16 @@ _LIMITED, _FULL = 1, 2
 # Without these, libswscale rounds down and takes one colour for two neighbours.
 _FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 
+_ARRAY_FORMATS = {1: "gray", 3: "rgb24", 4: "rgba"}
+
 
 @dataclass(frozen=True)
 class Picture:
     """A frame as an array.
 
     Attributes:
-        pixels: [height, width, channels] uint8 or uint16: gray, RGB, or RGB and opacity.
+        pixels: [height, width, channels]: gray, RGB, or RGB and opacity. Of 8 bits it is uint8,
+            of more it is float32 around 0..1, or uint16 with opacity.
         pts: time of presentation in units of the stream's time base.
         duration: duration in the same units; 0 if unknown.
         frame: the frame that it came from, with its side data.
@@ -61,13 +66,22 @@ class ToArrays:
     def __init__(
         self, frame: VideoFrame, form: PixelFormat, colour: Colour, deinterlace: bool
     ) -> None:
-        self._time_base = _time_base(frame)
+        self._form, self._colour = form, colour
         self._waiting: list[VideoFrame] = []
-        filters = ["bwdif=mode=send_frame:deint=interlaced"] if deinterlace else []
-        filters += [_scale(in_=colour), f"format={form.array_format}"]
         self._marks = colour.matrix, _FULL if colour.is_full else _LIMITED
+        filters = ["bwdif=mode=send_frame:deint=interlaced"] if deinterlace else []
+        name, ranged = colour.matrix_name, colour.range_name
+        if form.bits <= 8:
+            wanted = _ARRAY_FORMATS[4 if form.has_alpha else form.colours]
+            ends = f"in_color_matrix={name}:in_range={ranged}:out_range=pc"
+        else:  # only the colours are resampled
+            wanted = planar_format(form)
+            ends = f"in_color_matrix={name}:out_color_matrix={name}" if form.is_yuv else ""
+            ends += f":in_range={ranged}:out_range={ranged}"
+        ends += f":in_chroma_loc={colour.chroma}" if colour.chroma else ""
+        filters += [f"scale={ends.strip(':')}:flags={_FLAGS}", f"format={wanted}"]
         sides = frame.width, frame.height
-        self._graph = _Graph(sides, frame.format.name, self._time_base, self._marks, filters)
+        self._graph = _Graph(sides, frame.format.name, frame.time_base, self._marks, filters)
 
     def convert(self, frame: VideoFrame | None) -> Iterator[Picture]:
         """Yield the arrays that are ready; None gives those that are left at the end."""
@@ -76,13 +90,12 @@ class ToArrays:
             self._waiting.append(frame)
         for converted in self._graph.run(frame):
             source = self._waiting.pop(0)
-            pixels = converted.to_ndarray()
-            yield Picture(
-                pixels if pixels.ndim == 3 else pixels[..., None],
-                source.pts or 0,
-                source.duration or 0,
-                source,
-            )
+            if self._form.bits <= 8:
+                pixels = converted.to_ndarray()
+                pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+            else:
+                pixels = floats_of(converted, self._form, self._colour)
+            yield Picture(pixels, source.pts or 0, source.duration or 0, source)
 
 
 class ToFrames:
@@ -91,54 +104,52 @@ class ToFrames:
     Args:
         width: width of the arrays.
         height: height of the arrays.
-        array_format: format of the arrays, as :attr:`PixelFormat.array_format` has it.
         form: pixel format of the frames.
         colour: how the samples of the frames are to be understood.
         time_base: unit of times.
     """
 
     def __init__(
-        self,
-        width: int,
-        height: int,
-        array_format: str,
-        form: PixelFormat,
-        colour: Colour,
-        time_base: Fraction,
+        self, width: int, height: int, form: PixelFormat, colour: Colour, time_base: Fraction
     ) -> None:
-        self._array_format, self._colour, self._time_base = array_format, colour, time_base
-        filters = [_scale(out=colour), f"format={form.name}"]
-        self._marks = 2 if array_format.startswith("gray") else 0, _FULL
-        self._graph = _Graph((width, height), array_format, time_base, self._marks, filters)
+        self._sides, self._form, self._colour = (width, height), form, colour
+        self._time_base = time_base
+        self._graph: _Graph | None = None
+        self._marks = (0, _FULL)
 
     def convert(self, pixels: NDArray[Any], pts: int, duration: int) -> VideoFrame:
-        """Return the frame of an array."""
-        plain = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(plain), self._array_format)
+        """Return the frame of an array, as :class:`Picture` has it."""
+        # libswscale adds 1 to the opacity of bright pixels.
+        by_library = pixels.dtype == np.uint8 and self._form.bits <= 8 and not self._form.has_alpha
+        if by_library:
+            name = _ARRAY_FORMATS[pixels.shape[2]]
+            plain = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+            frame = VideoFrame.from_ndarray(np.ascontiguousarray(plain), name)
+        else:
+            frame = frame_of(pixels, self._form, self._colour)
+        if self._graph is None:
+            self._graph = self._make_graph(frame.format.name, by_library)
         frame.pts, frame.time_base = pts, self._time_base
         frame.colorspace, frame.color_range = self._marks
         (made,) = self._graph.run(frame)
         made.pts, made.time_base, made.duration = pts, self._time_base, duration
-        made.colorspace = self._colour.matrix
-        made.color_range = self._colour.range
-        made.color_primaries = self._colour.primaries
-        made.color_trc = self._colour.transfer
+        made.colorspace, made.color_range = self._colour.matrix, self._colour.range
+        made.color_primaries, made.color_trc = self._colour.primaries, self._colour.transfer
         return made
 
-
-def _scale(in_: Colour | None = None, out: Colour | None = None) -> str:
-    """Return libswscale's filter from a colour to arrays, or from arrays to a colour."""
-    if in_ is not None:
-        ends = f"in_color_matrix={in_.matrix_name}:in_range={in_.range_name}:out_range=pc"
-    else:
-        assert out is not None
-        ends = f"out_color_matrix={out.matrix_name}:in_range=pc:out_range={out.range_name}"
-        ends += f":out_chroma_loc={out.chroma}" if out.chroma else ""
-    return f"scale={ends}:flags={_FLAGS}"
-
-
-def _time_base(frame: VideoFrame) -> Fraction:
-    return frame.time_base or Fraction(1, 90_000)
+    def _make_graph(self, name: str, by_library: bool) -> _Graph:
+        colour = self._colour
+        ranged = colour.range_name
+        ends = f"out_color_matrix={colour.matrix_name}:out_range={ranged}"
+        if by_library:
+            self._marks = 2 if name == "gray" else 0, _FULL
+            ends += ":in_range=pc"
+        else:
+            self._marks = colour.matrix, _FULL if colour.is_full else _LIMITED
+            ends += f":in_range={ranged}:in_color_matrix={colour.matrix_name}"
+        ends += f":out_chroma_loc={colour.chroma}" if colour.chroma else ""
+        filters = [f"scale={ends}:flags={_FLAGS}", f"format={self._form.name}"]
+        return _Graph(self._sides, name, self._time_base, self._marks, filters)
 
 
 class _Graph:

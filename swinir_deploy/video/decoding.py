@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 import av.error
@@ -42,11 +43,13 @@ class Decoder:
 
     Args:
         context: the decoder of the stream.
+        time_base: unit of the stream's times, in seconds.
         on_error: ``fail`` raises at a broken packet; ``conceal`` counts it and goes on.
     """
 
-    def __init__(self, context: VideoCodecContext, on_error: OnError) -> None:
+    def __init__(self, context: VideoCodecContext, time_base: Fraction, on_error: OnError) -> None:
         self._context = context
+        self._time_base = time_base
         self._on_error = on_error
         self._expected: set[int] = set()
         self._unresolved = 0
@@ -76,6 +79,7 @@ class Decoder:
         for frame in frames:
             if frame.is_corrupt:
                 self._count(packet, "is damaged")
+            frame.time_base = self._time_base  # PyAV leaves it out at the end
             if frame.pts is None:
                 frame.pts = frame.dts
             yield from self._missing_before(frame.pts)

@@ -264,7 +264,6 @@ class WritePlan:
         stream = opened.stream
         layout = FrameLayout(
             *sides,
-            source.array_format,
             form,
             colour,
             opened.time_base,

@@ -36,15 +36,6 @@ class PixelFormat:
     is_yuv: bool
     chroma_step: tuple[int, int] = (1, 1)
 
-    @property
-    def array_format(self) -> str:
-        """Return the format in which frames go through the model: RGB or gray, 8 or 16 bits."""
-        if self.has_alpha:
-            return "rgba" if self.bits <= 8 else "rgba64le"
-        if self.colours == 1:
-            return "gray" if self.bits <= 8 else "gray16le"
-        return "rgb24" if self.bits <= 8 else "rgb48le"
-
 
 def describe(name: str) -> PixelFormat:
     """Return what a pixel format holds.

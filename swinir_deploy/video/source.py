@@ -34,7 +34,7 @@ PIPE_FORMATS = {"y4m": "yuv4mpegpipe", "rawvideo": "rawvideo"}
 
 # Containers whose head has the true duration.
 _TELL_DURATION = ("matroska", "mov", "nut")
-_SLACK_S = 0.5
+_SLACK_S = 0.1
 
 _MOST_DEMUX_ERRORS = 100
 
@@ -123,7 +123,7 @@ class VideoSource:
         try:
             self.stream = self._find_stream()
             self._context = open_decoder(self.stream, reading.decoder)
-            self._decoder = Decoder(self._context, reading.on_error)
+            self._decoder = Decoder(self._context, self.time_base, reading.on_error)
             self._broken_before = 0
             self._packets, self._end_s = 0, 0.0
             self._coming = self._decoded()
@@ -238,7 +238,7 @@ class VideoSource:
         self.container.seek(pts, stream=self.stream)
         self._context.flush_buffers()
         self._broken_before += self._decoder.broken
-        self._decoder = Decoder(self._context, self.reading.on_error)
+        self._decoder = Decoder(self._context, self.time_base, self.reading.on_error)
         self._ahead, self._coming = [], self._decoded()
 
     def _first_frame(self) -> VideoFrame:
@@ -294,7 +294,7 @@ class VideoSource:
         counted = self.stream.frames if "mov" in kinds or "avi" in kinds else 0
         is_short = counted > self._packets
         if any(kind in kinds for kind in _TELL_DURATION):
-            is_short = is_short or self._end_s < due - _SLACK_S
+            is_short = is_short or self._end_s < due - _SLACK_S - 2 / float(self.rate)
         if not is_short:
             return
         promised = f"{counted} frames" if counted > self._packets else f"{due:.3f} s"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import struct
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import av
 import av.error
 from av.sidedata.sidedata import Type
 
@@ -72,24 +75,43 @@ def add_copy(output: OutputContainer, stream: Stream, name: str) -> Stream | Non
     if stream.type == "data" and (stream.metadata.get("timecode") or _is_timecode(stream)):
         return None
     try:
-        if stream.type == "attachment":
-            added = output.add_attachment(
-                stream.metadata.get("filename", "attachment"),
-                stream.metadata.get("mimetype", "application/octet-stream"),
-                stream.data,  # type: ignore[attr-defined]
-            )
-            added.metadata.update(stream.metadata)
-            return added
-        added = output.add_stream_from_template(stream, opaque=True)
+        _try(output, stream)
     except (ValueError, av.error.FFmpegError) as error:
         what = f"stream {stream.index} ({stream.type}, {_codec(stream)})"
         raise VideoError(
             f"{name} cannot hold {what} of the source. Choose another container (.mkv holds "
             "nearly everything), or leave such streams out with --drop-unsupported."
         ) from error
+    added = _added(output, stream)
     added.metadata.update(copied_tags(stream.metadata, is_restored_stream=False))
     added.disposition = stream.disposition
     return added
+
+
+def _added(output: OutputContainer, stream: Stream) -> Stream:
+    if stream.type != "attachment":
+        return output.add_stream_from_template(stream, opaque=True)
+    return output.add_attachment(
+        stream.metadata.get("filename", "attachment"),
+        stream.metadata.get("mimetype", "application/octet-stream"),
+        stream.data,  # type: ignore[attr-defined]
+    )
+
+
+def _try(output: OutputContainer, stream: Stream) -> None:
+    """Write the head of a file with this stream alone; some muxers refuse a stream only then.
+
+    Raises:
+        ValueError: the container takes no such codec.
+        av.error.FFmpegError: the head cannot be written.
+    """
+    trial = av.open(io.BytesIO(), "w", format=output.format.name)
+    try:
+        _added(trial, stream)
+        trial.start_encoding()
+    finally:
+        with contextlib.suppress(ValueError, av.error.FFmpegError):
+            trial.close()
 
 
 def _is_timecode(stream: Stream) -> bool:

@@ -54,7 +54,6 @@ class FrameLayout:
     Attributes:
         width: width in pixels.
         height: height in pixels.
-        array_format: format of the arrays that come from the model.
         form: pixel format of the frames in the file.
         colour: how the samples of the frames are to be understood.
         time_base: unit of the frames' times, in seconds.
@@ -67,7 +66,6 @@ class FrameLayout:
 
     width: int
     height: int
-    array_format: str
     form: PixelFormat
     colour: Colour
     time_base: Fraction
@@ -112,7 +110,6 @@ class VideoWriter:
         self._convert = ToFrames(
             layout.width,
             layout.height,
-            layout.array_format,
             layout.form,
             layout.colour,
             layout.time_base,
@@ -263,7 +260,7 @@ class VideoWriter:
         """Encode a frame and write the packets that are ready.
 
         Args:
-            pixels: [height, width, channels] in ``layout.array_format``.
+            pixels: [height, width, channels], as :class:`Picture` has it.
             pts: time of presentation in units of ``layout.time_base``.
             duration: duration in the same units; 0 if unknown.
         """
