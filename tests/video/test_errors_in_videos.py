@@ -103,8 +103,11 @@ def test_interlaced_material_is_refused_or_made_whole(tmp_path: Path, restored) 
     assert packet_times(tmp_path / "out.mkv") == packet_times(marked)
     oracle = decoded(marked, "gray", "bwdif=mode=send_frame,extractplanes=y").astype(int)
     found = decoded(tmp_path / "out.mkv", "gray", "extractplanes=y").astype(int)
-    # FFmpeg 5 and 8 treat the first frame, which has none before it, in different ways.
-    assert np.abs(oracle - found)[1:].max() <= 1
+    # bwdif of FFmpeg 5 and 8 differ in the first frame, which has none before it, and in a few
+    # pixels; a frame that is not made whole differs in half of its rows.
+    error = np.abs(oracle - found)[1:]
+    assert error.mean() < 0.01
+    assert error.max() <= 4
 
 
 def test_what_is_no_video_is_told(tmp_path: Path, restored) -> None:
