@@ -52,4 +52,4 @@ def restore_pipe(
     if not isinstance(target, Path):
         return job.restore(source, target, "standard output")
     with atomic_output(target) as temporary:
-        return job.restore(source, temporary, str(target), target)
+        return job.restore(source, temporary, str(target))

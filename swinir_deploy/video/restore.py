@@ -135,7 +135,7 @@ def restore_file(
     if source.is_dir():
         raise VideoError(f"Cannot read {source}: it is a folder. Give a video file.")
     with atomic_output(target) as temporary:
-        return VideoJob(model, options).restore(source, temporary, str(target), target)
+        return VideoJob(model, options).restore(source, temporary, str(target))
 
 
 def _check_numbers(

@@ -98,7 +98,8 @@ class VideoSource:
     """An open video. Use it as a context manager.
 
     Attributes:
-        name: the path, or ``standard input``.
+        path: the file, or ``-``.
+        name: the path, or ``standard input``, for messages.
         container: the open file.
         stream: the stream that is decoded.
         first: the first frame.
@@ -117,6 +118,7 @@ class VideoSource:
     """
 
     def __init__(self, source: Path | IO[bytes], reading: Reading) -> None:
+        self.path = source if isinstance(source, Path) else Path("-")
         self.name = str(source) if isinstance(source, Path) else "standard input"
         self.reading = reading
         self.container = _open(source, self.name, reading)

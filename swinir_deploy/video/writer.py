@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 import av
 import av.error
-from av.codec.context import ThreadType
 from numpy.typing import NDArray
 
-from swinir_deploy.errors import BackendUnavailableError, UsageError, VideoError
-from swinir_deploy.video.colour import Colour
-from swinir_deploy.video.convert import ToFrames
-from swinir_deploy.video.encoding import EncoderChoice, joined_option
-from swinir_deploy.video.pixel_formats import PixelFormat
+from swinir_deploy.errors import UsageError, VideoError
+from swinir_deploy.video.encoding import EncoderChoice
+from swinir_deploy.video.frame_encoder import FrameEncoder, FrameLayout
 from swinir_deploy.video.source import PIPE_FORMATS
 from swinir_deploy.video.streams import add_copy, copied_tags
 
@@ -30,10 +24,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-__all__ = ["FrameLayout", "VideoWriter", "mux_errors"]
-
-_FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION; PyAV has no name for it
-_HARDWARE = ("_nvenc", "_qsv", "_amf", "_vaapi", "_videotoolbox", "_v4l2m2m", "_mf", "_vulkan")
+__all__ = ["VideoWriter", "mux_errors"]
 
 # Containers that say how players turn a video.
 _TELL_ROTATION = ("mov", "mp4", "ipod", "matroska", "webm")
@@ -45,35 +36,6 @@ _TAGS_OF_MP4 = {
     *("network", "keywords", "creation_time", "hd_video", "gapless_playback", "compilation"),
     *("media_type", "season_number", "episode_sort", "encoding_tool"),
 }
-
-
-@dataclass(frozen=True)
-class FrameLayout:
-    """What the frames of a result are.
-
-    Attributes:
-        width: width in pixels.
-        height: height in pixels.
-        form: pixel format of the frames in the file.
-        colour: how the samples of the frames are to be understood.
-        time_base: unit of the frames' times, in seconds.
-        rate: frame rate; the mean one if it changes.
-        is_regular: whether all frames have the same distance.
-        aspect: width of a pixel divided by its height; None if unknown.
-        matrix: how players turn a frame, as FFmpeg's matrix; None if they do not.
-        starts_late: whether no frame has a time below 0.
-    """
-
-    width: int
-    height: int
-    form: PixelFormat
-    colour: Colour
-    time_base: Fraction
-    rate: Fraction
-    is_regular: bool = True
-    aspect: Fraction | None = None
-    matrix: list[int] | None = None
-    starts_late: bool = True
 
 
 class VideoWriter:
@@ -105,15 +67,8 @@ class VideoWriter:
             self._options["strict"] = "-1"  # more than 8 bits are an extension
         self._container = _open(target, name, PIPE_FORMATS.get(pipe_format or ""), self._options)
         self._copies: dict[int, Stream] = {}
-        self._durations: dict[int, int] = {}
         self._stream: VideoStream | None = None
-        self._convert = ToFrames(
-            layout.width,
-            layout.height,
-            layout.form,
-            layout.colour,
-            layout.time_base,
-        )
+        self._frames: FrameEncoder | None = None
         self.packets = 0
         self.unwritten: list[Stream] = []
 
@@ -151,7 +106,6 @@ class VideoWriter:
             stream = self._container.add_stream(
                 encoder.name,
                 rate=layout.rate,
-                options=self._encoder_options(),
                 width=layout.width,
                 height=layout.height,
                 bit_rate=encoder.bitrate or 0,
@@ -162,33 +116,12 @@ class VideoWriter:
                 "another container (.mkv holds every codec)."
             ) from error
         stream.time_base = layout.time_base
-        context = stream.codec_context
-        context.time_base = layout.time_base
-        context.pix_fmt = layout.form.name
-        if layout.aspect:
-            context.sample_aspect_ratio = layout.aspect
-        colour = layout.colour
-        context.colorspace, context.color_range = colour.matrix, colour.range
-        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-        # PyAV asks for threads within a frame; x264 would cut frames into slices for them.
-        context.thread_type = ThreadType.AUTO
-        context.flags |= _FRAME_DURATION
+        self._frames = FrameEncoder(layout, encoder, stream.codec_context)
         stream.set_display_matrix(layout.matrix)
         if source is not None:
             stream.metadata.update(copied_tags(source.metadata, is_restored_stream=True))
             stream.disposition = source.disposition
         self._stream = stream
-
-    def _encoder_options(self) -> dict[str, str]:
-        options = dict(self._encoder.options)
-        if self._layout.colour.chroma is not None:
-            options["chroma_sample_location"] = self._layout.colour.chroma
-        if self._encoder.name == "libx264" and self._layout.is_regular:
-            # Else the stream says that its rate is one frame a tick of the time base.
-            joined_option(options, "x264-params", "force-cfr=1")
-        if self._encoder.name == "libsvtav1":
-            os.environ.setdefault("SVT_LOG", "1")  # errors only; it writes to stderr itself
-        return options
 
     def add_copy(self, stream: Stream, drop_unsupported: bool = False) -> None:
         """Add a stream that gets the packets of a source's stream as they are.
@@ -226,33 +159,10 @@ class VideoWriter:
         if layout.starts_late and kinds in ("matroska", "webm"):
             # FFmpeg would move the frames, too, if the sound begins with samples to be dropped.
             container.options["avoid_negative_ts"] = "disabled"
-        if self._stream is not None:
-            self._open_encoder(self._stream)
+        if self._frames is not None:
+            self._frames.open()
         with mux_errors(self._name):
             container.start_encoding()
-
-    def _open_encoder(self, stream: VideoStream) -> None:
-        name, asked = self._encoder.name, set(self._encoder.options)
-        try:
-            stream.codec_context.open()
-        except (av.error.FFmpegError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            if name.endswith(_HARDWARE):
-                raise BackendUnavailableError(
-                    f"The encoder {name} cannot be opened on this machine ({reason}). It needs its "
-                    "hardware and driver; choose another --codec, such as h264, hevc or av1."
-                ) from error
-            raise UsageError(
-                f"The encoder {name} does not take these settings ({reason}): "
-                f"{self._layout.width}x{self._layout.height} {self._layout.form.name}, "
-                f"{self._encoder.options}. Choose others (--codec, --pix-fmt, --codec-option)."
-            ) from error
-        unknown = sorted(asked & set(stream.codec_context.options))
-        if unknown:
-            raise UsageError(
-                f"The encoder {name} has no option {', '.join(unknown)}. List its options with "
-                f"'ffmpeg -h encoder={name}'."
-            )
 
     # ------------------------------------------------------------------------------------ packets
 
@@ -264,11 +174,15 @@ class VideoWriter:
             pts: time of presentation in units of ``layout.time_base``.
             duration: duration in the same units; 0 if unknown.
         """
-        assert self._stream is not None
-        self._durations[pts] = duration
-        frame = self._convert.convert(pixels, pts, duration)
+        assert self._frames is not None
         with mux_errors(self._name):
-            self._mux(self._stream.encode(frame))
+            for packet in self._frames.encode(pixels, pts, duration):
+                self._mux(packet)
+
+    def write_encoded(self, packet: Packet[Any]) -> None:
+        """Write a packet of new frames that was encoded before, with its times."""
+        with mux_errors(self._name):
+            self._mux(packet)
 
     def write_packet(self, packet: Packet[Any]) -> None:
         """Write a packet of a stream that is copied; others are left out."""
@@ -281,21 +195,28 @@ class VideoWriter:
         with mux_errors(self._name):
             self._container.mux(packet)
 
-    def finish(self) -> None:
-        """Write what the encoder still holds, and the end of the file."""
+    @property
+    def head(self) -> bytes:
+        """Return what a decoder needs before the first packet of new frames."""
+        return b"" if self._frames is None else self._frames.head
+
+    def finish(self, flush: bool = True) -> None:
+        """Write the end of the file.
+
+        Args:
+            flush: write what the encoder still holds before; False if it has encoded nothing.
+        """
         with mux_errors(self._name):
-            if self._stream is not None:
-                self._mux(self._stream.encode(None))
+            if self._frames is not None and flush:
+                for packet in self._frames.finish():
+                    self._mux(packet)
             self._container.close()
 
-    def _mux(self, packets: list[Packet[Any]]) -> None:
-        for packet in packets:
-            if packet.pts is not None:
-                duration = self._durations.pop(packet.pts, 0)
-                if not packet.duration:
-                    packet.duration = duration
-            self.packets += 1
-            self._container.mux(packet)
+    def _mux(self, packet: Packet[Any]) -> None:
+        assert self._stream is not None
+        packet.stream = self._stream
+        self.packets += 1
+        self._container.mux(packet)
 
 
 @contextlib.contextmanager
