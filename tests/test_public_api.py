@@ -35,7 +35,7 @@ PARAMETERS = {
     "max_memory_bytes resume progress **options",
     "restore_video": "source target * model backend device tile overlap_px batch codec crf bitrate "
     "pix_fmt codec_options decoder matrix deinterlace start_s duration_s frames every_nth dedupe "
-    "on_error drop_unsupported progress **options",
+    "on_error drop_unsupported resume progress **options",
     "verify": "model * reference backend device shapes pictures limit **options",
 }
 """Every public function; callers rely on these names."""

@@ -144,7 +144,8 @@ class _TileSize(_Size):
 @click.option(
     "--resume",
     is_flag=True,
-    help="Skip pictures of a folder whose result exists and is not older.",
+    help="Skip pictures of a folder whose result exists and is not older; go on with a video that "
+    "was interrupted.",
 )
 @video_options
 @common_options

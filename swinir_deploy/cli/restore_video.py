@@ -355,6 +355,8 @@ def place_of_video(
     goal = Path(target)
     if goal.is_dir() or target.endswith("/"):
         goal = goal / Path(source).name
+    if resume and overwrite:
+        raise UsageError("--resume keeps results and --overwrite replaces them. Give one of them.")
     if goal.exists() and not overwrite:
         raise UsageError(f"{goal} exists. Give --overwrite to replace it, or another name.")
     return goal
@@ -389,6 +391,8 @@ def restore_video(
     from swinir_deploy.video.pipes import restore_pipe
     from swinir_deploy.video.restore import restore_file
 
+    if resume and (source == "-" or target is None):
+        raise UsageError("--resume is for files: a pipe cannot be read again. Leave it out.")
     watch = Stopwatch()
     asked = {"tile": None, "overlap_px": DEFAULT_OVERLAP_PX, "batch": None, **tiling}
     model = TiledModel(runtime, **asked, progress=False)
@@ -401,7 +405,7 @@ def restore_video(
     elif pipe_in:
         report = restore_pipe(model, start, target, options, form)
     else:
-        report = restore_file(model, Path(source), target, options)
+        report = restore_file(model, Path(source), target, options, resume)
     for note in report.notes:
         out.note(note)
     size = "" if target is None else f", {size_text(target.stat().st_size)}"

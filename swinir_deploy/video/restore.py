@@ -10,10 +10,11 @@ from typing import Any, Literal
 from swinir_deploy.errors import UsageError, VideoError
 from swinir_deploy.restoration.tiled_model import DEFAULT_OVERLAP_PX, TiledModel
 from swinir_deploy.runtimes import open_runtime
-from swinir_deploy.system.files import atomic_output
+from swinir_deploy.system.files import atomic_output, check_output
 from swinir_deploy.video.encoding import Encoding
 from swinir_deploy.video.job import VideoJob, VideoOptions
 from swinir_deploy.video.reports import VideoReport
+from swinir_deploy.video.resumed_job import restore_resumed
 from swinir_deploy.video.source import Reading
 
 __all__ = ["restore_file", "restore_video"]
@@ -44,6 +45,7 @@ def restore_video(
     dedupe: bool = True,
     on_error: Literal["fail", "conceal"] = "fail",
     drop_unsupported: bool = False,
+    resume: bool = False,
     progress: bool | None = None,
     **options: Any,
 ) -> VideoReport:
@@ -77,6 +79,8 @@ def restore_video(
         dedupe: compute a frame that equals the one before it only once.
         on_error: what a broken packet does: ``fail`` raises, ``conceal`` repeats the frame before.
         drop_unsupported: leave out streams that the target's container cannot hold.
+        resume: keep finished segments in a folder beside ``target`` when the run is interrupted; a
+            run with the same arguments goes on from there, and joins them at the end.
         progress: whether to show a progress bar on stderr; None shows it if stderr is a terminal.
         **options: options of the back end, as in :func:`swinir_deploy.open_runtime`.
 
@@ -116,13 +120,20 @@ def restore_video(
     asked = VideoOptions(reading, encoding, dedupe, drop_unsupported, None, progress)
     with open_runtime(model, backend, device, **options) as runtime:
         tiled = TiledModel(runtime, tile, overlap_px, batch, progress=False)
-        return restore_file(tiled, Path(source), Path(target), asked)
+        return restore_file(tiled, Path(source), Path(target), asked, resume)
 
 
 def restore_file(
-    model: TiledModel, source: Path, target: Path, options: VideoOptions
+    model: TiledModel, source: Path, target: Path, options: VideoOptions, resume: bool = False
 ) -> VideoReport:
     """Restore a video file into another one, which appears when it is complete.
+
+    Args:
+        model: the model; it is not closed.
+        source: the video to read.
+        target: the video to write.
+        options: how the video is restored.
+        resume: go on from finished segments, and keep them if the run is interrupted.
 
     Raises:
         VideoError: the video cannot be read or written, or holds what cannot be kept.
@@ -134,6 +145,9 @@ def restore_file(
         raise VideoError(f"Cannot read {source}: there is no such file. Check the path.")
     if source.is_dir():
         raise VideoError(f"Cannot read {source}: it is a folder. Give a video file.")
+    check_output(target)
+    if resume:
+        return restore_resumed(model, source, target, options)
     with atomic_output(target) as temporary:
         return VideoJob(model, options).restore(source, temporary, str(target))
 
