@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
@@ -405,6 +405,7 @@ def restore_video(
     elif pipe_in:
         report = restore_pipe(model, start, target, options, form)
     else:
+        options = replace(options, pipe_format=_format_of(target, form))
         report = restore_file(model, Path(source), target, options, resume)
     for note in report.notes:
         out.note(note)
@@ -426,6 +427,13 @@ def _details(report: VideoReport) -> str:
     repeated = f", {report.repeated} equal to the one before" if report.repeated else ""
     broken = f", {report.broken} broken packets" if report.broken else ""
     return repeated + broken
+
+
+def _format_of(target: Path, form: str | None) -> str | None:
+    """Return the format of a file that holds frames alone; None for a container."""
+    if target.suffix.lower() == ".y4m":
+        return "y4m"
+    return form if form == "rawvideo" and not _has_head(str(target)) else None
 
 
 def _has_head(source: str) -> bool:

@@ -44,13 +44,13 @@ class Picture:
             of more it is float32 around 0..1, or uint16 with opacity.
         pts: time of presentation in units of the stream's time base.
         duration: duration in the same units; 0 if unknown.
-        frame: the frame that it came from, with its side data.
+        frame: the frame that it came from, with its side data; None for one that is repeated.
     """
 
     pixels: NDArray[Any]
     pts: int
     duration: int
-    frame: VideoFrame
+    frame: VideoFrame | None
 
 
 class ToArrays:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import av.error
 from av.codec.context import CodecContext, Flags, ThreadType
-from numpy.typing import NDArray
 
 from swinir_deploy.errors import BackendUnavailableError, UsageError
+from swinir_deploy.video.captions import carrying_captions, has_captions, writes_captions
 from swinir_deploy.video.colour import Colour
-from swinir_deploy.video.convert import ToFrames
+from swinir_deploy.video.convert import Picture, ToFrames
 from swinir_deploy.video.encoding import EncoderChoice, joined_option
 from swinir_deploy.video.pixel_formats import PixelFormat
 
@@ -58,6 +58,9 @@ class FrameLayout:
 class FrameEncoder:
     """Encodes frames.
 
+    Attributes:
+        lost_captions: whether a frame had closed captions that the encoder cannot write.
+
     Args:
         layout: what the frames are.
         choice: the encoder and its options.
@@ -91,6 +94,8 @@ class FrameEncoder:
             layout.width, layout.height, layout.form, layout.colour, layout.time_base
         )
         self._durations: dict[int, int] = {}
+        self._writes_captions = writes_captions(choice.name)
+        self.lost_captions = False
 
     @property
     def head(self) -> bytes:
@@ -126,19 +131,23 @@ class FrameEncoder:
                 f"'ffmpeg -h encoder={name}'."
             )
 
-    def encode(self, pixels: NDArray[Any], pts: int, duration: int) -> list[Packet[Any]]:
+    def encode(self, picture: Picture) -> list[Packet[Any]]:
         """Encode a frame and return the packets that are ready.
 
         Args:
-            pixels: [height, width, channels], as :class:`Picture` has it.
-            pts: time of presentation in units of ``layout.time_base``.
-            duration: duration in the same units; 0 if unknown.
+            picture: the frame, with times in units of ``layout.time_base``.
 
         Raises:
             av.error.FFmpegError: the encoder failed.
         """
-        self._durations[pts] = duration
-        return self._timed(self._context.encode(self._convert.convert(pixels, pts, duration)))
+        self._durations[picture.pts] = picture.duration
+        frame = self._convert.convert(picture.pixels, picture.pts, picture.duration)
+        if picture.frame is not None and has_captions(picture.frame):
+            if self._writes_captions:
+                frame = carrying_captions(frame, picture.frame)
+            else:
+                self.lost_captions = True
+        return self._timed(self._context.encode(frame))
 
     def finish(self) -> list[Packet[Any]]:
         """Return the packets that the encoder still holds; nothing can be encoded afterwards.

@@ -39,7 +39,7 @@ class VideoOptions:
         encoding: what the caller asks of the encoder.
         dedupe: whether a frame that equals the one before it is computed once.
         drop_unsupported: leave out streams that the target's container cannot hold.
-        pipe_format: ``y4m`` or ``rawvideo`` if the target is a pipe.
+        pipe_format: ``y4m`` or ``rawvideo`` if the target is a pipe, or a file of that kind.
         progress: whether to show a progress bar on stderr; None shows it if stderr is a terminal.
     """
 
@@ -66,6 +66,18 @@ class Run:
     repeated: int = 0
     broken: int = 0
     model_s: float = 0.0
+
+
+def _is_frame(item: object) -> bool:
+    return isinstance(item, Picture)
+
+
+def captions_note(encoder: str) -> str:
+    """Return the sentence on closed captions that were left out."""
+    return (
+        f"Closed captions inside the frames were left out: {encoder} cannot write them; h264 and "
+        "hevc can."
+    )
 
 
 class VideoJob:
@@ -110,15 +122,17 @@ class VideoJob:
 
                 def write(item: Any) -> None:
                     if isinstance(item, Picture):
-                        writer.write_frame(item.pixels, item.pts, item.duration)
+                        writer.write_frame(item)
                     else:
                         writer.write_packet(item)
 
                 run = self.work(opened, FrameReader(opened).items(), write)
                 writer.finish()
             notes: list[str] = []
-            if isinstance(target, Path):
+            if isinstance(target, Path) and options.pipe_format is None:
                 notes = check_result(target, name, opened, writer.packets, run.frames)
+            if writer.lost_captions:
+                notes.append(captions_note(plan.encoder.name))
             elapsed = time.perf_counter() - started
             return self.report(opened, plan, run, name, elapsed, notes)
 
@@ -148,8 +162,8 @@ class VideoJob:
         disable = None if self._options.progress is None else not self._options.progress
         run = Run()
         with (
-            contextlib.closing(ahead(items, at_once + 1)) as coming,
-            Behind(write, at_once + _FRAMES_BEHIND) as behind,
+            contextlib.closing(ahead(items, at_once + 1, _is_frame)) as coming,
+            Behind(write, at_once + _FRAMES_BEHIND, _is_frame) as behind,
             tqdm(
                 total=opened.expected_frames, initial=done_before, unit="frame", disable=disable
             ) as bar,

@@ -95,7 +95,7 @@ class FrameReader:
                 yield self._repeated(item.pts, last)
 
     def _repeated(self, pts: int, pixels: NDArray[Any]) -> Picture:
-        return Picture(pixels, pts, self._source.step, self._source.first)
+        return Picture(pixels, pts, self._source.step, None)
 
     def _chosen(self) -> Iterator[Picture | MissingFrame | Packet[Any]]:
         """Yield the frames that were asked for, missing ones among them, and other packets."""

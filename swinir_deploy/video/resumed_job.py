@@ -16,7 +16,7 @@ from swinir_deploy.errors import UsageError, VideoError
 from swinir_deploy.restoration.tiled_model import TiledModel
 from swinir_deploy.system.files import atomic_output
 from swinir_deploy.video.convert import Picture
-from swinir_deploy.video.job import Run, VideoJob, VideoOptions
+from swinir_deploy.video.job import Run, VideoJob, VideoOptions, captions_note
 from swinir_deploy.video.proof import check_result
 from swinir_deploy.video.reader import FrameReader
 from swinir_deploy.video.reports import VideoReport
@@ -107,7 +107,7 @@ def _compute(job: VideoJob, opened: VideoSource, plan: WritePlan, store: Segment
 
         def write(item: Any) -> None:
             if isinstance(item, Picture):  # other streams are copied when segments are joined
-                writer.write(item.pixels, item.pts, item.duration)
+                writer.write(item)
 
         items = FrameReader(opened).items()
         left = (
@@ -117,6 +117,8 @@ def _compute(job: VideoJob, opened: VideoSource, plan: WritePlan, store: Segment
         )
         run = job.work(opened, left, write, store.frames)
         writer.finish()
+        if writer.lost_captions:
+            plan.notes.append(captions_note(plan.encoder.name))
     store.complete(opened.broken)
     return run
 

@@ -12,7 +12,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import av.error
 import msgspec
@@ -20,11 +20,9 @@ from av.packet import Packet
 
 from swinir_deploy.errors import UsageError, VideoError
 from swinir_deploy.system.files import atomic_output
+from swinir_deploy.video.convert import Picture
 from swinir_deploy.video.encoding import EncoderChoice
 from swinir_deploy.video.frame_encoder import FrameEncoder, FrameLayout
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["Request", "Segment", "SegmentStore", "SegmentWriter", "StoredPacket"]
 
@@ -188,6 +186,9 @@ def _read(path: Path) -> Iterator[StoredPacket]:
 class SegmentWriter:
     """Encodes frames into segments of a store. Use it as a context manager.
 
+    Attributes:
+        lost_captions: whether a frame had closed captions that the encoder cannot write.
+
     Args:
         store: the store; it may have segments already.
         layout: what the frames are.
@@ -205,6 +206,7 @@ class SegmentWriter:
         self._file: BinaryIO | None = None
         self._name = ""
         self._count, self._last_pts, self._packets = 0, 0, 0
+        self.lost_captions = False
 
     def __enter__(self) -> SegmentWriter:
         return self
@@ -212,15 +214,15 @@ class SegmentWriter:
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
 
-    def write(self, pixels: NDArray[Any], pts: int, duration: int) -> None:
+    def write(self, picture: Picture) -> None:
         """Encode a frame; a full segment is finished and listed."""
         if self._encoder is None:
             self._begin()
         assert self._encoder is not None
         with _as_video_error(self._store.folder):
-            self._store_packets(self._encoder.encode(pixels, pts, duration))
+            self._store_packets(self._encoder.encode(picture))
         self._count += 1
-        self._last_pts = pts
+        self._last_pts = picture.pts
         if self._count == self._frames:
             self.finish()
 
@@ -237,6 +239,7 @@ class SegmentWriter:
                 )
             self._stack.close()
         segment = Segment(self._name, self._count, self._last_pts, self._encoder.head)
+        self.lost_captions |= self._encoder.lost_captions
         self._encoder = None
         self._store.add(segment)
 

@@ -10,9 +10,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import av
 import av.error
-from numpy.typing import NDArray
 
 from swinir_deploy.errors import UsageError, VideoError
+from swinir_deploy.video.convert import Picture
 from swinir_deploy.video.encoding import EncoderChoice
 from swinir_deploy.video.frame_encoder import FrameEncoder, FrameLayout
 from swinir_deploy.video.source import PIPE_FORMATS
@@ -166,17 +166,11 @@ class VideoWriter:
 
     # ------------------------------------------------------------------------------------ packets
 
-    def write_frame(self, pixels: NDArray[Any], pts: int, duration: int) -> None:
-        """Encode a frame and write the packets that are ready.
-
-        Args:
-            pixels: [height, width, channels], as :class:`Picture` has it.
-            pts: time of presentation in units of ``layout.time_base``.
-            duration: duration in the same units; 0 if unknown.
-        """
+    def write_frame(self, picture: Picture) -> None:
+        """Encode a frame and write the packets that are ready."""
         assert self._frames is not None
         with mux_errors(self._name):
-            for packet in self._frames.encode(pixels, pts, duration):
+            for packet in self._frames.encode(picture):
                 self._mux(packet)
 
     def write_encoded(self, packet: Packet[Any]) -> None:
@@ -194,6 +188,11 @@ class VideoWriter:
         packet.stream = copy
         with mux_errors(self._name):
             self._container.mux(packet)
+
+    @property
+    def lost_captions(self) -> bool:
+        """Return whether a frame had closed captions that the encoder cannot write."""
+        return self._frames is not None and self._frames.lost_captions
 
     @property
     def head(self) -> bytes:

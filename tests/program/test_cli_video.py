@@ -116,6 +116,16 @@ def test_raw_frames_go_in_and_out() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_frames_alone_go_into_files(swinir: Program, clip: Path) -> None:
+    swinir("restore", clip, "out.y4m", "--model", MODEL)
+    assert Path("out.y4m").read_bytes().startswith(b"YUV4MPEG2 W64 H48 F25:1 Ip A1:1 C420")
+    swinir("restore", clip, "out.yuv", "--model", MODEL, "--format", "rawvideo")
+    assert Path("out.yuv").stat().st_size == 5 * 64 * 48 * 3 // 2
+    back = ["--format", "rawvideo", "--frame-size", "64x48", "--frame-format", "yuv420p"]
+    run = swinir("restore", "out.yuv", "again.mkv", "--model", MODEL, *back)
+    assert "64x48 -> 128x96, 5 frames" in run.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -131,3 +141,14 @@ def test_pipes_need_to_know_what_comes(swinir: Program, arguments: list[str], wo
 def test_a_pipe_that_is_no_video_is_told(swinir: Program) -> None:
     run = swinir("restore", "-", "-", "--format", "y4m", "--model", MODEL, code=4)
     assert "Cannot read standard input" in run.stderr
+
+
+def test_without_pyav_the_extra_is_named(clip: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['av'] = None; from swinir_deploy.cli.main import program; "
+        f"program.main(['restore', {str(clip)!r}, {str(tmp_path / 'out.mkv')!r}, "
+        f"'--model', {MODEL!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "pip install 'swinir-deploy[video]'" in done.stderr

@@ -171,3 +171,39 @@ def test_time_code_comes_back_from_the_metadata(tmp_path: Path, restored) -> Non
     restored(source, tmp_path / "out.mov")
     tags = "stream=codec_tag_string:stream_tags=timecode"
     assert probe(tmp_path / "out.mov", tags)["streams"] == probe(source, tags)["streams"]
+
+
+CAPTION = bytes.fromhex("b50031474139340341fffc942cff")
+
+
+def with_captions(path: Path) -> Path:
+    """H.264 with a caption (CEA-608) in every frame, as broadcasters have them."""
+    plain = make(path.with_name("plain.h264"), *SOURCE, *H264, "-bf", "0", "-x264-params", "aud=1")
+    start = b"\x00\x00\x00\x01\x09"  # the delimiter that begins every frame
+    message = b"\x00\x00\x00\x01\x06\x04" + bytes([len(CAPTION)]) + CAPTION + b"\x80"
+    parts = plain.read_bytes().split(start)
+    raw = path.with_name("captions.h264")
+    raw.write_bytes(
+        parts[0] + b"".join(start + part[:1] + message + part[1:] for part in parts[1:])
+    )
+    return make(path, "-r", "25", "-i", str(raw), "-c", "copy")
+
+
+def captions_in(path: Path) -> int:
+    frames = probe(path, "frame=side_data_list:frame_side_data", "v:0")["frames"]
+    return sum(
+        "Closed Captions" in side["side_data_type"]
+        for frame in frames
+        for side in frame.get("side_data_list", [])
+    )
+
+
+@pytest.mark.parametrize(("codec", "kept"), [("h264", 25), ("hevc", 25), ("ffv1", 0)])
+def test_closed_captions_stay_or_are_missed_in_words(
+    tmp_path: Path, restored, codec: str, kept: int
+) -> None:
+    source = with_captions(tmp_path / "in.mp4")
+    assert captions_in(source) == 25
+    report = restored(source, tmp_path / "out.mkv", scale=2, codec=codec)
+    assert captions_in(tmp_path / "out.mkv") == kept
+    assert any("Closed captions" in note for note in report.notes) == (kept == 0)
