@@ -18,7 +18,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 .PHONY: demo test test-fast test-gpu gpu-report lint types package-check news train bench-peers cpp-test clean
 
 demo: $(VENV)/installed-cpu
-	$(BIN)/swinir-deploy demo -o $(OUT)
+	$(BIN)/swinir-deploy demo -o $(OUT) --overwrite
 
 # Tests that measure time or the whole machine run alone, after the others, and without coverage,
 # which takes time of its own. The limit for lines and branches stands in pyproject.toml.
@@ -32,7 +32,7 @@ test-fast: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not serial"
 
 # On a machine with an NVIDIA GPU, in an environment that has a torch for it and the extras to be
-# tested (cuda, trt, trt-rtx, ort-gpu or ort-rtx): make test-gpu GPU_PYTHON=/path/to/python. What is
+# tested (cuda, tensorrt, rtx, ort-gpu or ort-rtx): make test-gpu GPU_PYTHON=/path/to/python. What is
 # missing is skipped, with the reason at the end.
 test-gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/installed-dev)
 	$(GPU_PYTHON) -m pytest tests/gpu --timeout 300

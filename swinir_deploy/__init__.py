@@ -16,6 +16,9 @@ from typing import Any
 import lazy_loader
 
 from swinir_deploy._version import __version__
+from swinir_deploy.system.telemetry import refuse_onnxruntime_telemetry
+
+refuse_onnxruntime_telemetry()
 
 _import, _, _names = lazy_loader.attach_stub(__name__, __file__)
 __all__ = ["__version__", *_names]

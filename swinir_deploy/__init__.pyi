@@ -1,5 +1,7 @@
 """Every public name and its module; ``__init__.py`` imports a name when it is first used."""
 
+from .adoption.adopt import AdoptionReport as AdoptionReport
+from .adoption.adopt import adopt_onnx as adopt_onnx
 from .artifacts.engine_cache import CacheEntry as CacheEntry
 from .artifacts.engine_cache import EngineCache as EngineCache
 from .artifacts.info import EngineInfo as EngineInfo

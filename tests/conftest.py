@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,16 @@ import pytest
 import torch
 from shared_traces import share_between_processes, shared_traces
 
+from swinir_deploy.system.telemetry import refuse_onnxruntime_telemetry
+
 # The tests' networks are small: more threads than one only wait for each other, and pytest-xdist
 # already gives every core a process of its own. What the tests start keeps to it, too.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Tests import ONNX Runtime and OpenVINO by themselves; who runs them sends nothing either.
+refuse_onnxruntime_telemetry()
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # its import fails
 
 GPU_SUITE = Path(__file__).parent / "gpu"
 

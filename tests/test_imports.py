@@ -24,6 +24,9 @@ HEAVY = {
     "tensorrt",
     "tensorrt_rtx",
     "openvino",
+    "pyvips",
+    "pillow_heif",
+    "pillow_jxl",
 }
 
 

@@ -18,21 +18,24 @@ import swinir_deploy
 STUB = Path(swinir_deploy.__file__).with_suffix(".pyi")
 
 PARAMETERS = {
-    "benchmark": "contenders * shapes batch runs duration_s threads transfers isolate progress",
-    "build_engine": "model target output * shapes options any_graph cache device progress on_wait",
+    "adopt_onnx": "source output * reference value_range bgr shape say",
+    "benchmark": "contenders * shapes batch runs duration_s threads transfers isolate go_on "
+    "progress",
+    "build_engine": "model target output * shapes options any_graph cache device progress on_wait "
+    "built_from",
     "compare_layers": "model against * backend device precision network provider optimization "
     "against_optimization picture shape limit",
     "evaluate": "model data * lr task noise quality backend device tile self_ensemble reference "
-    "offline progress **options",
-    "export_onnx": "model output * io target shape opset precision calibrate",
-    "info": "model * key img_range",
-    "inspect_model": "model target * shapes options progress",
+    "offline progress say **options",
+    "export_onnx": "model output * io target shape opset precision calibrate stages",
+    "info": "model * key prefix img_range mean",
+    "inspect_model": "model target * shapes options progress named",
     "load_catalog": "",
-    "load_model": "name_or_path * img_range key task cache_dir progress offline",
+    "load_model": "name_or_path * img_range mean key prefix task cache_dir progress offline",
     "make_bundle": "model folder target",
     "open_runtime": "model backend device **options",
     "restore": "source target * model backend device tile overlap_px batch max_pixels "
-    "max_memory_bytes resume progress **options",
+    "max_memory_bytes resume strip pages progress **options",
     "restore_video": "source target * model backend device tile overlap_px batch codec crf bitrate "
     "pix_fmt codec_options decoder matrix deinterlace start_s duration_s frames every_nth dedupe "
     "on_error drop_unsupported resume progress **options",
@@ -106,7 +109,7 @@ EXPORTERS = ("torch", "onnx", "onnxscript", "onnxsim", "safetensors")
         ("export_onnx('tiny-sr-x2', 'x.onnx')", ("onnx_ir",), "export"),
         ("load_model('tiny-sr-x2')", EXPORTERS, "export"),
         ("SwinIR", EXPORTERS, "export"),
-        ("restore('a.png', 'b.png', model='tiny-sr-x2')", EXPORTERS, "export"),
+        ("restore('a.png', 'b.png', model='a.safetensors')", EXPORTERS, "export"),
         ("open_runtime('a.onnx')", ("onnxruntime",), "ort"),
         ("open_runtime('a.onnx', 'openvino')", ("openvino",), "openvino"),
         ("verify('a.onnx', reference='tiny-sr-x2')", EXPORTERS, "export"),

@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 from numpy.typing import NDArray
 
@@ -53,6 +52,10 @@ from swinir_deploy.models.hyperparameters import is_buffer  # noqa: E402
 from swinir_deploy.network.config import SwinIRConfig  # noqa: E402
 from swinir_deploy.network.flops import count_flops  # noqa: E402
 from swinir_deploy.system.files import atomic_output  # noqa: E402
+from swinir_deploy.system.telemetry import without_telemetry  # noqa: E402
+
+with without_telemetry():
+    import openvino
 
 MODELS = {"light": "light-sr-x2", "medium": "medium-sr-x4"}
 SETTLE_S = 0.05
@@ -143,7 +146,8 @@ def torch_job(bench: Bench, network: Callable[[torch.Tensor], torch.Tensor]) -> 
 
 def naive_onnxruntime(bench: Bench, _stack: ExitStack) -> Job:
     """Return the naive export in ONNX Runtime, as it comes."""
-    import onnxruntime
+    with without_telemetry():
+        import onnxruntime
 
     session = onnxruntime.InferenceSession(bench.naive(), providers=["CPUExecutionProvider"])
     return lambda: np.asarray(session.run(None, {"input": bench.picture})[0])

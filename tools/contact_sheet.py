@@ -4,11 +4,13 @@
 
 Pictures are degraded and restored by the paper's protocol, as ``swinir-deploy eval`` does it. Each
 row shows the crop of one picture in which the model changed most, enlarged without smoothing.
+``--beside`` shows another model's result from the same input.
 """
 
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -37,16 +39,19 @@ def busiest_crop(result: Pixels, sample: Sample) -> tuple[slice, slice]:
     return slice(top, top + side), slice(left, left + side)
 
 
-def row(name: str, result: Pixels, sample: Sample, protocol: Protocol) -> Image.Image:
-    """Baseline, result, truth and the enlarged error, each with a caption."""
+def row(name: str, results: dict[str, Pixels], sample: Sample, protocol: Protocol) -> Image.Image:
+    """Baseline, results, truth and the first result's enlarged error, each with a caption."""
+    result = next(iter(results.values()))
     where = busiest_crop(result, sample)
     metric = protocol.metrics[0]
-    before = protocol.score(sample.baseline, sample.truth)[metric]
-    after = protocol.score(result, sample.truth)[metric]
+
+    def captioned(name: str, pixels: Pixels) -> tuple[str, Pixels]:
+        return f"{name} {protocol.score(pixels, sample.truth)[metric]:.2f} dB", pixels
+
     error = np.abs(result.astype(int) - sample.truth) * 4
     panels = (
-        (f"{name}: {protocol.baseline} {before:.2f} dB", sample.baseline),
-        (f"restored {after:.2f} dB", result),
+        captioned(f"{name}: {protocol.baseline}", sample.baseline),
+        *(captioned(*named) for named in results.items()),
         ("truth", sample.truth),
         ("error x 4", error.clip(0, 255).astype(np.uint8)),
     )
@@ -67,17 +72,28 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="an id of the catalogue")
     parser.add_argument("--data", type=Path, required=True, help="folder of good pictures")
     parser.add_argument("--backend", default="torch")
-    parser.add_argument("--file", help="an exported file of that model, for another back end")
+    parser.add_argument("--file", help="a file of that model, exported or still in training")
+    parser.add_argument("--beside", help="another model or file, to compare with")
+    parser.add_argument("--seed", type=int, default=0, help="of real-world degradations")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     card = load_catalog().get(options.model)
-    protocol = Protocol(card.task, card.gray, card.scale, card.noise, card.quality, card.real)
-    with open_runtime(options.file or options.model, options.backend) as runtime:
-        candidate, rows = Candidate(runtime), []
+    protocol = Protocol(
+        card.task, card.gray, card.scale, card.noise, card.quality, card.real, options.seed
+    )
+    files = {options.model: options.file or options.model}
+    if options.beside:
+        files[Path(options.beside).stem] = options.beside
+    rows = []
+    with ExitStack() as stack:
+        candidates = {
+            name: Candidate(stack.enter_context(open_runtime(file, options.backend)))
+            for name, file in files.items()
+        }
         for path in list_pictures(options.data)[0]:
             sample = protocol.sample(read_picture(path).pixels)
-            result = candidate.restore(sample.degraded)
-            rows.append(row(path.stem, result, sample, protocol))
+            results = {name: one.restore(sample.degraded) for name, one in candidates.items()}
+            rows.append(row(path.stem, results, sample, protocol))
     sheet = Image.new("RGB", (rows[0].width, sum(strip.height for strip in rows)), "white")
     for number, strip in enumerate(rows):
         sheet.paste(strip, (0, sum(above.height for above in rows[:number])))

@@ -39,17 +39,11 @@ ON_GPU = torch.cuda.is_available()
 if not ON_GPU:
     os.environ["TRITON_INTERPRET"] = "1"
 
+from swinir_deploy.artifacts.launch_program import Buffer, Launch, Plan, Weight  # noqa: E402
 from swinir_deploy.kernels.fused import FusedSwinIR  # noqa: E402
 from swinir_deploy.kernels.launch import KERNELS, run_plan  # noqa: E402
 from swinir_deploy.kernels.packing import pack  # noqa: E402
-from swinir_deploy.kernels.plan import (  # noqa: E402
-    Buffer,
-    Launch,
-    Plan,
-    Weight,
-    make_plan,
-    usual_numbers,
-)
+from swinir_deploy.kernels.plan import make_plan, usual_numbers  # noqa: E402
 from swinir_deploy.kernels.roofline import roofline, traffic_bytes  # noqa: E402
 from swinir_deploy.kernels.settings import Settings, settings_for  # noqa: E402
 from swinir_deploy.kernels.widths import stored_channels  # noqa: E402

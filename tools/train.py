@@ -43,6 +43,9 @@ VALIDATION = (
 )
 """Pictures kept out of training: names end so. Choices are made on these, never on Set5."""
 
+PAUSE_SECONDS = 30.0
+"""A step that took longer was stopped meanwhile (Ctrl-Z, kill -STOP): no more of it counts."""
+
 
 def learning_rate(progress: float, step: int, peak: float, warm_up: int) -> float:
     """Linear warm-up, then half a cosine down to a thousandth of the peak."""
@@ -90,7 +93,9 @@ def split(
             picture = pictures[-1]
             top, left = ((side - 252) // 2 for side in picture.shape[:2])
             middle = picture[max(top, 0) :, max(left, 0) :][:252, :252]
-            validation.append(task.protocol.sample(middle))
+            for seed in range(task.validation_seeds):
+                protocol = dataclasses.replace(task.protocol, seed=seed)
+                validation.append(protocol.sample(middle))
         else:
             training += [task.pair(picture) for picture in pictures]
     return training, validation
@@ -162,6 +167,8 @@ class Trainer:
     @property
     def progress(self) -> float:
         """How much of the schedule is done, 0..1."""
+        if self.options.minutes:
+            return self.seconds / 60 / self.options.minutes
         return self.step / (self.options.steps or self.task.steps)
 
     def train_step(self, low: Pixels, high: Pixels) -> float:
@@ -200,7 +207,8 @@ def run(options: argparse.Namespace) -> None:
     training, validation = split(load_versions(options.pictures), task)
     # The seed depends on the step, so that a resumed run does not repeat its crops.
     seed = options.seed + trainer.step
-    sampler = PatchSampler(training, protocol.scale, task.patch, seed)
+    degrade = task.degrade if protocol.real else None
+    sampler = PatchSampler(training, protocol.scale, task.patch, seed, degrade)
     torch.manual_seed(seed)
     tests = load_test_set(options.test, options.test_lr, task) if options.test else []
     parameters = sum(p.numel() for p in trainer.model.parameters())
@@ -209,7 +217,7 @@ def run(options: argparse.Namespace) -> None:
     while trainer.progress < 1.0:
         began = time.monotonic()
         losses.append(trainer.train_step(*sampler.batch(options.batch)))
-        trainer.seconds += time.monotonic() - began
+        trainer.seconds += min(time.monotonic() - began, PAUSE_SECONDS)
         if trainer.step % options.every == 0 or trainer.progress >= 1.0:
             model = trainer.averaged_model()
             metric = protocol.metrics[0]
@@ -242,6 +250,9 @@ def main() -> None:
     parser.add_argument("--start-from", type=Path, help="weights to start from")
     parser.add_argument("--depths", type=int, nargs="+", default=[4, 4])
     parser.add_argument("--steps", type=int, help="length of the schedule")
+    parser.add_argument(
+        "--minutes", type=float, help="the same in time, on a machine that is shared"
+    )
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--warm-up", type=int, default=300, help="steps")

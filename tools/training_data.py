@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,9 @@ Pixels = npt.NDArray[np.uint8]
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 STRIDE = 4
 """Crops of the reduced picture start at multiples of this many pixels."""
+AROUND = 8
+"""Pixels around a crop that are degraded with it: edges stay outside, and a crop begins anywhere in
+the blocks of its JPEG."""
 
 
 def sharp_versions(path: Path) -> Iterator[Pixels]:
@@ -108,15 +111,23 @@ class PatchSampler:
         scale: side of high divided by side of low.
         patch: side of a crop of low.
         seed: of the sampler's own random generator.
+        degrade: makes low from a crop of high and a seed, anew each time; the low pictures then
+            only tell where there is detail. None crops both.
     """
 
     def __init__(
-        self, pairs: list[tuple[Pixels, Pixels]], scale: int, patch: int, seed: int
+        self,
+        pairs: list[tuple[Pixels, Pixels]],
+        scale: int,
+        patch: int,
+        seed: int,
+        degrade: Callable[[Pixels, int], Pixels] | None = None,
     ) -> None:
-        self.pairs = [(h, lo) for h, lo in pairs if min(lo.shape[:2]) >= patch]
-        self.scale, self.patch = scale, patch
+        self.scale, self.patch, self.degrade = scale, patch, degrade
+        self.drawn = patch + AROUND if degrade else patch
+        self.pairs = [(h, lo) for h, lo in pairs if min(lo.shape[:2]) >= self.drawn]
         self.random = np.random.default_rng(seed)
-        weights = [_crop_weights(low, patch) for _, low in self.pairs]
+        weights = [_crop_weights(low, self.drawn) for _, low in self.pairs]
         self.columns = [w.shape[1] for w in weights]
         self.starts = np.cumsum([0] + [w.size for w in weights])
         self.cumulative = np.cumsum(np.concatenate([w.ravel() for w in weights]))
@@ -129,12 +140,27 @@ class PatchSampler:
         for position in np.minimum(positions, len(self.cumulative) - 1):
             which = int(np.searchsorted(self.starts, position, side="right")) - 1
             row, column = divmod(int(position - self.starts[which]), self.columns[which])
-            y, x = row * STRIDE, column * STRIDE
-            high, low = self.pairs[which]
+            pair = self._pair(which, row * STRIDE, column * STRIDE)
             flips = self.random.integers(0, 2, 3)
-            for image, factor, out in ((low, 1, lows), (high, self.scale, highs)):
-                side = self.patch * factor
-                crop = image[y * factor : y * factor + side, x * factor : x * factor + side]
-                crop = crop[:: 1 - 2 * flips[0], :: 1 - 2 * flips[1]]
-                out.append(crop.transpose((2, 1, 0) if flips[2] else (2, 0, 1)))
+            for crop, out in zip(pair, (highs, lows), strict=True):
+                flipped = crop[:: 1 - 2 * flips[0], :: 1 - 2 * flips[1]]
+                out.append(flipped.transpose((2, 1, 0) if flips[2] else (2, 0, 1)))
         return np.stack(lows), np.stack(highs)
+
+    def _pair(self, which: int, top: int, left: int) -> tuple[Pixels, Pixels]:
+        """Return the crops (high, low) at a place of the reduced picture."""
+        high, low = self.pairs[which]
+        if self.degrade is None:
+            return self._high(high, top, left, self.patch), _cut(low, top, left, self.patch)
+        high = np.ascontiguousarray(self._high(high, top, left, self.drawn))
+        low = self.degrade(high, int(self.random.integers(2**32)))
+        top, left = (int(offset) for offset in self.random.integers(0, AROUND + 1, 2))
+        return self._high(high, top, left, self.patch), _cut(low, top, left, self.patch)
+
+    def _high(self, picture: Pixels, top: int, left: int, side: int) -> Pixels:
+        """Return the part of a good picture at a place and of a side of the reduced one."""
+        return _cut(picture, top * self.scale, left * self.scale, side * self.scale)
+
+
+def _cut(picture: Pixels, top: int, left: int, side: int) -> Pixels:
+    return picture[top : top + side, left : left + side]

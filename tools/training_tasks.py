@@ -17,6 +17,7 @@ from training_data import Pixels
 
 from swinir_deploy.evaluation.degradations import bicubic_resize, jpeg_compress
 from swinir_deploy.evaluation.protocol import Protocol
+from swinir_deploy.evaluation.real_world import degrade
 from swinir_deploy.network import SwinIR, SwinIRConfig
 
 
@@ -41,6 +42,11 @@ class Task:
         """Side of the input crops in pixels: whole windows."""
         return 35 if self.protocol.task == "jpeg" else 32
 
+    @property
+    def validation_seeds(self) -> int:
+        """How often each validation picture is degraded: often, where degradations differ much."""
+        return 4 if self.protocol.real else 1
+
     def config(self, depths: tuple[int, ...]) -> SwinIRConfig:
         """Return the architecture: 32 channels, two heads; windows of 7 and range 255 for JPEG."""
         is_sr, is_jpeg = self.protocol.task == "sr", self.protocol.task == "jpeg"
@@ -58,7 +64,7 @@ class Task:
         )
 
     def pair(self, picture: Pixels) -> tuple[Pixels, Pixels]:
-        """(wanted output, input) of one picture [H, W, 3]; the input still without noise."""
+        """(wanted output, input) of one picture [H, W, 3], without what is made for each crop."""
         truth = self.protocol.truth(picture)
         if self.protocol.task == "denoise":
             return truth, truth
@@ -69,6 +75,10 @@ class Task:
         high = np.ascontiguousarray(truth[:height, :width])
         return high, np.ascontiguousarray(bicubic_resize(high, 1 / scale))
 
+    def degrade(self, crop: Pixels, seed: int) -> Pixels:
+        """Return a real-world model's input for a crop of a good picture."""
+        return degrade(crop, self.protocol.scale, seed)
+
     def disturb(self, inputs: Tensor) -> Tensor:
         """Fresh noise on crops in 0..1, where the model is to remove noise."""
         if self.protocol.task != "denoise":
@@ -78,6 +88,7 @@ class Task:
 
 TASKS = {
     "tiny-sr-x4": Task(Protocol("sr", False, 4), "", 16500, 1.5e-3),
+    "tiny-real-sr-x4": Task(Protocol("sr", False, 4, real=True), "tiny-sr-x4", 2178, 1e-3),
     "tiny-sr-x2": Task(Protocol("sr", False, 2), "tiny-sr-x4", 4200, 8e-4),
     "tiny-sr-x3": Task(Protocol("sr", False, 3), "tiny-sr-x4", 1360, 5e-4),
     "tiny-denoise-color-25": Task(

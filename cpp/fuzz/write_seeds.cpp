@@ -1,4 +1,6 @@
-// What the fuzzers begin with: write_seeds FOLDER makes json/, onnx/ and sidecar/ in it.
+// What the fuzzers begin with: write_seeds FOLDER makes cuda_engine/, json/, onnx/ and
+// sidecar/ in it.
+#include "../tests/cuda_engine_file.hpp"
 #include "../tests/model_file.hpp"
 
 int main(int, char** arguments) {
@@ -8,6 +10,7 @@ int main(int, char** arguments) {
     std::filesystem::create_directories(folder / fuzzer);
     std::ofstream(folder / fuzzer / name, std::ios::binary) << bytes;
   };
+  write("cuda_engine", "copy", kCopyManifest);
   write("json", "sidecar", kUsualSidecar);
   write("json", "scalars",
         R"([1, -2.5e+3, true, false, null, "\\\"\/\b\u00e9\ud83d\ude00", {}, []])");

@@ -167,8 +167,8 @@ typedef void (*swinir_log_callback)(void* user_data, int32_t level, const char* 
  */
 typedef struct swinir_model_options {
   size_t struct_size;      /**< sizeof(swinir_model_options) */
-  const char* backend;     /**< "ort", "openvino", ...; NULL: "ort" for ONNX files, "tensorrt" or
-                                "tensorrt_rtx" for engines */
+  const char* backend;     /**< "ort", "openvino", ...; NULL: "ort" for ONNX files, "tensorrt",
+                                "tensorrt_rtx" or "cuda" for engines */
   const char* device;      /**< "cpu", "cuda:1", what the back end knows; NULL: its default */
   const char* library;     /**< path of the back end's own library; NULL: the loader's search */
   const char* plugin_dir;  /**< folder of the plug-in, libswinir_BACKEND.so (swinir_BACKEND.dll on
@@ -261,7 +261,7 @@ enum {
 typedef struct swinir_model_info {
   size_t struct_size;        /**< sizeof(swinir_model_info), set by the caller */
   int32_t scale;             /**< output side divided by input side */
-  int32_t channels;          /**< of input and output: 3 or 1 */
+  int32_t channels;          /**< of the input, 1 to 16; those of pictures have 3 or 1 */
   int32_t window_px;         /**< tiles are multiples of it */
   int32_t min_side_px;       /**< smallest side of a tensor; pictures may be smaller */
   int32_t io;                /**< a SWINIR_IO constant: see swinir_session_run() */
@@ -276,11 +276,13 @@ typedef struct swinir_model_info {
   const char* backend;       /**< the plug-in that runs it */
   const char* backend_version; /**< of the library that runs it */
   const char* device;          /**< where it runs */
+  int32_t out_channels;        /**< of the output */
 } swinir_model_info;
 
 /** Ready for swinir_model_get_info(). */
 #define SWINIR_MODEL_INFO_INIT \
-  {sizeof(swinir_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+  {sizeof(swinir_model_info), 0,    0,    0,    0,    0,    0,    0,    0,                       \
+   0,                         NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
 
 /**
  * Describes a model.
@@ -450,7 +452,8 @@ typedef struct swinir_picture {
  *                 input. After a failure it holds part of the result.
  *
  * @retval SWINIR_OK                  output holds the restored picture
- * @retval SWINIR_INVALID_ARGUMENT    a pointer is NULL, or an engine takes no tile of this size
+ * @retval SWINIR_INVALID_ARGUMENT    a pointer is NULL, an engine takes no tile of this size, or
+ *                                    the model has other channels than pictures
  * @retval SWINIR_INVALID_PICTURE     a size, stride, format or type is wrong, the pictures do not
  *                                    fit each other, or a float sample of input is not finite
  * @retval SWINIR_INVALID_MODEL       the model's fixed sides are smaller than its window, or it

@@ -14,9 +14,10 @@ namespace swinir_test {
 inline std::string read_or_refuse(const swinir::core::ModelSource& source) {
   try {
     const swinir::core::Metadata metadata = swinir::core::read_metadata(source);
-    CHECK(metadata.scale >= 1 && metadata.scale <= 8);
-    CHECK(metadata.channels == 1 || metadata.channels == 3);
-    CHECK(metadata.window_px >= 2 && metadata.window_px <= 64);
+    CHECK(metadata.scale >= 1 && metadata.scale <= 16);
+    CHECK(metadata.channels >= 1 && metadata.channels <= 16);
+    CHECK(metadata.out_channels >= 1 && metadata.out_channels <= 16);
+    CHECK(metadata.window_px >= 2 && metadata.window_px <= 256);
     CHECK(metadata.io == SWINIR_IO_TENSOR || metadata.io == SWINIR_IO_IMAGE);
     CHECK(metadata.precision >= SWINIR_FP32 && metadata.precision <= SWINIR_BF16);
     return "";

@@ -6,7 +6,7 @@
 
 /* The layout that programs were compiled with; new members go to the end, and change these sums. */
 _Static_assert(sizeof(void*) != 8 || sizeof(swinir_model_options) == 72, "swinir_model_options");
-_Static_assert(sizeof(void*) != 8 || sizeof(swinir_model_info) == 112, "swinir_model_info");
+_Static_assert(sizeof(void*) != 8 || sizeof(swinir_model_info) == 120, "swinir_model_info");
 _Static_assert(sizeof(void*) != 8 || sizeof(swinir_session_options) == 40, "swinir_session_options");
 _Static_assert(sizeof(void*) != 8 || sizeof(swinir_memory) == 32, "swinir_memory");
 _Static_assert(sizeof(void*) != 8 || sizeof(swinir_picture) == 32, "swinir_picture");

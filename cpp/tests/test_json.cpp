@@ -38,6 +38,42 @@ void objects() {
   CHECK(parse_json_object("{}")->empty());
 }
 
+void arrays() {
+  const auto items = swinir::core::parse_json_array(R"( [1, [2, "]"], {"a": [3]}, "x", []] )");
+  CHECK(items.has_value());
+  CHECK(items->size() == 5);
+  CHECK(items->at(0).integer == 1);
+  CHECK_EQUAL(items->at(1).string, "[2, \"]\"]");
+  CHECK_EQUAL(items->at(2).string, "{\"a\": [3]}");
+  CHECK(items->at(3).string == "x");
+  CHECK(swinir::core::parse_json_array("[]")->empty());
+  for (const char* text : {"{}", "1", "[1", "[1,]", "[1] 2", "", "[1 2]"}) {
+    CHECK(!swinir::core::parse_json_array(text));
+  }
+}
+
+void numbers() {
+  CHECK(parse_json("1e-05")->real() == 1e-05);
+  CHECK(parse_json("-2.5E+3")->real() == -2500);
+  CHECK(parse_json("0.1")->real() == 0.1);
+  CHECK(parse_json("17")->real() == 17);
+  CHECK(parse_json("1e999")->real() > 1e308);
+}
+
+// RFC 3629: the shortest form, no surrogates, nothing beyond U+10FFFF.
+void utf8() {
+  for (const char* text : {"\x7F", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF",
+                           "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"}) {
+    CHECK_EQUAL(parse_json("\"" + std::string(text) + "\"")->string, text);
+  }
+  for (const char* text :
+       {"\x80", "\xC1\xBF", "\xC2", "\xC2\x41", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xEF\xBF",
+        "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xF1\x80\x80", "\xFF"}) {
+    CHECK(!parse_json("\"" + std::string(text) + "\""));
+    CHECK(!parse_json("\"" + std::string(text)));
+  }
+}
+
 void refuses() {
   for (const char* text : {"",
                            " ",
@@ -98,6 +134,9 @@ void depth() {
 int main() {
   values();
   objects();
+  arrays();
+  numbers();
+  utf8();
   refuses();
   depth();
 }

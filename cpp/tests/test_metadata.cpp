@@ -33,6 +33,7 @@ void reads(const Folder& folder) {
   CHECK_EQUAL(metadata.io, SWINIR_IO_TENSOR);
   CHECK_EQUAL(metadata.scale, 2);
   CHECK_EQUAL(metadata.channels, 3);
+  CHECK_EQUAL(metadata.out_channels, 3);
   CHECK_EQUAL(metadata.window_px, 8);
   CHECK_EQUAL(metadata.precision, SWINIR_FP32);
   CHECK_EQUAL(metadata.task, "sr");
@@ -69,15 +70,16 @@ void refuses(const Folder& folder) {
                 {"schema_version", "\"1\"", "schema"},
                 {"io", "picture", "'picture'"},
                 {"io", "", "one of tensor, image"},
-                {"scale", "5", "1, 2, 3, 4 or 8"},
-                {"scale", "0", "from 1 to 8"},
+                {"scale", "17", "from 1 to 16"},
+                {"scale", "0", "from 1 to 16"},
                 {"scale", "2.0", "a whole number"},
                 {"scale", "two", "a whole number"},
-                {"scale", "4294967298", "from 1 to 8"},
-                {"in_chans", "2", "1 or 3"},
-                {"in_chans", "-3", "from 1 to 3"},
-                {"window_size", "1", "from 2 to 64"},
-                {"window_size", "65", "from 2 to 64"},
+                {"scale", "4294967298", "from 1 to 16"},
+                {"in_chans", "17", "from 1 to 16"},
+                {"in_chans", "-3", "from 1 to 16"},
+                {"out_chans", "17", "from 0 to 16"},
+                {"window_size", "1", "from 2 to 256"},
+                {"window_size", "257", "from 2 to 256"},
                 {"precision", "int8", "fp32, fp16, bf16"}};
   for (const auto& wrong : kWrong) {
     expect(file(with(usual, wrong.name, wrong.value)), wrong.message);

@@ -255,6 +255,29 @@ void tensors() {
   }
 }
 
+// A model for raw sensors or satellites: tensors of its channels go through, pictures do not.
+void other_channels() {
+  const Properties properties =
+      with(with(with(usual_properties(), "in_chans", "4"), "out_chans", "3"), "scale", "16");
+  const Model model = fake_model(properties, nullptr, "tensor.-1x4x-1x-1");
+  swinir_model_info info = SWINIR_MODEL_INFO_INIT;
+  CHECK_STATUS(swinir_model_get_info(model.get(), &info), SWINIR_OK);
+  CHECK_EQUAL(info.channels, 4);
+  CHECK_EQUAL(info.out_channels, 3);
+  CHECK_EQUAL(info.scale, 16);
+  std::int64_t output[4] = {};
+  const std::int64_t shape[4] = {2, 4, 5, 8}, as_picture[4] = {2, 3, 5, 8};
+  CHECK_STATUS(swinir_model_output_shape(model.get(), shape, output), SWINIR_OK);
+  CHECK(output[0] == 2 && output[1] == 3 && output[2] == 80 && output[3] == 128);
+  CHECK_STATUS(swinir_model_output_shape(model.get(), as_picture, output),
+               SWINIR_INVALID_ARGUMENT);
+  const Session session = session_of(model);
+  std::vector<std::uint8_t> in(8 * 8 * 3), out(in.size() * 256);
+  const swinir_picture input = picture(in.data(), 8, 8), result = picture(out.data(), 128, 128);
+  CHECK_STATUS(swinir_session_restore(session.get(), &input, &result), SWINIR_INVALID_ARGUMENT);
+  CHECK(std::string(swinir_last_error()).find("pictures have 1 (gray) or 3") != std::string::npos);
+}
+
 // An engine whose profile begins at 40 pixels: smaller pictures are padded, tiles are no smaller.
 void smallest_sides() {
   const Model model = fake_model(usual_properties(), "min-side");
@@ -300,6 +323,7 @@ void info_and_log() {
   CHECK_EQUAL(info.struct_size, sizeof info);
   CHECK_EQUAL(info.scale, 2);
   CHECK_EQUAL(info.channels, 3);
+  CHECK_EQUAL(info.out_channels, 3);
   CHECK_EQUAL(info.window_px, 8);
   CHECK_EQUAL(info.min_side_px, 5);
   CHECK_EQUAL(info.io, SWINIR_IO_TENSOR);
@@ -325,5 +349,6 @@ int main() {
   memory_runs_out();
   smallest_sides();
   tensors();
+  other_channels();
   info_and_log();
 }

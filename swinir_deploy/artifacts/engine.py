@@ -15,11 +15,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.artifacts.shapes import ShapeProfile, shape_text
-from swinir_deploy.errors import ArtifactError
+from swinir_deploy.errors import ArtifactError, UsageError
 from swinir_deploy.nvidia.gpu import Gpu
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName, Library
 from swinir_deploy.system.files import atomic_output, sha256_of
@@ -28,7 +28,9 @@ from swinir_deploy.system.records import read_object, record_of
 __all__ = [
     "ENGINE_SCHEMA_VERSION",
     "ENGINE_SUFFIX",
+    "EngineFlavour",
     "EngineMetadata",
+    "flavour_title",
     "mismatches",
     "read_engine_metadata",
     "read_plan",
@@ -40,6 +42,9 @@ __all__ = [
 ENGINE_SCHEMA_VERSION = 1
 ENGINE_SUFFIX = ".engine"
 
+EngineFlavour = Literal["tensorrt", "rtx", "cuda"]
+"""What made an engine and runs it: one of the two TensorRT, or this project's own kernels."""
+
 _COMPATIBILITY = ("none", "same-cc", "ampere+")
 
 
@@ -49,10 +54,13 @@ class EngineMetadata:
 
     Attributes:
         model: the metadata of the ONNX model that the engine was built from.
-        onnx_name: file name of that model.
-        onnx_sha256: SHA-256 of that model, including its external data if it has any.
-        flavour: ``tensorrt`` or ``rtx``.
-        library_version: full version of the library, such as ``10.13.0.35``.
+        onnx_name: file name of that model, or of the checkpoint that it was exported from for this
+            engine; the id of a model of the catalogue that was.
+        onnx_sha256: SHA-256 of that model, including its external data if it has any; of an engine
+            for ``cuda``, that of the checkpoint.
+        flavour: ``tensorrt``, ``rtx`` or ``cuda``.
+        library_version: full version of the library, such as ``10.13.0.35``; of an engine for
+            ``cuda``, that of the compiler.
         cuda_major: major CUDA version of the library's wheels; 0 if unknown.
         system: operating system that the engine was built on, such as ``Linux``.
         machine: processor that the engine was built on, such as ``x86_64``.
@@ -75,7 +83,7 @@ class EngineMetadata:
     model: ArtifactMetadata
     onnx_name: str
     onnx_sha256: str
-    flavour: FlavourName
+    flavour: EngineFlavour
     library_version: str
     profiles: tuple[ShapeProfile, ...]
     cuda_major: int = 0
@@ -102,6 +110,20 @@ class EngineMetadata:
     def target(self) -> str:
         """Return the target as ``build --target`` takes it: ``tensorrt``, ``rtx``, ``rtx:sm86``."""
         return ":".join(filter(None, (self.flavour, ",".join(self.architectures))))
+
+    @property
+    def tensorrt(self) -> FlavourName:
+        """Return which TensorRT runs the engine.
+
+        Raises:
+            UsageError: none does; it is an engine for the back end ``cuda``.
+        """
+        if self.flavour == "cuda":
+            raise UsageError(
+                f"{self.onnx_name} was built for the back end 'cuda', which TensorRT does not "
+                "run. Use --backend cuda."
+            )
+        return self.flavour
 
     def cache_key(self) -> str:
         """Return the SHA-256 over everything that decides what the plan holds and where it runs.
@@ -160,7 +182,8 @@ class EngineMetadata:
                 f"{source}: engine schema {version!r}; this version reads 1 to "
                 f"{ENGINE_SCHEMA_VERSION}. Update swinir-deploy or build the engine again."
             )
-        require(values.get("flavour") in get_args(FlavourName), "flavour", f"one of {[*FLAVOURS]}")
+        flavours = get_args(EngineFlavour)
+        require(values.get("flavour") in flavours, "flavour", f"one of {[*flavours]}")
         ArtifactMetadata.from_dict(values["model"], source)  # its messages are more exact
         complete = {"onnx_name": "MODEL.onnx", **values}
         advice = "Build the engine again."
@@ -169,6 +192,11 @@ class EngineMetadata:
             require(bool(getattr(record, name)), name, "given")
         require(record.compat in _COMPATIBILITY, "options", f"with compat one of {_COMPATIBILITY}")
         return record
+
+
+def flavour_title(flavour: EngineFlavour) -> str:
+    """Return the name of what makes and runs an engine, for messages."""
+    return "the CUDA kernels of swinir-deploy" if flavour == "cuda" else FLAVOURS[flavour].title
 
 
 def sidecar_path(engine: str | os.PathLike[str]) -> Path:
@@ -287,7 +315,7 @@ def mismatches(
         if built != local:
             differences.append(f"{part}: built with {built}, here is {local}")
 
-    compare("library", FLAVOURS[metadata.flavour].title, library.flavour.title)
+    compare("library", flavour_title(metadata.flavour), library.flavour.title)
     if metadata.flavour == library.flavour.name:
         compare(f"{library.flavour.title} version", metadata.library_version, library.version)
         if metadata.cuda_major and library.cuda_major:
@@ -334,6 +362,9 @@ def rebuild_command(
         device: number of the GPU that the engine will run on, from 0.
     """
     words = ["swinir-deploy", "build", metadata.onnx_name, "--target", metadata.target]
+    if metadata.flavour == "cuda":
+        words += ["--precision", metadata.model.precision, "--io", metadata.model.io]
+        return shlex.join([*words, "-o", os.fspath(engine)])
     for profile in metadata.profiles:
         for name in ("min", "opt", "max"):
             shape = getattr(profile, name)
@@ -350,7 +381,10 @@ def rebuild_command(
         words += ["--opt-level", str(options["opt_level"])]
     if options.get("strip_weights"):
         words += ["--strip-weights"]
-    if metadata.model.target != "tensorrt":
+    if not metadata.onnx_name.lower().endswith(".onnx"):  # a checkpoint, or an id
+        words += ["--precision", metadata.model.precision]
+        words += ["--io", "image"] if metadata.model.io == "image" else []
+    elif metadata.model.target != "tensorrt":
         words += ["--any-graph"]
     if device and not metadata.architectures:
         words += ["--device", str(device)]

@@ -1,19 +1,11 @@
-"""The cache of built engines. The key of an entry covers everything that decides its contents.
-
-An entry is a plan and its sidecar, ``KEY.engine`` and ``KEY.engine.json``. Both are written under
-another name and then renamed. There is one lock for each key, so that two processes that need the
-same engine build it once. When the folder grows past its limit, the least recently used entries
-are removed.
-"""
+"""The cache of built engines. The key of an entry covers everything that decides its contents."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +14,12 @@ from swinir_deploy.artifacts.engine import (
     ENGINE_SUFFIX,
     EngineMetadata,
     read_engine_metadata,
-    sidecar_path,
     write_engine,
 )
-from swinir_deploy.errors import ArtifactError, InputError, SwinIRDeployError, UsageError
-from swinir_deploy.system.cache_folder import CACHE_VARIABLE, cache_folder
-from swinir_deploy.system.files import atomic_output, file_lock
+from swinir_deploy.artifacts.kept_files import KeptFile, KeptFiles, limit_from_environment
+from swinir_deploy.errors import ArtifactError, InputError
+from swinir_deploy.system.cache_folder import cache_folder
+from swinir_deploy.system.files import atomic_output
 
 __all__ = ["LIMIT_VARIABLE", "CacheEntry", "EngineCache"]
 
@@ -36,16 +28,11 @@ LIMIT_VARIABLE = "SWINIR_DEPLOY_ENGINE_CACHE_GB"
 
 _DEFAULT_LIMIT_GB = 10.0
 
-_STALE_S = 24 * 3600.0
-"""Age in seconds of a partial file that no running process can still be writing."""
-
-_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class CacheEntry:
+class CacheEntry(KeptFile[EngineMetadata]):
     """One engine in the cache.
 
     Attributes:
@@ -56,14 +43,8 @@ class CacheEntry:
         metadata: the description of the engine; None if the entry is damaged.
     """
 
-    key: str
-    path: Path
-    size_bytes: int
-    used_at: float
-    metadata: EngineMetadata | None
 
-
-class EngineCache:
+class EngineCache(KeptFiles[EngineMetadata]):
     """A cache of engines in one folder.
 
     Example:
@@ -73,6 +54,11 @@ class EngineCache:
         ...     EngineCache(folder).entries()
         []
     """
+
+    suffix = ENGINE_SUFFIX
+    what = "engine"
+    entry_kind = CacheEntry
+    _way_out = ", or give --no-cache"
 
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, limit_bytes: int | None = None
@@ -87,19 +73,15 @@ class EngineCache:
         Raises:
             UsageError: the value of the environment variable is not a number.
         """
-        self.folder = Path(folder) if folder is not None else cache_folder() / "engines"
-        self.limit_bytes = _limit_from_environment() if limit_bytes is None else limit_bytes
+        super().__init__(
+            Path(folder) if folder is not None else cache_folder() / "engines",
+            limit_from_environment(LIMIT_VARIABLE, _DEFAULT_LIMIT_GB)
+            if limit_bytes is None
+            else limit_bytes,
+        )
 
-    def get(self, key: str) -> Path | None:
-        """Return the path of the plan with this key and mark it as used; None if none is valid."""
-        path = self._path(key)
-        try:
-            read_engine_metadata(path, check_hash=True)
-        except (SwinIRDeployError, OSError):  # OSError: another process removed it
-            return None
-        with contextlib.suppress(OSError):  # a read-only cache can still be used
-            os.utime(path)
-        return path
+    def _read(self, path: Path, check_hash: bool = False) -> EngineMetadata:
+        return read_engine_metadata(path, check_hash=check_hash)
 
     def load(self, key: str) -> tuple[bytes, EngineMetadata] | None:
         """Return plan and metadata with this key and mark them as used; None if none is valid."""
@@ -125,67 +107,9 @@ class EngineCache:
         except (InputError, OSError) as error:
             _log.warning("The engine is not kept in the cache %s: %s", self.folder, error)
 
-    @contextlib.contextmanager
-    def lock(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold the lock of a key during the block, so that an engine is built only once.
-
-        A read-only cache is used without a lock, because nothing can be kept in it.
-
-        Args:
-            key: the key to lock.
-            on_wait: called once if another process holds the lock.
-
-        Raises:
-            InputError: the folder cannot be created or used.
-        """
-        locks = self.folder / "locks"
-        with contextlib.ExitStack() as held:
-            try:
-                locks.mkdir(parents=True, exist_ok=True)
-                held.enter_context(file_lock(locks / f"{key}.lock", on_wait))
-            except OSError as error:
-                if error.errno not in _READ_ONLY or not self.folder.is_dir():
-                    raise InputError(
-                        f"Cannot use the engine cache {self.folder}: {error.strerror}. Set "
-                        f"{CACHE_VARIABLE} to a folder that may be written to, or give --no-cache."
-                    ) from error
-                _log.info("The engine cache %s is read-only.", self.folder)
-            yield
-
-    def entries(self) -> list[CacheEntry]:
-        """Return all engines, the most recently used one first."""
-        entries = []
-        for path in self.folder.glob(f"*{ENGINE_SUFFIX}"):
-            if path.name.startswith("."):
-                continue
-            with contextlib.suppress(OSError):  # another process removed it
-                try:
-                    metadata = read_engine_metadata(path)
-                except SwinIRDeployError:
-                    metadata = None
-                status, sidecar = path.stat(), sidecar_path(path)
-                size = status.st_size + (sidecar.stat().st_size if sidecar.exists() else 0)
-                entries.append(CacheEntry(path.stem, path, size, status.st_mtime, metadata))
-        return sorted(entries, key=lambda entry: -entry.used_at)
-
     def remove(self, beginning: str = "") -> list[CacheEntry]:
-        """Remove engines and return the removed entries.
-
-        Args:
-            beginning: first characters of the keys to remove; empty removes all engines and the
-                timing caches.
-
-        Raises:
-            UsageError: no key begins with these characters.
-        """
-        selected = [entry for entry in self.entries() if entry.key.startswith(beginning)]
-        if beginning and not selected:
-            raise UsageError(
-                f"No engine in {self.folder} has a key that begins with {beginning!r}. "
-                "List all with 'swinir-deploy cache ls'."
-            )
-        for entry in selected:
-            self._remove(entry.path)
+        """Remove engines, and with an empty ``beginning`` the timing caches, too."""
+        selected = super().remove(beginning)
         if not beginning:
             for path in self._timing_caches():
                 path.unlink(missing_ok=True)
@@ -208,45 +132,8 @@ class EngineCache:
             with atomic_output(path) as temporary:
                 temporary.write_bytes(content)
 
-    # ------------------------------------------------------------------------------- private
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}{ENGINE_SUFFIX}"
-
     def _timing_path(self, key: str) -> Path:
         return self.folder / "timing" / f"{key}.timing"
 
     def _timing_caches(self) -> Iterator[Path]:
         return (self.folder / "timing").glob("*.timing")
-
-    def _shrink(self, keep: str) -> None:
-        """Remove the least recently used entries until the rest fits, and old partial files."""
-        total = 0
-        for entry in self.entries():
-            total += entry.size_bytes
-            if total > self.limit_bytes and entry.key != keep:
-                total -= entry.size_bytes
-                self._remove(entry.path)
-        for path in self.folder.glob(".*.partial*"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _STALE_S:
-                    path.unlink()
-
-    @staticmethod
-    def _remove(path: Path) -> None:
-        sidecar_path(path).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-
-
-def _limit_from_environment() -> int:
-    text = os.environ.get(LIMIT_VARIABLE, "")
-    try:
-        gigabytes = float(text) if text.strip() else _DEFAULT_LIMIT_GB
-        if not 0 <= gigabytes < 1e9:
-            raise ValueError
-    except ValueError as error:
-        raise UsageError(
-            f"{LIMIT_VARIABLE} is {text!r}; it must be a number of gigabytes. Set it to a number "
-            "such as 10."
-        ) from error
-    return int(gigabytes * 1e9)

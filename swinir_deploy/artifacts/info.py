@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from swinir_deploy.artifacts.cuda_engine import read_cuda_engine
 from swinir_deploy.artifacts.engine import (
     ENGINE_SUFFIX,
     EngineMetadata,
@@ -14,8 +16,11 @@ from swinir_deploy.artifacts.engine import (
     sidecar_path,
 )
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.needed_versions import ort_too_old
 from swinir_deploy.artifacts.onnx_file import damaged_onnx, find_metadata, load_onnx
+from swinir_deploy.errors import BackendUnavailableError
 from swinir_deploy.system.packages import is_importable, naming_the_extra
+from swinir_deploy.system.telemetry import without_telemetry
 
 __all__ = ["EngineInfo", "OnnxInfo", "Port", "read_engine", "read_metadata", "read_onnx"]
 
@@ -77,11 +82,14 @@ class EngineInfo:
         path: path of the plan.
         sidecar: path of the description.
         metadata: the contents of the description.
+        kernels: of an engine for ``cuda``, architecture -> its kernels, with ``name``,
+            ``registers``, ``spill_bytes``, ``shared_bytes`` and ``warps``.
     """
 
     path: Path
     sidecar: Path
     metadata: EngineMetadata
+    kernels: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -91,16 +99,27 @@ class EngineInfo:
             "sidecar": os.fspath(self.sidecar),
             **self.metadata.to_dict(),
             "target": self.metadata.target,
+            **({"kernels": self.kernels} if self.kernels else {}),
         }
 
 
 def read_engine(path: str | os.PathLike[str]) -> EngineInfo:
     """Read an engine's description and check the SHA-256 of its plan. No GPU is needed.
 
+    An engine for ``cuda`` is checked completely.
+
     Raises:
         ArtifactError: plan or sidecar is missing or damaged, or they do not belong together.
     """
-    return EngineInfo(Path(path), sidecar_path(path), read_engine_metadata(path, check_hash=True))
+    metadata = read_engine_metadata(path, check_hash=True)
+    kernels: dict[str, tuple[Mapping[str, Any], ...]] = {}
+    if metadata.flavour == "cuda":
+        names = ("name", "registers", "spill_bytes", "shared_bytes", "warps")
+        kernels = {
+            architecture: tuple({name: getattr(k, name) for name in names} for k in code.kernels)
+            for architecture, code in read_cuda_engine(path).architectures.items()
+        }
+    return EngineInfo(Path(path), sidecar_path(path), metadata, kernels)
 
 
 def read_onnx(path: str | os.PathLike[str]) -> OnnxInfo:
@@ -156,7 +175,7 @@ def _port(value: Any) -> Port:
 
 
 def _read_with_runtime(source: Path) -> OnnxInfo:
-    with naming_the_extra():
+    with naming_the_extra(), without_telemetry():
         import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -167,6 +186,9 @@ def _read_with_runtime(source: Path) -> OnnxInfo:
             os.fspath(source), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's exceptions share no public base
+        too_old = ort_too_old(str(error), onnxruntime.__version__, os.fspath(source))
+        if too_old is not None:
+            raise BackendUnavailableError(too_old) from error
         raise damaged_onnx(source, error) from error
     meta = session.get_modelmeta()
     own = ArtifactMetadata.find(meta.custom_metadata_map, str(source))

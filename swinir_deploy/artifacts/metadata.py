@@ -16,16 +16,29 @@ from swinir_deploy.errors import ArtifactError
 from swinir_deploy.system.records import record_of
 
 __all__ = [
+    "MAX_CHANNELS",
+    "MAX_SCALE",
     "METADATA_PREFIX",
     "SCHEMA_VERSION",
     "ArtifactMetadata",
     "IoLayout",
     "Precision",
+    "channels_text",
     "coarsest",
 ]
 
 SCHEMA_VERSION = 1
+
+MAX_SCALE = 16
+"""Largest output side divided by input side."""
+
+MAX_CHANNELS = 16
+"""Most channels of input or output: pictures have 1 or 3, satellites and sensors more."""
+
 METADATA_PREFIX = "swinir_deploy."
+
+MAX_WINDOW = 256
+"""Largest side in pixels that a window covers: 8 of them, times an unshuffle of 8, make 64."""
 
 IoLayout = Literal["tensor", "image"]
 _TEXTS = {"io", "precision", "task", "model_id", "source_sha256", "target", "shape"}
@@ -33,6 +46,13 @@ _TEXTS = {"io", "precision", "task", "model_id", "source_sha256", "target", "sha
 
 Precision = Literal["fp32", "fp16", "bf16"]
 """The precisions, from the finest to the coarsest."""
+
+
+def channels_text(in_chans: int, out_chans: int) -> str:
+    """Return channels in words: ``RGB``, ``gray``, ``4 channels``, ``4 to 3 channels``."""
+    if in_chans == out_chans:
+        return {1: "gray", 3: "RGB"}.get(in_chans, f"{in_chans} channels")
+    return f"{in_chans} to {out_chans} channels"
 
 
 def coarsest(*precisions: Precision) -> Precision:
@@ -47,9 +67,9 @@ class ArtifactMetadata:
     Attributes:
         io: ``tensor`` is NCHW float32 in 0..1; ``image`` is NHWC uint8. Channels are RGB or gray.
         scale: output side divided by input side.
-        in_chans: channels of input and output, 1 or 3.
-        window_size: side of an attention window in pixels. Tiles and padded sides are multiples
-            of it.
+        in_chans: channels of the input, 1 to 16; pictures have 1 or 3.
+        window_size: side in pixels of the input that an attention window covers. Tiles and
+            padded sides are multiples of it.
         precision: data type of the weights and activations inside the graph.
         task: ``sr``, ``denoise`` or ``jpeg``; empty if unknown.
         model_id: catalogue id, or the checkpoint's file name.
@@ -62,6 +82,11 @@ class ArtifactMetadata:
         config: the network's hyper-parameters (``SwinIRConfig.to_dict``).
         tools: package name -> version of the packages that wrote the file.
         parity: results of the export's comparison with PyTorch.
+        out_chans: channels of the output; 0 where they are those of the input.
+        weights: how the weights were chosen in a checkpoint that holds several networks: ``key``
+            and ``prefix``, as ``--key`` and ``--prefix`` take them.
+        adopted: what was found out about a file that another program wrote, and how; empty for an
+            export.
         schema_version: version of this record.
     """
 
@@ -81,18 +106,29 @@ class ArtifactMetadata:
     config: dict[str, Any] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
+    out_chans: int = 0
+    weights: dict[str, str] = field(default_factory=dict)
+    adopted: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def channels_out(self) -> int:
+        """Number of channels of the output."""
+        return self.out_chans or self.in_chans
 
     def to_props(self) -> dict[str, str]:
         """Return text values under prefixed keys, for ONNX ``metadata_props``."""
         return {
             METADATA_PREFIX + key: value if isinstance(value, str) else json.dumps(value)
-            for key, value in asdict(self).items()
+            for key, value in self.to_dict().items()
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a JSON sidecar."""
-        return asdict(self)
+        """Return plain values for a JSON sidecar; ``adopted`` only if there is something in it."""
+        values = asdict(self)
+        if not self.adopted:
+            del values["adopted"]
+        return values
 
     @classmethod
     def from_props(cls, props: Mapping[str, str], source: str) -> ArtifactMetadata:
@@ -141,7 +177,8 @@ class ArtifactMetadata:
         if version is None:
             raise ArtifactError(
                 f"{source}: not made by swinir-deploy (no {METADATA_PREFIX}schema_version in its "
-                "metadata). Export the checkpoint with 'swinir-deploy export'."
+                "metadata). Export the checkpoint with 'swinir-deploy export', or make a copy that "
+                f"can be used: swinir-deploy adopt {source}"
             )
         if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
             raise ArtifactError(
@@ -157,13 +194,17 @@ class ArtifactMetadata:
                 )
 
         require(values.get("io") in get_args(IoLayout), "io", f"one of {get_args(IoLayout)}")
-        require(values.get("scale") in (1, 2, 3, 4, 8), "scale", "1, 2, 3, 4 or 8")
-        require(values.get("in_chans") in (1, 3), "in_chans", "1 or 3")
+        require(_within(values.get("scale"), 1, MAX_SCALE), "scale", f"from 1 to {MAX_SCALE}")
+        for name, least in (("in_chans", 1), ("out_chans", 0)):
+            channels = values.get(name, 0 if name == "out_chans" else None)
+            require(_within(channels, least, MAX_CHANNELS), name, f"from 1 to {MAX_CHANNELS}")
         window = values.get("window_size")
-        require(
-            isinstance(window, int) and 2 <= window <= 64, "window_size", "a number from 2 to 64"
-        )
+        require(_within(window, 2, MAX_WINDOW), "window_size", f"a number from 2 to {MAX_WINDOW}")
         precision = values.get("precision", "fp32")
         require(precision in get_args(Precision), "precision", f"one of {get_args(Precision)}")
         advice = "Export the model again."
         return record_of(values, cls, f"{source}: metadata ", advice, ArtifactError)
+
+
+def _within(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

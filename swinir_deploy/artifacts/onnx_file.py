@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.wrong_file import what_file_is
 from swinir_deploy.errors import ArtifactError
 from swinir_deploy.system.files import sha256_of
 from swinir_deploy.system.packages import naming_the_extra
@@ -23,6 +24,7 @@ __all__ = [
     "find_metadata",
     "load_onnx",
     "metadata_of",
+    "not_onnx",
     "parse_onnx",
     "sha256_of_onnx",
 ]
@@ -99,12 +101,37 @@ def find_metadata(model: onnx.ModelProto, path: str | os.PathLike[str]) -> Artif
 
 
 def damaged_onnx(path: str | os.PathLike[str], reason: object) -> ArtifactError:
-    """Return the error for a damaged ONNX file. The reason is an exception or a text."""
+    """Return the error for a damaged ONNX file, or for another kind of file under its name.
+
+    Args:
+        path: path of the file.
+        reason: an exception or a text.
+    """
+    other = not_onnx(path)
+    if other is not None:
+        return other
     words = " ".join(str(reason).split())[:200].rstrip(".")
     return ArtifactError(
         f"{os.fspath(path)} is damaged or no ONNX file ({words}). Export the model again, or copy "
         "the whole file."
     )
+
+
+def not_onnx(path: str | os.PathLike[str]) -> ArtifactError | None:
+    """Return the error for a file that is clearly something else; None if it may be ONNX."""
+    try:
+        found = what_file_is(os.fspath(path))
+    except OSError:
+        return None
+    if found is None or found.kind == "onnx":
+        return None
+    name = os.fspath(path)
+    if found.kind == "checkpoint":
+        return ArtifactError(
+            f"{name} is {found.what}, not an ONNX file. Export it: swinir-deploy export --model "
+            "CHECKPOINT, with the name that it had before."
+        )
+    return ArtifactError(f"{name} is {found.what}. {found.advice}")
 
 
 def _props(model: onnx.ModelProto) -> dict[str, str]:

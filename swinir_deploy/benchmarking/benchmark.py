@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from swinir_deploy.benchmarking.contenders import (
     IsolatedContender,
     OpenContender,
 )
+from swinir_deploy.benchmarking.failures import Failures
 from swinir_deploy.benchmarking.machine import (
     DevicePeaks,
     describe_machine,
@@ -25,7 +27,7 @@ from swinir_deploy.benchmarking.machine import (
 )
 from swinir_deploy.benchmarking.reports import BenchmarkReport, BenchmarkRow
 from swinir_deploy.benchmarking.timing import interleave, latency, ratio
-from swinir_deploy.errors import UsageError
+from swinir_deploy.errors import SwinIRDeployError, UsageError
 from swinir_deploy.kernels.roofline import network_roofline
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.flops import count_flops
@@ -50,6 +52,7 @@ def benchmark(
     threads: int | None = None,
     transfers: bool = True,
     isolate: bool = False,
+    go_on: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> BenchmarkReport:
     """Time contenders in turns and compare them.
@@ -71,6 +74,8 @@ def benchmark(
         isolate: True opens each contender in a new process; only one computes at a time. In a
             shared process, a contender reuses memory that others took from the system. A script
             must call this under ``if __name__ == "__main__":``.
+        go_on: True times the other contenders when one cannot be opened or fails at a shape, and
+            reports the failure. Ratios then refer to the first one that was timed at the shape.
         progress: called with a line of text for each shape.
 
     Returns:
@@ -79,7 +84,7 @@ def benchmark(
     Raises:
         UsageError: there is no contender or shape, a count is too small, or the transfers of a
             back end on a GPU cannot be left out.
-        SwinIRDeployError: a contender cannot be opened or run.
+        SwinIRDeployError: a contender cannot be opened or run; with ``go_on``, none can.
 
     Example:
         >>> from swinir_deploy import Contender, benchmark
@@ -95,15 +100,21 @@ def benchmark(
             "and runs of at least 1, and a duration above 0."
         )
     rows: list[BenchmarkRow] = []
-    opened: type[OpenContender] | type[IsolatedContender]
-    opened = IsolatedContender if isolate else OpenContender
+    failures = Failures(go_on)
     with ExitStack() as stack:
-        runners = [
-            _Runner(stack.enter_context(closing(opened(c, threads, transfers)))) for c in contenders
-        ]
-        specs = [runner.spec for runner in runners]
-        hashes = [_file_hash(c.model) for c in contenders]
-        labels = _labels(contenders, specs)
+        entrants: list[_Entrant] = []
+        for contender in contenders:
+            with failures.caught(_name(contender)):
+                opened = (IsolatedContender if isolate else OpenContender)(
+                    contender, threads, transfers
+                )
+                runner = _Runner(stack.enter_context(closing(opened)))
+                entrants.append(_Entrant(contender, runner, _file_hash(contender.model)))
+        failures.require(entrants)
+        specs = [entrant.runner.spec for entrant in entrants]
+        labels = _labels([entrant.contender for entrant in entrants], specs)
+        for entrant, label in zip(entrants, labels, strict=True):
+            entrant.label = label
         peaks = _peaks(specs, threads)
         devices = _device_peaks(specs)
         settle_s = _SETTLE_S if any(spec.device == "cpu" for spec in specs) else 0.0
@@ -111,23 +122,25 @@ def benchmark(
             size = (batch, *shape)
             if progress is not None:
                 progress(f"{shape[0]}x{shape[1]}, batch {batch}: {', '.join(labels)}")
-            first_runs = [runner.prepare(size) for runner in runners]
-            times_ms = interleave(runners, runs, duration_s, settle_s)
+            timed, first_runs, times_ms = _time(
+                entrants, size, runs, duration_s, settle_s, failures
+            )
             rows += [
                 _row(
-                    labels[index],
-                    runner,
+                    entrant.label,
+                    entrant.runner,
                     size,
                     first_runs[index],
                     peaks,
                     devices,
                     times_ms[index],
                     times_ms[0],
-                    hashes[index],
+                    entrant.sha256,
                     isolate,
                 )
-                for index, runner in enumerate(runners)
+                for index, entrant in enumerate(timed)
             ]
+        failures.require(rows)
     return BenchmarkReport(
         rows=tuple(rows),
         machine=describe_machine(),
@@ -137,6 +150,72 @@ def benchmark(
         gemm_peak_gflops=peaks,
         peak_rss_mb=None if isolate else peak_rss_mb(),
         isolated=isolate,
+        failures=tuple(failures.found),
+    )
+
+
+@dataclass
+class _Entrant:
+    """An open contender with its label and the hash of its file."""
+
+    contender: Contender
+    runner: _Runner
+    sha256: str
+    label: str = ""
+
+
+class _RunFailedError(Exception):
+    """A contender failed in a timed run; ``__cause__`` is the error."""
+
+    def __init__(self, entrant: _Entrant) -> None:
+        super().__init__(entrant.label)
+        self.entrant = entrant
+
+
+def _time(
+    entrants: Sequence[_Entrant],
+    size: tuple[int, int, int],
+    runs: int | None,
+    duration_s: float,
+    settle_s: float,
+    failures: Failures,
+) -> tuple[list[_Entrant], list[FirstRun], NDArray[np.float64]]:
+    """Time at one shape, and again without a contender that fails.
+
+    Returns:
+        The contenders that were timed, their first runs, and their times, [contender, round].
+    """
+    first_runs: list[tuple[_Entrant, FirstRun]] = []
+    for entrant in entrants:
+        with failures.caught(entrant.label, size):
+            first_runs.append((entrant, entrant.runner.prepare(size)))
+
+    def run_of(entrant: _Entrant) -> Callable[[], float]:
+        def run() -> float:
+            try:
+                return entrant.runner()
+            except SwinIRDeployError as error:
+                raise _RunFailedError(entrant) from error
+
+        return run
+
+    while first_runs:
+        timed = [entrant for entrant, _ in first_runs]
+        try:
+            times_ms = interleave(list(map(run_of, timed)), runs, duration_s, settle_s)
+            return timed, [first for _, first in first_runs], times_ms
+        except _RunFailedError as failed:
+            with failures.caught(failed.entrant.label, size):
+                assert failed.__cause__ is not None
+                raise failed.__cause__ from None
+            first_runs = [pair for pair in first_runs if pair[0] is not failed.entrant]
+    return [], [], np.zeros((0, 0))
+
+
+def _name(contender: Contender) -> str:
+    """Return what a contender is called before it is open."""
+    return (
+        contender.label or f"{Path(contender.model).name} on {contender.backend or 'its back end'}"
     )
 
 

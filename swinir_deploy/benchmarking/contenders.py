@@ -108,7 +108,7 @@ class OpenContender:
                 raise UsageError(
                     f"The back end {self.spec.backend!r} on {self.spec.device} takes and gives "
                     "host memory only: its transfers cannot be left out. Time it with transfers "
-                    "(bench --transfers), or use torch on CUDA, trt or trt-rtx."
+                    "(bench --transfers), or use torch on CUDA, tensorrt or rtx."
                 )
         except BaseException:
             self._runtime.close()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from swinir_deploy.adoption.adopt import adopt_onnx
+from swinir_deploy.artifacts.info import read_metadata
+from swinir_deploy.artifacts.metadata import Precision
 from swinir_deploy.benchmarking.contenders import Contender
-from swinir_deploy.errors import BackendUnavailableError
+from swinir_deploy.exports.kept import kept_export, recipe_for
+from swinir_deploy.exports.open import opens_onnx, require_kernels
 from swinir_deploy.models.find import FoundModel
-from swinir_deploy.runtimes import BACKENDS, Backend, backend_for
-from swinir_deploy.system.packages import require
+from swinir_deploy.runtimes import backend_for
+from swinir_deploy.system.library_names import library_name
 
 __all__ = ["ContenderOptions", "plan_contenders"]
 
@@ -32,12 +36,15 @@ class ContenderOptions:
         provider: execution provider of ``ort``.
         precision: precision of the arithmetic, or of an exported file.
         kernels: kernels of ``torch``; not given to ``torch-compile``, which makes its own.
+        weights: ``key``, ``prefix``, ``img_range`` and ``mean`` of checkpoints, as
+            :func:`swinir_deploy.load_model` takes them.
     """
 
     device: str | None = None
     provider: str | None = None
     precision: str | None = None
     kernels: str | None = None
+    weights: dict[str, Any] = field(default_factory=dict)
 
     @property
     def on_cpu(self) -> bool:
@@ -57,13 +64,14 @@ def plan_contenders(
 ) -> list[Contender]:
     """Return a contender for every model on every back end.
 
-    A back end that cannot open a model gets an exported ONNX file of it.
+    A back end that cannot open a model gets an exported ONNX file of it, which is kept in the
+    cache. An ONNX file that another program wrote is adopted.
 
     Args:
         models: the models to time.
         backends: names of back ends, or ``torch-compile``; None chooses by the model's file.
         options: options for all contenders.
-        scratch: a folder for exported files.
+        scratch: a folder for adopted files.
         progress: True shows progress bars of downloads.
         offline: True never downloads.
         say: called with a line of text for each export.
@@ -75,15 +83,12 @@ def plan_contenders(
     contenders = []
     for model in models:
         for name in backends:
+            name = name and library_name(name)
             plain = "torch" if name == _COMPILED else name
-            backend = BACKENDS.get(plain) if plain is not None else None
-            if backend is not None and ".onnx" in backend.opens and not model.is_onnx:
-                _require_kernels(backend, options)
-                path = _exported(model, backend, options, scratch, progress, offline, say)
-            else:
-                path = os.fspath(model.local(progress=progress, offline=offline).path)
+            loading = {"progress": progress, "offline": offline, "say": say}
+            path = _opened_file(model, plain, options, scratch, loading)
             selected = backend_for(path, plain)
-            own: dict[str, Any] = {}
+            own: dict[str, Any] = dict(options.weights) if selected.name == "torch" else {}
             if selected.name == "ort" and options.provider is not None:
                 own["provider"] = options.provider
             if selected.name in _CHOOSES_PRECISION and options.precision is not None:
@@ -97,37 +102,38 @@ def plan_contenders(
     return contenders
 
 
-def _require_kernels(backend: Backend, options: ContenderOptions) -> None:
-    """Check that the back end can run the model, before an export."""
-    if (backend.name, options.precision) == ("ort", "bf16") and options.on_cpu:
-        raise BackendUnavailableError(
-            "ONNX Runtime has no BF16 kernels on a CPU. Time BF16 with --backend openvino or "
-            "torch, or give --precision fp32 or fp16."
-        )
-
-
-def _exported(
+def _opened_file(
     model: FoundModel,
-    backend: Backend,
+    backend: str | None,
     options: ContenderOptions,
     scratch: Path,
-    progress: bool,
-    offline: bool,
-    say: Callable[[str], None],
+    loading: dict[str, Any],
 ) -> str:
-    require("export", f"Exporting {model.name} for {backend.name}")
-    from swinir_deploy.exporters.onnx.export import export_onnx
-    from swinir_deploy.exporters.onnx.recipes import RECIPES
-    from swinir_deploy.models.load import load_model
+    """Return the path of the file that the back end opens, exported or adopted if need be."""
+    if model.is_onnx:
+        return _adopted(model, scratch, loading["say"])
+    if backend is None or not opens_onnx(backend):
+        del loading["say"]
+        return os.fspath(model.local(**loading).path)
+    require_kernels(
+        backend, options.device, {"provider": options.provider, "precision": options.precision}
+    )
+    chooses = backend in _CHOOSES_PRECISION or options.precision is None
+    precision = "fp32" if chooses else cast("Precision", options.precision)
+    target = recipe_for(backend, options.on_cpu)
+    return os.fspath(
+        kept_export(
+            model, target, precision, load_options=options.weights, ready_made=False, **loading
+        )
+    )
 
-    say(f"Exporting {model.name} for {backend.name} ...")
-    loaded = load_model(model.name, progress=progress, offline=offline)
-    # The recipe "ort" is for ONNX Runtime's CPU provider only.
-    has_recipe = backend.name in RECIPES and (options.on_cpu or backend.name != "ort")
-    target = backend.name if has_recipe else "any"
-    path = scratch / f"{Path(loaded.model_id).name}.{backend.name}.onnx"
-    chooses = backend.name in _CHOOSES_PRECISION or options.precision is None
-    typed: dict[str, Any] = {} if chooses else {"precision": options.precision}
-    if not path.exists():
-        export_onnx(loaded, path, target=target, **typed)
-    return str(path)
+
+def _adopted(model: FoundModel, scratch: Path, say: Callable[[str], None]) -> str:
+    """Return an ONNX file; one by another program is adopted into the scratch folder."""
+    if read_metadata(model.name) is not None:
+        return model.name
+    path = scratch / f"{len(list(scratch.iterdir()))}-{Path(model.name).name}"
+    report = adopt_onnx(model.name, path, say=say)
+    for note in report.notes:
+        say(f"{model.name}: {note}")
+    return os.fspath(path)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from swinir_deploy.errors import UsageError
+from swinir_deploy.system.library_names import library_name
 from swinir_deploy.system.records import read_object, record_of
 
 __all__ = [
     "BenchmarkReport",
     "BenchmarkRow",
     "Change",
+    "FailedContender",
     "compare_reports",
     "read_report",
     "require_same_way",
@@ -117,6 +119,22 @@ class BenchmarkRow:
 
 
 @dataclass(frozen=True)
+class FailedContender:
+    """A contender that could not be timed, at all or at one shape.
+
+    Attributes:
+        label: label of the contender.
+        error: why, and what to do.
+        shape: batch, height and width of the input at which it failed; None if it could not be
+            opened.
+    """
+
+    label: str
+    error: str
+    shape: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
 class BenchmarkReport:
     """All rows of a benchmark, and the machine that measured them.
 
@@ -131,6 +149,7 @@ class BenchmarkReport:
         peak_rss_mb: peak memory of the process with all contenders, in 10^6 bytes; None if each had
             a process of its own.
         isolated: True if each contender had a process of its own.
+        failures: the contenders that could not be timed.
     """
 
     rows: tuple[BenchmarkRow, ...]
@@ -141,6 +160,7 @@ class BenchmarkReport:
     gemm_peak_gflops: dict[str, float]
     peak_rss_mb: float | None
     isolated: bool = False
+    failures: tuple[FailedContender, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -239,4 +259,12 @@ def read_report(path: str | os.PathLike[str]) -> BenchmarkReport:
         InputError: the file is missing, or it is no such report.
     """
     document = read_object(path, _REPORT, _ADVICE)
-    return record_of(document, BenchmarkReport, f"{os.fspath(path)} is not {_REPORT}: ", _ADVICE)
+    report = record_of(document, BenchmarkReport, f"{os.fspath(path)} is not {_REPORT}: ", _ADVICE)
+    return replace(report, rows=tuple(map(_with_names_of_today, report.rows)))
+
+
+def _with_names_of_today(row: BenchmarkRow) -> BenchmarkRow:
+    """Return a row whose back end, alone and in the label, has the name that it has now."""
+    first, space, rest = row.label.partition(" ")
+    label = f"{library_name(first)}{space}{rest}"
+    return replace(row, backend=library_name(row.backend), label=label)

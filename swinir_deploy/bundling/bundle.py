@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 from contextlib import suppress
@@ -12,13 +13,14 @@ from string import Template
 
 from swinir_deploy._version import __version__
 from swinir_deploy.artifacts.engine import read_engine_metadata, sidecar_path
-from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.metadata import ArtifactMetadata, channels_text
 from swinir_deploy.artifacts.onnx_file import load_onnx, metadata_of
 from swinir_deploy.errors import CatalogError, InputError, UsageError
 from swinir_deploy.models.catalog import load_catalog
 from swinir_deploy.runtimes import open_runtime
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.files import sha256_of
+from swinir_deploy.system.library_names import library_name
 from swinir_deploy.system.packages import is_importable
 
 __all__ = ["TARGETS", "BundleReport", "make_bundle"]
@@ -64,6 +66,12 @@ TARGETS = {
         ".engine",
         "libtensorrt_rtx.so",
         "TensorRT for RTX's `libtensorrt_rtx` and `libcudart`",
+    ),
+    "cuda": _Platform(
+        "cuda",
+        ".engine",
+        "libcuda.so.1",
+        "nothing else: `libcuda.so.1` comes with the NVIDIA driver",
     ),
 }
 """Value of ``--target`` -> the platform that it names."""
@@ -120,6 +128,7 @@ def make_bundle(
         ('ort', True)
     """
     source, destination = Path(model), Path(folder)
+    target = None if target is None else library_name(target)
     if target is not None and target not in TARGETS:
         raise UsageError(unknown_choice("target", target, TARGETS))
     metadata, built_for = _read(source)
@@ -146,7 +155,8 @@ def make_bundle(
         ) as name:
             whole = Path(name) / destination.name
             notes = _fill(whole, source, metadata, selected)
-            files = _write_checksums(whole)
+            unknown = _weights_licence(metadata)[1]  # the user has to fill that file in
+            files = _write_checksums(whole, leave_out=_WEIGHTS_LICENCE if unknown else "")
             whole.replace(destination)
     except OSError as error:
         raise InputError(
@@ -165,7 +175,7 @@ def _read(source: Path) -> tuple[ArtifactMetadata, str]:
     if source.suffix.lower() != ".onnx":
         raise UsageError(
             f"{source} is neither an .onnx nor an .engine file. Export the model first: "
-            "swinir-deploy export --help"
+            f"swinir-deploy export {shlex.quote(str(source))}"
         )
     metadata = _onnx_metadata(source)
     prefers_openvino = metadata.target == "openvino" or metadata.precision == "bf16"
@@ -193,6 +203,7 @@ def _onnx_metadata(source: Path) -> ArtifactMetadata:
         model_id=spec.model_id,
         source_sha256=spec.source_sha256,
         target=spec.target,
+        out_chans=spec.out_chans,
     )
 
 
@@ -211,13 +222,13 @@ def _fill(whole: Path, source: Path, metadata: ArtifactMetadata, target: str) ->
         shutil.copyfile(_shipped("include", "cpp/include") / header, whole / "include" / header)
     shutil.copyfile(_shipped("LICENSE", "LICENSE"), whole / "LICENSES/libswinir.txt")
     licence, notes = _weights_licence(metadata)
-    (whole / "LICENSES/weights.txt").write_text(licence + "\n", encoding="utf-8")
+    (whole / _WEIGHTS_LICENCE).write_text(licence + "\n", encoding="utf-8")
     facts = {
         "artefact": source.name,
         "sidecar": ", its `.json`" if source.suffix.lower() == ".engine" else "",
         "model_id": metadata.model_id or source.stem,
         "scale": metadata.scale,
-        "channels": "colour" if metadata.in_chans == 3 else "gray",
+        "channels": channels_text(metadata.in_chans, metadata.channels_out),
         "precision": metadata.precision,
         "version": ".".join(__version__.split(".")[:2]),
         "backend": TARGETS[target].backend,
@@ -233,6 +244,9 @@ def _fill(whole: Path, source: Path, metadata: ArtifactMetadata, target: str) ->
             f"with --for {target}, or build an engine from it and bundle that.",
         )
     return notes
+
+
+_WEIGHTS_LICENCE = "LICENSES/weights.txt"
 
 
 def _shipped(name: str, in_repository: str) -> Path:
@@ -254,20 +268,27 @@ def _weights_licence(metadata: ArtifactMetadata) -> tuple[str, tuple[str, ...]]:
     source = f"{metadata.model_id or 'unknown'} (SHA-256 {metadata.source_sha256 or 'unknown'})"
     return (
         f"The weights come from {source}, whose licence swinir-deploy does not know. "
-        "Put it here before you ship them.",
-        ("The licence of the weights is unknown. Put it into LICENSES/weights.txt.",),
+        "Put it here before you ship them; this file has no checksum.",
+        (
+            f"The licence of the weights is unknown. Put it into {_WEIGHTS_LICENCE}, which has no "
+            "checksum for that reason.",
+        ),
     )
 
 
-def _write_checksums(whole: Path) -> tuple[str, ...]:
+def _write_checksums(whole: Path, leave_out: str) -> tuple[str, ...]:
     """Write ``SHA256SUMS`` in the format of sha256sum.
 
+    Args:
+        whole: the folder.
+        leave_out: path of a file that will be changed and gets no checksum; empty for none.
+
     Returns:
-        The paths of the files in it, sorted.
+        The paths of all files, sorted.
     """
     files = tuple(
         sorted(path.relative_to(whole).as_posix() for path in whole.rglob("*") if path.is_file())
     )
-    lines = [f"{sha256_of(whole / file)}  {file}\n" for file in files]
+    lines = [f"{sha256_of(whole / file)}  {file}\n" for file in files if file != leave_out]
     (whole / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
     return files

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from swinir_deploy.cli.output import Stopwatch, table
 
 if TYPE_CHECKING:
-    from swinir_deploy.benchmarking.reports import BenchmarkReport, Change
+    from swinir_deploy.benchmarking.reports import BenchmarkReport, BenchmarkRow, Change
 
 __all__ = ["changes_text", "footer", "report_text"]
 
@@ -34,36 +34,54 @@ def _heading(report: BenchmarkReport) -> str:
 
 
 def _table(report: BenchmarkReport) -> str:
-    has_gpu = any(row.device_memory_mb is not None for row in report.rows)
-    has_roof = any(row.bound_ms is not None for row in report.rows)
+    """Return the times, and below them what belongs to each: rates, and the cost of opening it."""
+    return f"{_times(report)}\n\n{_rates(report)}"
+
+
+def _times(report: BenchmarkReport) -> str:
     has_events = any(row.device_p50_ms is not None for row in report.rows)
     head = ["CONTENDER", "PRECISION", "SHAPE", "RUNS", "P50 ms", "P90 ms", "P99 ms"]
-    head += [*(["GPU ms"] if has_events else []), "MPIX/s"]
+    head += [*(["GPU ms"] if has_events else []), "RATIO", "95 %"]
     rows = [
         [
-            row.label,
-            row.precision,
-            f"{row.batch}x{row.height}x{row.width}",
+            *_what(row),
             str(row.runs),
             f"{row.p50_ms:.1f}",
             *map(_milliseconds, (row.p90_ms, row.p99_ms)),
             *([_milliseconds(row.device_p50_ms)] if has_events else []),
-            f"{row.mpix_per_s:.2f}",
             f"{row.ratio:.2f}x",
             f"{row.ratio_low:.2f}-{row.ratio_high:.2f}",
+        ]
+        for row in report.rows
+    ]
+    return table(head, rows, keys=3)
+
+
+def _rates(report: BenchmarkReport) -> str:
+    has_gpu = any(row.device_memory_mb is not None for row in report.rows)
+    has_roof = any(row.bound_ms is not None for row in report.rows)
+    head = ["CONTENDER", "PRECISION", "SHAPE", "MPIX/s", "GFLOP/s", "OF PEAK"]
+    head += [*(["BOUND ms", "OF ROOF"] if has_roof else []), "LOAD ms", "FIRST ms", "MEM MB"]
+    head += ["GPU MB"] if has_gpu else []
+    rows = [
+        [
+            *_what(row),
+            f"{row.mpix_per_s:.2f}",
             "" if row.gflops is None else f"{row.gflops:.0f}",
             _share(row.peak_share),
+            *([_milliseconds(row.bound_ms), _share(row.roofline_share)] if has_roof else []),
             f"{row.load_ms:.0f}",
             f"{row.first_run_ms:.0f}",
             _megabytes(row.peak_rss_mb if report.isolated else row.rss_growth_mb),
             *([_megabytes(row.device_memory_mb)] if has_gpu else []),
-            *([_milliseconds(row.bound_ms), _share(row.roofline_share)] if has_roof else []),
         ]
         for row in report.rows
     ]
-    head += ["RATIO", "95 %", "GFLOP/s", "OF PEAK", "LOAD ms", "FIRST ms", "MEM MB"]
-    roof = ["BOUND ms", "OF ROOF"] if has_roof else []
-    return table([*head, *(["GPU MB"] if has_gpu else []), *roof], rows)
+    return table(head, rows, keys=3)
+
+
+def _what(row: BenchmarkRow) -> list[str]:
+    return [row.label, row.precision, f"{row.batch}x{row.height}x{row.width}"]
 
 
 def _milliseconds(value: float | None) -> str:

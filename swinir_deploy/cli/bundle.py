@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from swinir_deploy.cli.options import NearChoice, common_options
+from swinir_deploy.cli.options import LibraryChoice, common_options
 from swinir_deploy.cli.output import Output, plain, size_text
 
 __all__ = ["command"]
@@ -21,7 +21,7 @@ Examples:
 @click.argument("model", metavar="MODEL", type=click.Path())
 @click.option(
     "--target",
-    type=NearChoice(("ort", "openvino", "tensorrt", "rtx")),
+    type=LibraryChoice(("ort", "openvino", "tensorrt", "rtx")),
     help="Library that will run the model.  [default: ort for .onnx, the builder of an .engine]",
 )
 @click.option(

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from swinir_deploy.artifacts.engine import EngineMetadata
+from swinir_deploy.artifacts.engine import EngineMetadata, flavour_title
 from swinir_deploy.artifacts.info import EngineInfo, OnnxInfo
-from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.metadata import ArtifactMetadata, channels_text
 from swinir_deploy.cli.output import size_text
+from swinir_deploy.cli.tables import facts
 from swinir_deploy.models.catalog import ModelCard
-from swinir_deploy.nvidia.tensorrt_library import FLAVOURS
 
 if TYPE_CHECKING:
     from swinir_deploy.models.info import CheckpointInfo
@@ -31,19 +31,15 @@ def describe(
 ) -> str:
     """Return a title, one line for each property, and one for each pair in ``more``."""
     if isinstance(thing, ModelCard):
-        return "\n".join([thing.describe(), *(f"  {name:<10}  {text}" for name, text in more)])
+        return "\n".join([f"{thing.id}: {thing.summary}", *facts([*thing.facts(), *more])])
     rows = (
         _onnx_rows(thing)
         if isinstance(thing, OnnxInfo)
-        else _engine_rows(thing.metadata)
+        else _engine_rows(thing)
         if isinstance(thing, EngineInfo)
         else _checkpoint_rows(thing)
     )
-    rows = [*rows, *more]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(
-        [os.fspath(thing.path), *(f"  {name.ljust(width)}  {text}" for name, text in rows)]
-    )
+    return "\n".join([os.fspath(thing.path), *facts([*rows, *more])])
 
 
 def _onnx_rows(onnx: OnnxInfo) -> list[tuple[str, str]]:
@@ -60,8 +56,9 @@ def _onnx_rows(onnx: OnnxInfo) -> list[tuple[str, str]]:
     return [*rows, *_model_rows(meta)]
 
 
-def _engine_rows(metadata: EngineMetadata) -> list[tuple[str, str]]:
-    library = f"{FLAVOURS[metadata.flavour].title} {metadata.library_version}"
+def _engine_rows(engine: EngineInfo) -> list[tuple[str, str]]:
+    metadata = engine.metadata
+    library = f"{flavour_title(metadata.flavour)} {metadata.library_version}"
     cuda = f" for CUDA {metadata.cuda_major}" if metadata.cuda_major else ""
     memory = metadata.activation_bytes
     return [
@@ -70,7 +67,12 @@ def _engine_rows(metadata: EngineMetadata) -> list[tuple[str, str]]:
         ("target", f"{metadata.target}, {metadata.system} {metadata.machine}"),
         ("runs on", _runs_on(metadata)),
         *(("takes", profile.describe()) for profile in metadata.profiles),
-        ("activations", size_text(memory) if memory else "unknown"),
+        *(("kernels", _kernels(name, kernels)) for name, kernels in engine.kernels.items()),
+        *(
+            [("activations", size_text(memory) if memory else "unknown")]
+            if metadata.flavour != "cuda"
+            else []
+        ),
         ("options", _options(metadata)),
         ("plan", f"SHA-256 {metadata.plan_sha256}"),
         *_model_rows(metadata.model),
@@ -80,6 +82,8 @@ def _engine_rows(metadata: EngineMetadata) -> list[tuple[str, str]]:
 def _checkpoint_rows(checkpoint: CheckpointInfo) -> list[tuple[str, str]]:
     card = checkpoint.catalogue_id
     size, key = size_text(checkpoint.size_bytes), checkpoint.key or "the root"
+    if checkpoint.prefix:
+        key += f", names after {checkpoint.prefix!r}"
     known = f"{card} of the catalogue" if card else "not in the catalogue"
     rows = [
         ("file", f"checkpoint, {size}, weights in {key}"),
@@ -96,14 +100,14 @@ def _checkpoint_rows(checkpoint: CheckpointInfo) -> list[tuple[str, str]]:
 
 def _model_rows(meta: ArtifactMetadata) -> list[tuple[str, str]]:
     """Return the rows of an exported file's metadata."""
-    channels = "gray" if meta.in_chans == 1 else "RGB"
+    channels = channels_text(meta.in_chans, meta.channels_out)
     return [
         ("model", meta.model_id or "unknown"),
         ("task", f"{meta.task or 'unknown'} x{meta.scale}, {channels}"),
         ("io", "NCHW float32, 0..1" if meta.io == "tensor" else "NHWC uint8, 0..255"),
         ("window", f"{meta.window_size} px"),
         ("precision", precision_text(meta)),
-        ("made for", f"{meta.target}, shape {meta.shape}"),
+        ("made for", f"{meta.target}, shape {meta.shape}" if meta.shape else meta.target),
         ("sha256", f"{meta.source_sha256} (of the checkpoint)"),
         ("parity", _parity(meta.parity)),
         ("tools", ", ".join(f"{name} {version}" for name, version in meta.tools.items())),
@@ -129,10 +133,16 @@ def _parity(parity: Mapping[str, Any]) -> str:
     if "max_abs" not in parity:
         return "unknown"
     shapes = len(parity.get("shapes", ()))
+    plural = "" if shapes == 1 else "s"
+    if "psnr_db" in parity:  # half precision, whose proof is in dB, too
+        return (
+            f"at least {parity['psnr_db']:g} dB against {parity.get('reference', '?')}, by "
+            f"{parity.get('backend', '?')} at {shapes} shape{plural}"
+        )
     unit = f" ({parity['unit']})" if "unit" in parity else ""
     return (
         f"differs by at most {parity['max_abs']:.1e}{unit} from {parity.get('reference', '?')}, "
-        f"by {parity.get('backend', '?')} at {shapes} shape{'' if shapes == 1 else 's'}"
+        f"by {parity.get('backend', '?')} at {shapes} shape{plural}"
     )
 
 
@@ -148,6 +158,17 @@ def _runs_on(metadata: EngineMetadata) -> str:
     capability = metadata.gpu_capability or "unknown"
     name = metadata.gpu_name or "unknown GPU"
     return f"{name}, compute capability {capability}{_ALSO_ON[metadata.compat]}"
+
+
+def _kernels(architecture: str, kernels: Sequence[Mapping[str, Any]]) -> str:
+    most = {
+        name: max(kernel[name] for kernel in kernels)
+        for name in ("registers", "spill_bytes", "shared_bytes")
+    }
+    return (
+        f"{architecture}: {len(kernels)}, with up to {most['registers']} registers, "
+        f"{most['spill_bytes']} bytes spilled and {size_text(most['shared_bytes'])} shared"
+    )
 
 
 def _options(metadata: EngineMetadata) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from swinir_deploy.system.memory import parse_bytes
+from swinir_deploy.cli.options import MemorySize
 
 __all__ = ["engine_options"]
 
@@ -49,7 +49,10 @@ _OPTIONS = [
         "--opt-level", type=click.IntRange(0, 5), help="How long the builder searches: 0 to 5."
     ),
     click.option(
-        "--workspace", metavar="SIZE", help="Maximum memory for one kernel, such as 4GiB."
+        "--workspace",
+        type=MemorySize(minimum=0),
+        metavar="SIZE",
+        help="Maximum memory for one kernel, with its unit: 4GiB.",
     ),
 ]
 
@@ -66,7 +69,7 @@ def engine_options(function: Function) -> Function:
         opt_shapes: tuple[str, ...],
         max_shapes: tuple[str, ...],
         opt_level: int | None,
-        workspace: str | None,
+        workspace: int | None,
         **values: Any,
     ) -> Any:
         from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest, parse_batch
@@ -80,7 +83,7 @@ def engine_options(function: Function) -> Function:
         )
         builder: dict[str, Any] = {"opt_level": opt_level}
         if workspace is not None:
-            builder["workspace_bytes"] = parse_bytes(workspace, bare_unit=2**20, minimum=0)
+            builder["workspace_bytes"] = workspace
         return function(*args, shapes=shapes, builder=builder, **values)
 
     decorated: Callable[..., Any] = wrapper

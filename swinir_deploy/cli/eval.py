@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,10 +16,11 @@ from swinir_deploy.cli.options import (
     report_option,
     runtime_options,
 )
-from swinir_deploy.cli.output import Output, table
-from swinir_deploy.cli.selection import local_path, select_model
+from swinir_deploy.cli.output import Output, table, tell_failures
+from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.positional import model_argument
+from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import UsageError
-from swinir_deploy.system.files import check_output
 
 if TYPE_CHECKING:
     from swinir_deploy.evaluation.reports import EvaluationReport, Scores
@@ -27,18 +29,19 @@ __all__ = ["command"]
 
 EPILOG = """\b
 Examples:
-  swinir-deploy eval --model tiny-sr-x4 --data Set5/HR --lr Set5/LR_bicubic/X4
-  swinir-deploy eval --model medium-denoise-gray-25.onnx --data Set12 --json -o set12.json
-  swinir-deploy eval --model finetuned.pth --task jpeg --quality 40 --data LIVE1 --self-ensemble
+  swinir-deploy eval tiny-sr-x4 --data Set5/HR --lr Set5/LR_bicubic/X4
+  swinir-deploy eval medium-denoise-gray-25.onnx --data Set12 --json -o set12.json
+  swinir-deploy eval finetuned.pth --task jpeg --quality 40 --data LIVE1 --self-ensemble
 
 Whole pictures are padded, rounded and measured as in the official script. The paper's main
-figures were made without --tile and --self-ensemble. JPEG needs OpenCV:
-pip install 'swinir-deploy[eval]'
+figures were made without --tile and --self-ensemble. JPEG models, and real-world
+ones without --lr, need OpenCV: pip install 'swinir-deploy[eval]'
 """
 
 
 @click.command("eval", epilog=EPILOG)
 @model_options
+@model_argument
 @click.option("--data", required=True, metavar="DIR", help="Folder of original pictures.")
 @click.option(
     "--lr",
@@ -78,28 +81,31 @@ def command(
     reference: str | None,
     no_reference: bool,
     output: str | None,
-) -> None:
+    overwrite: bool,
+) -> int:
     """Measure a model by the paper's protocol.
 
     Prints PSNR, SSIM and PSNR-B of every picture of a folder and their means, beside those of the
-    degraded pictures, the published figures of the model, and those of PyTorch in FP32. With
-    --model, the options --task, --noise and --quality choose the test of your own checkpoint.
+    degraded pictures, the published figures of the model, and those of PyTorch in FP32. With a
+    MODEL, the options --task, --noise and --quality choose the test of your own checkpoint.
     """
     if reference is not None and no_reference:
         raise UsageError(
             f"--reference {reference} and --no-reference exclude each other. Give one."
         )
-    if output is not None:
-        check_output(output)
     requested, request = _test_options(request)
     selection = select_model(request, out, "eval --task sr --scale 4 --data Set5/HR")
+    check_outputs([output], [selection, data, lr, reference], overwrite)
     from swinir_deploy.models.find import find_model
 
     compared = find_model(reference).checkpoint if reference is not None else not no_reference
     from swinir_deploy.evaluation.evaluate import evaluate
+    from swinir_deploy.evaluation.testsets import list_pictures
+
+    list_pictures(data)  # before a download
 
     report = evaluate(
-        local_path(selection, out),
+        selection.name,
         data,
         lr=lr,
         backend=backend,
@@ -109,9 +115,11 @@ def command(
         reference=compared,
         offline=out.offline,
         progress=lambda line: out.say(f"Measuring {line}"),
+        say=out.say,
         **given(task=requested.task, noise=requested.noise, quality=requested.quality),
         **given(provider=provider, provider_options=provider_options, threads=threads),
         **given(precision=precision, kernels=kernels),
+        **request.weights,
     )
     for note in report.notes:
         out.note(note)
@@ -119,6 +127,7 @@ def command(
     out.answer(document, "\n\n".join(filter(None, [_table(report), _stated(report)])))
     out.done(document, _line(report))
     out.save(output)
+    return tell_failures("measured", [(str(Path(data, f.name)), f.error) for f in report.failures])
 
 
 def _test_options(request: ModelRequest) -> tuple[ModelRequest, ModelRequest]:
@@ -181,10 +190,15 @@ def _line(report: EvaluationReport) -> str:
     ways += ["self-ensemble"] * report.self_ensemble
     return (
         f"Measured {spec.model_id or report.model} on {spec.backend} {spec.device} with "
-        f"{len(report.pictures)} pictures of {report.dataset or report.data}, "
+        f"{_counted(report)} pictures of {report.dataset or report.data}, "
         f"{', '.join([report.protocol.title, *ways])}: {'; '.join(parts)}; in "
         f"{report.seconds:.1f} s"
     )
+
+
+def _counted(report: EvaluationReport) -> str:
+    measured, failed = len(report.pictures), len(report.failures)
+    return f"{measured} of {measured + failed}" if failed else str(measured)
 
 
 def _label(metric: str) -> str:

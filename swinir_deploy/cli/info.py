@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from swinir_deploy.cli.options import common_options, report_option
+from swinir_deploy.cli.options import common_options, report_option, weight_options
 from swinir_deploy.cli.output import Output
+from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.selection import require_checkpoint
 
 __all__ = ["command"]
 
@@ -22,14 +26,11 @@ Examples:
 
 @click.command("info", epilog=EPILOG)
 @click.argument("model", metavar="FILE|ID", type=click.Path())
-@click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights.")
-@click.option(
-    "--img-range", type=float, metavar="R", help="1 or 255, if the checkpoint does not name it."
-)
+@weight_options
 @report_option
 @common_options
 def command(
-    out: Output, model: str, key: str | None, img_range: float | None, output: str | None
+    out: Output, model: str, weights: dict[str, Any], output: str | None, overwrite: bool
 ) -> None:
     """Describe a checkpoint, an exported file, an engine or a model of the catalogue.
 
@@ -42,10 +43,13 @@ def command(
     from swinir_deploy.cli.describe import describe
     from swinir_deploy.kernels.served import why_network_not_fused
     from swinir_deploy.models.catalog import ModelCard
+    from swinir_deploy.models.find import find_model
     from swinir_deploy.models.info import CheckpointInfo, info
     from swinir_deploy.network.config import SwinIRConfig
 
-    result = info(model, key=key, img_range=img_range)
+    check_outputs([output], [model], overwrite)
+    require_checkpoint(find_model(model), weights)
+    result = info(model, **weights)
     document = result.to_dict()
     if isinstance(result, ModelCard):
         document = {"kind": "card", **document, "purpose": result.purpose}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from swinir_deploy.artifacts.shapes import shape_text
+from swinir_deploy.cli.build import check_sources
 from swinir_deploy.cli.engine_options import engine_options
 from swinir_deploy.cli.options import (
     PRECISIONS,
@@ -14,8 +16,12 @@ from swinir_deploy.cli.options import (
     common_options,
     given,
     report_option,
+    weight_options,
 )
 from swinir_deploy.cli.output import Output, size_text, table
+from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.selection import require_checkpoint
+from swinir_deploy.cli.tables import facts
 from swinir_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +34,7 @@ __all__ = ["command"]
 EPILOG = """\b
 Examples:
   swinir-deploy inspect x4.onnx --target rtx:sm89
+  swinir-deploy inspect finetuned.pth --target rtx:sm89 --precision fp16
   swinir-deploy inspect x4.onnx --target rtx:sm120 --min-shape 64x64 --max-shape 256x256 --json
   swinir-deploy inspect --compare before.json x4.onnx --target rtx:sm89
   swinir-deploy inspect light-sr-x4 --target cuda:sm80,sm90
@@ -46,9 +53,11 @@ Examples:
 )
 @click.option(
     "--precision",
-    type=NearChoice(PRECISIONS[1:]),
-    help="Precision of the fused kernels; an ONNX file has its own.  [default: fp16]",
+    type=NearChoice(PRECISIONS),
+    help="Precision of a checkpoint's engine or fused kernels; an ONNX file has its own.  "
+    "[default: fp16]",
 )
+@weight_options
 @engine_options
 @click.option(
     "--compare",
@@ -64,20 +73,23 @@ def command(
     model: str | None,
     target: str,
     precision: str | None,
+    weights: dict[str, Any],
     shapes: ShapeRequest,
     builder: dict[str, Any],
     compare: tuple[str, str] | None,
     output: str | None,
+    overwrite: bool,
 ) -> None:
     """Compile a model without a GPU and describe the engine.
 
-    For MODEL.onnx, prints the kernels by kind, the number of fused attentions and of blocks, the
-    device memory, the kernels of each block and the largest activations. By default, the shape is
-    one tile of 256 x 256 pixels.
+    Prints the kernels by kind, the number of fused attentions and of blocks, the device memory, the
+    kernels of each block and the largest activations. By default, the shape is one tile of
+    256 x 256 pixels. A checkpoint or an id is exported first.
 
-    For a checkpoint or an id with a target cuda:..., prints the registers, spilled bytes and shared
-    memory of each fused kernel of torch. It needs Triton: pip install 'swinir-deploy[cuda]'
+    With a target cuda:..., for a checkpoint or an id, prints the registers, spilled bytes and
+    shared memory of each fused kernel of torch. It needs Triton: pip install 'swinir-deploy[cuda]'
     """
+    check_outputs([output], [model, *(compare or ())], overwrite)
     if target.strip().lower().partition(":")[0] == "cuda":
         others = [compare, *vars(shapes).values(), *builder.values()]
         if model is None or any(others):
@@ -85,49 +97,87 @@ def command(
                 f"The target {target!r} takes one checkpoint or id, --precision and --json; its "
                 "kernels are for all shapes. Leave the other options out."
             )
-        _inspect_kernels(out, model, target, precision)
+        _inspect_kernels(out, model, target, precision, weights)
         out.save(output)
         return
-    if precision is not None:
-        raise UsageError(
-            f"--precision {precision} is for targets of fused kernels, such as cuda:sm90; an ONNX "
-            "file has its own precision. Leave it out."
-        )
-    from swinir_deploy.exporters.tensorrt.inspect import inspect_model, read_inspection
+    from swinir_deploy.exporters.tensorrt.inspect import read_inspection
     from swinir_deploy.exporters.tensorrt.options import BuildOptions
 
     if (model is None) == (compare is None):
         wrong = "Missing model" if model is None else f"{model} and --compare exclude each other"
-        raise UsageError(f"{wrong}. Give one MODEL.onnx, or two with --compare.")
+        raise UsageError(f"{wrong}. Give one MODEL, or two ONNX files with --compare.")
     options: dict[str, Any] = {
         "shapes": shapes,
         "options": BuildOptions(**builder),
         "progress": out.progress,
     }
     if model is not None:
-        inspection = inspect_model(model, target, **options)
+        inspection = _inspect(out, model, target, precision, weights, options)
         out.answer(inspection.to_dict(), describe(inspection))
     elif compare is not None:
+        if precision is not None or weights:
+            raise UsageError(
+                "--precision and the options of weights are for a checkpoint. Leave them out with "
+                "--compare."
+            )
         both = [read_inspection(path, target, **options) for path in compare]
         document = {"a": both[0].to_dict(), "b": both[1].to_dict()}
         out.answer(document, table(["", "A", "B"], list(_side_by_side(*both))))
     out.save(output)
 
 
-def _inspect_kernels(out: Output, model: str, target: str, precision: str | None) -> None:
+def _inspect(
+    out: Output,
+    model: str,
+    target: str,
+    precision: str | None,
+    weights: dict[str, Any],
+    options: dict[str, Any],
+) -> EngineInspection:
+    from swinir_deploy.exporters.tensorrt.from_checkpoint import exported_for_tensorrt
+    from swinir_deploy.exporters.tensorrt.inspect import check_inspection, inspect_model
+    from swinir_deploy.models.find import find_model
+
+    found = find_model(model)
+    exporting: dict[str, Any] = given(precision=precision)
+    check_sources(found, exporting)
+    require_checkpoint(found, weights)
+    if found.is_onnx:
+        return inspect_model(found.name, target, **options)
+    check_inspection(target, options["options"])
+    with exported_for_tensorrt(
+        found,
+        **exporting,
+        load_options=weights,
+        shapes=options["shapes"],
+        progress=not out.quiet,
+        offline=out.offline,
+        say=out.say,
+        bar=out.progress,
+    ) as path:
+        return inspect_model(path, target, **options, named=model)
+
+
+def _inspect_kernels(
+    out: Output, model: str, target: str, precision: str | None, weights: dict[str, Any]
+) -> None:
     from swinir_deploy.kernels.inspect import inspect_kernels, parse_target
     from swinir_deploy.models.find import find_model
 
     parse_target(target)
-    found = find_model(model)
-    if found.is_onnx or found.is_engine:
-        kind = "an ONNX file" if found.is_onnx else "an engine"
+    if precision == "fp32":
         raise UsageError(
-            f"{model} is {kind}; the target {target!r} compiles fused kernels of a checkpoint. "
-            f"Give the checkpoint or id that it came from ('swinir-deploy info {model}' names it)"
-            f"{', or --target rtx:sm89' if found.is_onnx else ''}."
+            "--precision fp32: fused kernels compute in half precision. Give fp16 or bf16."
         )
-    kernels = inspect_kernels(model, target, say=out.say, **given(precision=precision))
+    found = find_model(model)
+    if found.is_onnx:
+        raise UsageError(
+            f"{model} is an ONNX file; the target {target!r} compiles fused kernels of a "
+            f"checkpoint. Give the checkpoint or id that it came from ('swinir-deploy info "
+            f"{model}' names it), or --target rtx:sm89."
+        )
+    check_sources(found, {})
+    kernels = inspect_kernels(model, target, say=out.say, **given(precision=precision), **weights)
     out.answer(kernels.to_dict(), describe_kernels(kernels))
 
 
@@ -163,26 +213,48 @@ def describe(inspection: EngineInspection) -> str:
         else shape_text(profile.max)
         for profile in inspection.profiles
     )
-    rows = [*_facts(inspection).items()]
-    lines = [
+    title = (
         f"{inspection.model} for {inspection.target} ({inspection.library}), "
         f"{inspection.precision}, {shapes}"
+    )
+    largest = [
+        [
+            size_text(entry.size_bytes),
+            str(entry.count),
+            shape_text(entry.shape),
+            entry.dtype,
+            _without_number(entry.kernel),
+        ]
+        for entry in inspection.largest
     ]
-    lines += [f"  {name:<22}  {value}" for name, value in rows]
-    lines += ["", "Kernels of a block:"]
+    parts = [
+        "\n".join([title, *facts([*_facts(inspection).items()])]),
+        "Kernels of a block (--json has their names):\n" + _blocks(inspection),
+        "Largest activations:\n"
+        + table(["SIZE", "COUNT", "SHAPE", "TYPE", "FIRST WRITTEN BY"], largest, keys=5),
+    ]
+    return "\n\n".join(parts)
+
+
+def _blocks(inspection: EngineInspection) -> str:
+    """Return a table with one row for all blocks that have the same kinds of kernels in order."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for block, names in inspection.kernels_per_block.items():
-        groups.setdefault(tuple(_without_number(name) for name in names), []).append(block)
-    for kernels, blocks in groups.items():
-        others = f" and {len(blocks) - 1} more" if len(blocks) > 1 else ""
-        lines.append(f"  {blocks[0]}{others}: {len(kernels)}")
-        lines += [f"    {name}" for name in kernels]
-    lines += ["", "Largest activations:"]
-    for entry in inspection.largest:
-        others = f" and {entry.count - 1} more" if entry.count > 1 else ""
-        text = f"{shape_text(entry.shape)} {entry.dtype}, by {entry.kernel}{others}"
-        lines.append(f"  {size_text(entry.size_bytes):>9}  {text}")
-    return "\n".join(lines)
+        kinds = inspection.kinds_per_block.get(block, [_without_number(name) for name in names])
+        groups.setdefault(tuple(kinds), []).append(block)
+    rows = [
+        [
+            str(len(blocks)),
+            blocks[0],
+            str(len(kinds)),
+            ", ".join(
+                f"{kind} x{count}" if (count := len(list(same))) > 1 else kind
+                for kind, same in itertools.groupby(kinds)
+            ),
+        ]
+        for kinds, blocks in groups.items()
+    ]
+    return table(["BLOCKS", "FIRST", "KERNELS", "IN THIS ORDER"], rows, keys=4)
 
 
 def _facts(inspection: EngineInspection) -> dict[str, str]:
@@ -190,7 +262,7 @@ def _facts(inspection: EngineInspection) -> dict[str, str]:
     per_block = f"{min(counts)} to {max(counts)}" if counts else "-"
     return {
         "kernels": str(inspection.kernels),
-        **{f"  {kind}": str(count) for kind, count in inspection.kinds.items()},
+        **{f"- {kind}": str(count) for kind, count in inspection.kinds.items()},
         "fused attentions": f"{inspection.fused_attentions} in {inspection.blocks} blocks",
         "kernels of a block": per_block,
         "casts": str(inspection.casts),

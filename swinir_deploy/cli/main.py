@@ -6,13 +6,21 @@ import importlib
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
 from swinir_deploy._version import __version__
-from swinir_deploy.cli.output import Output, silence_stdout, take_stdout
+from swinir_deploy.cli.output import Output
+from swinir_deploy.cli.streams import (
+    is_descriptor_1,
+    prepare_streams,
+    silence_stdout,
+    take_stdout,
+)
+from swinir_deploy.errors import InputError
 from swinir_deploy.system.choices import near_match
+from swinir_deploy.system.termination import clean_up_when_terminated
 
 __all__ = ["COMMANDS", "main", "program"]
 
@@ -22,6 +30,7 @@ COMMANDS = {
     "models": "List the models of the catalogue.",
     "info": "Describe a checkpoint, an exported file, an engine or a model.",
     "export": "Export a model to an ONNX file that has been checked.",
+    "adopt": "Take an ONNX file that another program wrote.",
     "build": "Build a TensorRT engine from an exported model.",
     "bundle": "Write a folder to ship with a C or C++ program.",
     "inspect": "Compile a model without a GPU and describe the engine.",
@@ -29,12 +38,13 @@ COMMANDS = {
     "verify": "Compare an exported model with the network it came from.",
     "eval": "Measure a model by the paper's protocol.",
     "bench": "Time models and back ends against each other.",
-    "cache": "List or remove the engines that were built.",
+    "cache": "List or remove the engines and exports that are kept.",
     "demo": "Export, restore, compare and time a built-in model.",
 }
 """Name of a command -> its summary, so that ``--help`` does not import the commands."""
 
 _OTHER_NAMES = {
+    "adopt": ("import", "take"),
     "bench": ("benchmark", "time", "perf"),
     "build": ("compile", "engine", "tensorrt", "trt", "trtexec"),
     "bundle": ("pack", "package", "ship", "embed"),
@@ -61,7 +71,7 @@ Exit codes:
   3  a back end, a package or hardware is missing
   4  bad input: a file that is missing, broken or of the wrong kind
   5  network: a download failed, or is needed but --offline was given
-  130  interrupted (Ctrl-C)
+  130  interrupted (Ctrl-C); 143 by SIGTERM, 129 by SIGHUP
 
 'swinir-deploy COMMAND --help' describes a command. Every command takes --json (one JSON document
 on stdout), --quiet, --offline and --debug.
@@ -125,19 +135,20 @@ class Program(click.Group):
         options = arguments[: arguments.index("--")] if "--" in arguments else arguments
         out = Output("--json" in options and "--help" not in options, "--debug" in options)
         stdout = sys.stdout
-        is_process = _is_descriptor_1(stdout)
+        is_process = is_descriptor_1(stdout)
         if is_process and out.as_json:
             stdout = take_stdout()
         try:
             with out.surroundings():
                 code = self._run(out, arguments, prog_name or NAME, **extra)
-            out.flush(stdout)
+            try:
+                out.flush(stdout)
+            except InputError as error:
+                code = out.explain(error)
         except BrokenPipeError:
             code = 1
-            if is_process:
-                with suppress(OSError):
-                    stdout.close()
-                silence_stdout()
+        if is_process and code:
+            _drop_unwritten(stdout)
         sys.exit(code)
 
     def _run(self, out: Output, arguments: list[str], prog_name: str, **extra: Any) -> int:
@@ -151,18 +162,20 @@ class Program(click.Group):
         return code if isinstance(code, int) else 0
 
 
+def _drop_unwritten(stdout: TextIO) -> None:
+    """Close stdout, and forget what it does not take; Python would try again at the end."""
+    try:
+        stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            stdout.close()
+        silence_stdout()
+
+
 def _near_command(name: str) -> str | None:
     """Return the command that was probably meant, or None."""
     alias = (command for command, names in _OTHER_NAMES.items() if name in names)
     return near_match(name, COMMANDS, cutoff=0.55) or next(alias, None)
-
-
-def _is_descriptor_1(stream: Any) -> bool:
-    """Return whether a stream is the process's stdout and not a test's replacement."""
-    try:
-        return bool(stream.fileno() == 1)
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 @click.command(
@@ -184,7 +197,6 @@ def program() -> None:
 
 def main() -> NoReturn:
     """Run the console script ``swinir-deploy``."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    prepare_streams()
+    clean_up_when_terminated()
     program.main()

@@ -8,6 +8,7 @@ import click
 
 from swinir_deploy.cli.options import ModelRequest, common_options, filter_options, report_option
 from swinir_deploy.cli.output import Output, size_text, table
+from swinir_deploy.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from swinir_deploy.models.catalog import ModelCard
@@ -27,11 +28,14 @@ Examples:
 @click.option("--local", is_flag=True, help="List only models that need no download.")
 @report_option
 @common_options
-def command(out: Output, request: ModelRequest, local: bool, output: str | None) -> None:
+def command(
+    out: Output, request: ModelRequest, local: bool, output: str | None, overwrite: bool
+) -> None:
     """List the models of the catalogue: the built-in ones and the 37 official checkpoints."""
     from swinir_deploy.models.catalog import load_catalog
     from swinir_deploy.system.cache_folder import cache_folder
 
+    check_outputs([output], [], overwrite)
     catalog = load_catalog()
     filters = request.filters.items()
     cards = [c for c in catalog.all() if all(getattr(c, name) == value for name, value in filters)]
@@ -40,20 +44,34 @@ def command(out: Output, request: ModelRequest, local: bool, output: str | None)
     entries = [_entry(card) for card in cards]
     if local:
         entries = [entry for entry in entries if entry["state"] != "remote"]
-    rows = [
-        [
-            entry["id"],
-            entry["purpose"],
-            entry["size"],
-            f"{entry['parameters']:,}" if entry["parameters"] else "-",
-            _state(entry),
-        ]
-        for entry in entries
-    ]
-    text = table(["MODEL", "TASK", "SIZE", "PARAMETERS", "FILE"], rows)
-    out.answer({"models": entries, "cache_folder": cache_folder()}, text)
+    out.answer({"models": entries, "cache_folder": cache_folder()}, _grouped(entries))
     out.say(f"{len(entries)} models. 'swinir-deploy info MODEL' has licence and figures.")
     out.save(output)
+
+
+def _grouped(entries: list[dict[str, Any]]) -> str:
+    """Return a table for each use of models, under a line that says what for and how to choose."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in entries:
+        flags = f"--task {entry['task']}{' --real' if entry['real'] else ''}"
+        groups.setdefault((entry["use"], flags), []).append(entry)
+    parts = []
+    for (use, flags), members in groups.items():
+        rows = [
+            [
+                entry["id"],
+                entry["purpose"].partition(", real-world")[0],
+                entry["size"],
+                f"{entry['parameters']:,}" if entry["parameters"] else "-",
+                _state(entry),
+            ]
+            for entry in members
+        ]
+        heading = f"For {use}\n({flags})"
+        parts.append(
+            f"{heading}\n{table(['MODEL', 'TASK', 'SIZE', 'PARAMETERS', 'DOWNLOAD'], rows)}"
+        )
+    return "\n\n".join(parts) or "No model."
 
 
 def _entry(card: ModelCard) -> dict[str, Any]:
@@ -74,6 +92,6 @@ def _entry(card: ModelCard) -> dict[str, Any]:
 
 def _state(entry: dict[str, Any]) -> str:
     if entry["state"] != "remote":
-        return str(entry["state"])
+        return {"downloaded": "done"}.get(str(entry["state"]), str(entry["state"]))
     size = entry["size_bytes"]
-    return f"{size_text(size)} to download" if size else "to download"
+    return size_text(size) if size else "needed"

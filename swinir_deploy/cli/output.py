@@ -11,17 +11,23 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
 
 import click
 
-from swinir_deploy.errors import SwinIRDeployError, SwinIRDeployWarning
+from swinir_deploy.cli.tables import table
+from swinir_deploy.errors import InputError, SwinIRDeployError, SwinIRDeployWarning
+from swinir_deploy.system.termination import Terminated
 
-__all__ = ["Output", "Stopwatch", "plain", "size_text", "table"]
+__all__ = ["Output", "Stopwatch", "plain", "size_text", "table", "tell_failures"]
 
 _INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as in shells."""
+
+_SHOWN_FAILURES = 20
+
+_NOTHING_HALF = "No file was left half written."
 
 
 class Output:
@@ -32,6 +38,7 @@ class Output:
         quiet: True prints only results and errors.
         debug: True shows tracebacks and the libraries' warnings.
         offline: True never uses the network.
+        stdout_is_taken: True prints results to stderr, because stdout gets the bytes of a picture.
         document: the document that ``--json`` prints at the end.
     """
 
@@ -40,6 +47,7 @@ class Output:
         self.debug = debug
         self.quiet = False
         self.offline = False
+        self.stdout_is_taken = False
         self.document: dict[str, Any] | None = None
         self._notes: list[str] = []
 
@@ -47,6 +55,11 @@ class Output:
     def progress(self) -> bool | None:
         """Return the setting of progress bars: None shows one if stderr is a terminal."""
         return False if self.quiet else None
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """Return the arguments of functions that may download or export a model."""
+        return {"progress": not self.quiet, "offline": self.offline, "say": self.say}
 
     def note(self, text: str) -> None:
         """Print a remark to stderr, and add it to the JSON document's ``notes``."""
@@ -62,13 +75,13 @@ class Output:
         """Keep the document and print the text of a result, also with ``--quiet``."""
         self._keep(document)
         if not self.as_json:
-            click.echo(text)
+            self._print(text)
 
     def done(self, document: Mapping[str, Any], line: str) -> None:
         """Keep the document and print a line about the work done, unless ``--quiet`` was given."""
         self._keep(document)
         if not (self.as_json or self.quiet):
-            click.echo(line)
+            self._print(line)
 
     def save(self, path: str | os.PathLike[str] | None) -> None:
         """Write the document to a file, unless ``path`` is None.
@@ -99,10 +112,20 @@ class Output:
         return exit_code
 
     def flush(self, stdout: TextIO) -> None:
-        """Print the document if ``--json`` was given and there is one."""
-        if self.as_json and self.document is not None:
-            stdout.write(self._text())
-        stdout.flush()
+        """Print the document if ``--json`` was given and there is one.
+
+        Raises:
+            InputError: stdout cannot be written.
+            BrokenPipeError: nobody reads stdout any more.
+        """
+        with _writing_to_stdout():
+            if self.as_json and self.document is not None:
+                stdout.write(self._text())
+            stdout.flush()
+
+    def _print(self, text: str) -> None:
+        with _writing_to_stdout():
+            click.echo(text, err=self.stdout_is_taken)
 
     def _keep(self, document: Mapping[str, Any]) -> None:
         self.document = dict(document)
@@ -129,7 +152,9 @@ class Output:
                 yield
 
     def _show_warning(self, message: Warning | str, *_: Any, **__: Any) -> None:
-        self.note(f"Warning: {message}")
+        text = f"Warning: {message}"
+        if text not in self._notes:  # a model that several back ends open warns each time
+            self.note(text)
 
     def explain(self, error: Exception) -> int:
         """Print an exception as a message, and return its exit code."""
@@ -138,9 +163,10 @@ class Output:
         if self.debug:
             traceback.print_exception(error)
         if isinstance(error, click.Abort):
-            return self.fail(
-                "Interrupted", "Interrupted. No file was left half written.", _INTERRUPTED
-            )
+            ended = error.__cause__
+            if isinstance(ended, Terminated):
+                return self.fail("Terminated", f"{ended}. {_NOTHING_HALF}", ended.exit_code)
+            return self.fail("Interrupted", f"Interrupted. {_NOTHING_HALF}", _INTERRUPTED)
         if isinstance(error, click.ClickException):
             hint = _help_hint(error) if isinstance(error, click.UsageError) else ""
             kind = "UsageError" if hint else type(error).__name__
@@ -157,6 +183,19 @@ class Output:
         what = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
         again = "See the traceback above." if self.debug else "Run it again with --debug for more."
         return self.fail(type(error).__name__, f"Unexpected error ({what}). {again}", 1)
+
+
+@contextmanager
+def _writing_to_stdout() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"Cannot write to stdout: {error.strerror or error}. The work is done; send its answer "
+            "to a place that takes it."
+        ) from error
 
 
 class Stopwatch:
@@ -197,19 +236,23 @@ def plain(value: Any) -> Any:
     raise TypeError(f"JSON has no form for a value of type {type(value).__name__}")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as text. Columns that contain only numbers are right-aligned."""
-    columns = list(zip(head, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    right = [bool(rows) and all(_is_number(cell) for cell in column[1:]) for column in columns]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if is_right else cell.ljust(width)
-            for cell, width, is_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in (head, *rows)
-    ]
-    return "\n".join(lines)
+def tell_failures(verb: str, failures: Sequence[tuple[str, str]]) -> int:
+    """Print which pictures failed, and return the exit code.
+
+    Args:
+        verb: what could not be done with them, such as ``restored``.
+        failures: the path of each picture, and its error.
+
+    Returns:
+        1 if there are any, else 0.
+    """
+    if not failures:
+        return 0
+    lines = [f"  {path}: {error}" for path, error in failures[:_SHOWN_FAILURES]]
+    if len(failures) > _SHOWN_FAILURES:
+        lines.append(f"  and {len(failures) - _SHOWN_FAILURES} more; --json lists all")
+    click.echo("\n".join([f"Error: {len(failures)} could not be {verb}:", *lines]), err=True)
+    return 1
 
 
 def size_text(size_bytes: int) -> str:
@@ -219,22 +262,6 @@ def size_text(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.1f} MB" if size_bytes < 1e9 else f"{size_bytes / 1e9:.1f} GB"
 
 
-def take_stdout() -> TextIO:
-    """Return a private stream to stdout, and redirect the descriptor of stdout to stderr.
-
-    C libraries print to the descriptor, some of them when the process ends.
-    """
-    private = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return private
-
-
-def silence_stdout() -> None:
-    """Redirect stdout to nowhere after its reader has gone, to avoid errors at the end."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
 def _help_hint(error: click.UsageError) -> str:
     if error.ctx is None:
         return "Try 'swinir-deploy --help'."
@@ -242,7 +269,3 @@ def _help_hint(error: click.UsageError) -> str:
     is_extra = is_model_option and "unexpected extra argument" in error.message
     named = "A model is named with --model MODEL. " if is_extra else ""
     return f"{named}Try '{error.ctx.command_path} --help' for its options and an example."
-
-
-def _is_number(cell: str) -> bool:
-    return cell in ("", "-") or cell.replace(",", "").replace(".", "").rstrip("x").isdigit()

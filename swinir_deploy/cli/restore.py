@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from swinir_deploy.cli.options import (
+    MemorySize,
     ModelRequest,
     NearChoice,
     common_options,
@@ -15,23 +19,18 @@ from swinir_deploy.cli.options import (
     model_options,
     runtime_options,
 )
-from swinir_deploy.cli.output import Output, Stopwatch, size_text
-from swinir_deploy.cli.restore_video import (
-    PIPE_FORMATS,
-    VideoRequest,
-    is_video,
-    place_of_video,
-    restore_video,
-    video_options,
-)
-from swinir_deploy.cli.selection import local_path, select_model
+from swinir_deploy.cli.output import Output, Stopwatch
+from swinir_deploy.cli.pipes import is_pipe, through_files
+from swinir_deploy.cli.restore_video import is_video, place_of_video, restore_video
+from swinir_deploy.cli.restored_pictures import finish_file, finish_folder, tell_choice
+from swinir_deploy.cli.selection import require_model, select_model
+from swinir_deploy.cli.tasks import requests_in_a_row, with_level
+from swinir_deploy.cli.video_options import PIPE_FORMATS, VideoRequest, video_options
 from swinir_deploy.errors import UsageError
-from swinir_deploy.system.memory import parse_bytes
 
 if TYPE_CHECKING:
-    from swinir_deploy.restoration.auto_tile import TileChoice
-    from swinir_deploy.restoration.reports import FolderReport, RestoredFile
-    from swinir_deploy.runtimes import RuntimeSpec
+    from swinir_deploy.models.find import FoundModel
+    from swinir_deploy.runtimes import Runtime
 
     _Size = click.ParamType[int]
 else:  # before click 8.2, this class takes no type argument
@@ -42,29 +41,18 @@ __all__ = ["command"]
 EPILOG = """\b
 Examples:
   swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx
-  swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png
+  swinir-deploy restore photos/ restored/ --task sr --scale 4 --real --format png
   swinir-deploy restore photos/ restored/ --task sr --scale 4 --format png --resume
-  swinir-deploy restore scan.jpg clean.png --task jpeg --quality 40 --tile 256
+  swinir-deploy restore scan.jpg clean.png --task jpeg --tile 256
+  swinir-deploy restore small.jpg large.png --task jpeg,sr --scale 4
+  cat scan.jpg | swinir-deploy restore - - --task jpeg --format png > clean.png
   swinir-deploy restore map.tif map-x4.tif --task sr --scale 4 --max-memory 2GB --tile auto
   swinir-deploy restore film.mp4 film-x2.mkv --task sr --scale 2 --codec hevc
 
-ONNX files need onnxruntime only; checkpoints and names of the catalogue need torch.
+ONNX files and built-in models need onnxruntime only. Other models are exported when they are
+first used, which needs torch, and kept for the next time ('swinir-deploy cache'). --backend torch
+runs a checkpoint without an export.
 """
-
-_SHOWN_FAILURES = 20
-
-
-class _MemorySize(_Size):
-    """A size such as 500MB or 2GB, converted to bytes."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number of bytes."""
-        try:
-            return parse_bytes(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
 
 
 class _TileSize(_Size):
@@ -116,14 +104,17 @@ class _TileSize(_Size):
 @click.option(
     "--format",
     "picture_format",
-    type=NearChoice(("png", "jpg", "webp", "tif", "bmp", *PIPE_FORMATS)),
+    type=NearChoice(
+        ("png", "jpg", "webp", "tif", "bmp", "gif", "avif", "heic", "jxl", "jp2", *PIPE_FORMATS),
+    ),
     help="Format of the results, or of a video in a pipe.  [default: that of each picture]",
 )
 @click.option(
     "--output-quality",
     type=click.IntRange(1, 100),
     metavar="Q",
-    help="Quality of JPEG and WebP results.  [default: 95]",
+    help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL results; 100 is lossless in all but JPEG.  "
+    "[default: 95; a WebP without loss stays so]",
 )
 @click.option(
     "--max-pixels",
@@ -134,18 +125,29 @@ class _TileSize(_Size):
 @click.option(
     "--max-memory",
     "max_memory_bytes",
-    type=_MemorySize(),
+    type=MemorySize(),
     metavar="SIZE",
-    help="Maximum memory for pictures, such as 2GB. Larger PNG, TIFF and JPEG results are written "
-    "in strips. The model needs further memory; --tile auto counts that of its tiles. IN is "
-    "decoded whole.",
+    help="Maximum memory for pictures, with its unit: 2GB. Larger PNG, TIFF and JPEG results are "
+    "written in strips. The model needs further memory; --tile auto counts that of its tiles. IN "
+    "is decoded whole.",
+)
+@click.option(
+    "--strip",
+    is_flag=True,
+    help="Leave out metadata: EXIF, XMP, IPTC, text, DPI and the time of the last change. The "
+    "colour profile stays.",
+)
+@click.option(
+    "--pages",
+    is_flag=True,
+    help="Restore every page or frame: the first as OUT, the others as OUT-page2 and so on.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Skip pictures of a folder whose result exists and is not older; go on with a video that "
-    "was interrupted.",
+    help="Skip pictures of a folder whose result exists and is not older. Keep the finished part "
+    "of a video when stopped, and go on after it.",
 )
 @video_options
 @common_options
@@ -169,59 +171,98 @@ def command(
     output_quality: int | None,
     max_pixels: int | None,
     max_memory_bytes: int | None,
+    strip: bool,
+    pages: bool,
     overwrite: bool,
     resume: bool,
     video: VideoRequest,
 ) -> int:
     """Restore a picture, every picture of a folder, or a video.
 
-    Takes PNG, JPEG, WebP, TIFF and BMP, 8 or 16 bit, gray or colour, of any size. IN and OUT are
-    files or folders. If a picture of a folder fails, the others are restored, and the failure is
-    reported at the end. A result appears only when it is complete; --resume continues after a stop.
+    Takes PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and JPEG 2000, with extras HEIC and JPEG XL, 8 or 16
+    bit or floating point, gray or colour, of any size. IN and OUT are files or folders; IN may be -
+    for stdin, and OUT - for stdout. Metadata is carried over. If a picture of a folder fails, the
+    others are restored, and the failure is reported at the end. A result appears only when it is
+    complete; --resume continues after a stop.
 
-    Takes videos, too (extra 'video'): what FFmpeg reads. Sound, subtitles and all else is kept. IN
-    and OUT may be - for pipes, with --format y4m or rawvideo.
+    --task jpeg and --task denoise find the quality or the noise by themselves, and say it.
+    --task jpeg,sr runs one model after the other.
+
+    Takes videos, too (extra 'video'): what FFmpeg reads. Sound, subtitles and all else are kept. In
+    a pipe, a video has --format y4m or rawvideo.
     """
     from swinir_deploy.restoration.places import check_places, place_of_result
     from swinir_deploy.restoration.restorer import Restorer
-    from swinir_deploy.runtimes import open_runtime
+    from swinir_deploy.restoration.tiled_model import DEFAULT_OVERLAP_PX
 
-    options = given(
-        provider=provider,
-        provider_options=provider_options,
-        precision=precision,
-        kernels=kernels,
-        threads=threads,
-    )
+    suffix = f".{picture_format}" if picture_format else None
+    named = _one_target(target, output)
+    example = f"restore {source} {named} --task sr --scale 4"
+    require_model(request, example)
+    requests = requests_in_a_row(request)
+    options = {
+        "backend": backend,
+        "device": device,
+        "load_options": request.weights,
+        **out.loading,
+        **given(
+            provider=provider,
+            provider_options=provider_options,
+            precision=precision,
+            kernels=kernels,
+            threads=threads,
+        ),
+    }
+    if overlap is None and len(requests) > 1:
+        overlap = DEFAULT_OVERLAP_PX * len(requests)  # as far as all of them see together
     tiling = given(tile=tile, overlap_px=overlap, batch=batch)
-    if is_video(source, picture_format):
+    if is_video(source, named, picture_format):
         video.refuse_others(
-            output_quality=output_quality, max_pixels=max_pixels, max_memory=max_memory_bytes
+            output_quality=output_quality,
+            max_pixels=max_pixels,
+            max_memory=max_memory_bytes,
+            strip=strip or None,
+            pages=pages or None,
         )
-        goal = place_of_video(source, _one_target(target, output), overwrite, resume, out)
-        selection = select_model(request, out, f"restore {source} OUT --task sr --scale 4")
-        with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
+        goal = place_of_video(source, named, request.model, overwrite, resume, out)
+        selections = [select_model(one, out, example) for one in requests]
+        with ExitStack() as stack:
+            runtime = _opened(selections, stack, options)
             restore_video(out, runtime, source, goal, picture_format, video, tiling, resume)
         return 0
     video.refuse(source)
-    start, suffix = Path(source), f".{picture_format}" if picture_format else None
-    destination = place_of_result(start, _one_target(target, output), suffix)
-    selection = select_model(request, out, f"restore {source} {destination} --task sr --scale 4")
-    check_places(start, destination, suffix, overwrite, resume)
     limits: dict[str, Any] = given(quality=output_quality, max_memory_bytes=max_memory_bytes)
+    limits |= {"strip": strip, "pages": pages, "replace_pages": overwrite or resume}
     if max_pixels is not None:
         limits["max_pixels"] = max_pixels or None
     watch = Stopwatch()
-    with open_runtime(local_path(selection, out), backend, device, **options) as runtime:
+    with ExitStack() as stack:
+        paths = stack.enter_context(through_files(source, named, suffix, out))
+        start = Path(paths[0])
+        destination = place_of_result(start, paths[1], suffix)
+        check_places(start, destination, suffix, overwrite, resume)
+        requests = [with_level(one, start, destination, out) for one in requests]
+        selections = [select_model(one, out, example) for one in requests]
+        runtime = _opened(selections, stack, options)
         restorer = Restorer(runtime, progress=out.progress, **tiling)
         if start.is_dir():
             report = restorer.restore_folder(start, destination, suffix, resume=resume, **limits)
-            _tell_choice(out, restorer.tile_choice)
-            return _finish_folder(out, report, start, destination, runtime.spec, watch)
+            tell_choice(out, restorer.tile_choice)
+            return finish_folder(out, report, start, destination, runtime.spec, watch)
         restored = restorer.restore_file(start, destination, overwrite_input=overwrite, **limits)
-        _tell_choice(out, restorer.tile_choice)
-        _finish_file(out, restored, runtime.spec, watch)
+        tell_choice(out, restorer.tile_choice)
+        if is_pipe(source):
+            restored = replace(restored, source=Path(source))
+        finish_file(out, restored, runtime.spec, watch)
         return 0
+
+
+def _opened(selections: Sequence[FoundModel], stack: ExitStack, options: dict[str, Any]) -> Runtime:
+    """Open the models in a row; the stack closes them."""
+    from swinir_deploy.exports.open import open_model
+    from swinir_deploy.runtimes.chain import chained
+
+    return chained([stack.enter_context(open_model(one, **options)) for one in selections])
 
 
 def _one_target(target: str | None, output: str | None) -> str:
@@ -233,83 +274,3 @@ def _one_target(target: str | None, output: str | None) -> str:
             "'swinir-deploy restore photo.png photo-x4.png --model tiny-sr-x4.onnx'."
         )
     return target or output or ""
-
-
-def _tell_choice(out: Output, choice: TileChoice | None) -> None:
-    """Print the tile that ``--tile auto`` selected."""
-    if choice is None:
-        return
-    chosen = choice.chosen
-    memory = "" if chosen.taken_bytes is None else f", {size_text(chosen.taken_bytes)} of memory"
-    out.note(
-        f"Tiles of {chosen.width}x{chosen.height} pixels, {chosen.batch} at a time, were the "
-        f"fastest of {len(choice.trials)} that were tried ({chosen.ms_per_mpix / 1e3:.2f} s for a "
-        f"megapixel{memory})."
-    )
-
-
-def _model(spec: RuntimeSpec) -> dict[str, Any]:
-    names = ["model_id", "task", "scale", "precision", "backend", "device"]
-    names += ["kernels", "kernels_reason"] if spec.kernels else []
-    return {name: getattr(spec, name) for name in names}
-
-
-def _entry(restored: RestoredFile) -> dict[str, Any]:
-    return {**vars(restored), "size_bytes": restored.target.stat().st_size}
-
-
-def _finish_file(out: Output, restored: RestoredFile, spec: RuntimeSpec, watch: Stopwatch) -> None:
-    for note in restored.notes:
-        out.note(note)
-    entry = _entry(restored)
-    out.done(
-        {
-            "model": _model(spec),
-            "restored": [entry],
-            "failures": [],
-            "skipped": [],
-            "ignored": 0,
-            "seconds": watch.seconds,
-        },
-        f"Restored {restored.source} -> {restored.target} ({restored.width}x{restored.height} -> "
-        f"{restored.target_width}x{restored.target_height}, {size_text(entry['size_bytes'])}, "
-        f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
-    )
-
-
-def _finish_folder(
-    out: Output,
-    report: FolderReport,
-    source: Path,
-    destination: Path,
-    spec: RuntimeSpec,
-    watch: Stopwatch,
-) -> int:
-    entries = [_entry(restored) for restored in report.restored]
-    done, failed, skipped = len(entries), len(report.failures), len(report.skipped)
-    for restored in report.restored:
-        for note in restored.notes:
-            out.note(f"{restored.source}: {note}")
-    if report.ignored:
-        out.note(f"{report.ignored} files in {source} are no pictures and were left alone.")
-    out.done(
-        {
-            "model": _model(spec),
-            "restored": entries,
-            "failures": report.failures,
-            "skipped": report.skipped,
-            "ignored": report.ignored,
-            "seconds": watch.seconds,
-        },
-        f"Restored {done} of {done + failed + skipped} pictures in {source} -> {destination}"
-        f"{f', {skipped} were done already' if skipped else ''} "
-        f"({size_text(sum(entry['size_bytes'] for entry in entries))}, "
-        f"{spec.model_id} on {spec.backend} {spec.device}) in {watch}",
-    )
-    if not failed:
-        return 0
-    lines = [f"  {failure.source}: {failure.error}" for failure in report.failures]
-    if failed > _SHOWN_FAILURES:
-        lines[_SHOWN_FAILURES:] = [f"  and {failed - _SHOWN_FAILURES} more; --json lists all"]
-    click.echo("\n".join([f"Error: {failed} could not be restored:", *lines]), err=True)
-    return 1

@@ -1,45 +1,26 @@
-"""The options of ``swinir-deploy restore`` for videos, and what it does with them."""
+"""What ``swinir-deploy restore`` does with a video."""
 
 from __future__ import annotations
 
-import functools
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any
 
-import click
-
-from swinir_deploy.artifacts.shapes import parse_sides
-from swinir_deploy.cli.options import KeyValueType, NearChoice
 from swinir_deploy.cli.output import Output, Stopwatch, size_text
+from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.pipes import PIPE, is_pipe
+from swinir_deploy.cli.restored_pictures import tell_choice
+from swinir_deploy.cli.streams import take_binary_stdout
+from swinir_deploy.cli.video_options import PIPE_FORMATS, VideoRequest
 from swinir_deploy.errors import UsageError
-from swinir_deploy.system.memory import parse_bytes
 
 if TYPE_CHECKING:
     from swinir_deploy.runtimes.base import Runtime
-    from swinir_deploy.video.job import VideoOptions
     from swinir_deploy.video.reports import VideoReport
 
-    _Number = click.ParamType[float]
-else:  # before click 8.2, this class takes no type argument
-    _Number = click.ParamType
-
-__all__ = [
-    "PIPE_FORMATS",
-    "VideoRequest",
-    "is_video",
-    "place_of_video",
-    "restore_video",
-    "video_options",
-]
-
-PIPE_FORMATS = ("y4m", "rawvideo")
-"""Values of ``--format`` for videos."""
+__all__ = ["is_video", "place_of_video", "restore_video"]
 
 _SUFFIXES = frozenset(
     [
@@ -49,7 +30,6 @@ _SUFFIXES = frozenset(
         ".avi",
         ".dv",
         ".flv",
-        ".gif",
         ".h264",
         ".hevc",
         ".ivf",
@@ -75,290 +55,65 @@ _SUFFIXES = frozenset(
         ".y4m",
     ]
 )
+"""Names of videos. FFmpeg decides what it is by the content."""
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+_EITHER = frozenset([".gif"])
+"""Pictures, or videos where OUT is the name of a video."""
 
 
-def is_video(source: str, form: str | None) -> bool:
+def is_video(source: str, target: str, form: str | None) -> bool:
     """Return whether the command is about a video.
 
     Args:
         source: IN of the command line.
+        target: OUT of the command line.
         form: ``--format``.
     """
     if form in PIPE_FORMATS:
         return True
-    return Path(source).suffix.lower() in _SUFFIXES and not Path(source).is_dir()
-
-
-class _Time(_Number):
-    """A time in seconds, or as HH:MM:SS."""
-
-    name = "TIME"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the time in seconds."""
-        seconds = 0.0
-        try:
-            for part in str(value).split(":"):
-                seconds = seconds * 60 + float(part)
-        except ValueError:
-            seconds = -1.0
-        if not 0 <= seconds < 1e7:
-            self.fail(f"{value!r} is no time such as 90, 1.5 or 00:01:30.", param, ctx)
-        return seconds
-
-
-class _Rate(_Number):
-    """Frames for a second, as a number or a fraction."""
-
-    name = "FPS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the rate as a fraction."""
-        try:
-            rate = Fraction(str(value))
-        except (ValueError, ZeroDivisionError):
-            rate = Fraction(0)
-        if rate <= 0:
-            self.fail(f"{value!r} is no rate such as 25 or 30000/1001.", param, ctx)
-        return rate
-
-
-_OPTIONS = {
-    "codec": click.option(
-        "--codec",
-        metavar="NAME",
-        help="Videos: h264, hevc, av1, vp9, ffv1, prores, or an encoder such as hevc_nvenc.  "
-        "[default: by OUT and the bits]",
-    ),
-    "crf": click.option(
-        "--crf",
-        type=click.IntRange(0, 63),
-        metavar="N",
-        help="Videos: constant rate factor; lower is better and larger.  [default: 16 to 24]",
-    ),
-    "bitrate": click.option(
-        "--bitrate", metavar="RATE", help="Videos: bits per second, such as 8M, instead of --crf."
-    ),
-    "pix_fmt": click.option(
-        "--pix-fmt",
-        metavar="NAME",
-        help="Videos: FFmpeg's pixel format of the result.  [default: that of IN]",
-    ),
-    "codec_options": click.option(
-        "--codec-option",
-        "codec_options",
-        type=KeyValueType(),
-        multiple=True,
-        metavar="KEY=VALUE",
-        callback=lambda _context, _option, pairs: dict(pairs) or None,
-        help="Videos: option of the encoder, such as preset=slow; can be repeated.",
-    ),
-    "decoder": click.option(
-        "--decoder", metavar="NAME", help="Videos: FFmpeg's decoder, such as h264_cuvid."
-    ),
-    "matrix": click.option(
-        "--matrix",
-        type=NearChoice(("bt601", "bt709", "bt2020")),
-        help="Videos: colour matrix of IN if it tells none or a wrong one.",
-    ),
-    "deinterlace": click.option(
-        "--deinterlace",
-        is_flag=True,
-        default=None,
-        help="Videos: make whole frames of interlaced ones (bwdif).",
-    ),
-    "start_s": click.option(
-        "--start", "start_s", type=_Time(), help="Videos: start here, such as 90 or 00:01:30."
-    ),
-    "duration_s": click.option(
-        "--duration", "duration_s", type=_Time(), help="Videos: restore so much time."
-    ),
-    "frames": click.option(
-        "--frames", type=click.IntRange(1), metavar="N", help="Videos: restore N frames."
-    ),
-    "every_nth": click.option(
-        "--every-nth",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Videos: restore only every N-th frame, for a preview.",
-    ),
-    "dedupe": click.option(
-        "--no-dedupe",
-        "dedupe",
-        flag_value=False,
-        default=None,
-        help="Videos: compute frames that equal the one before, too.",
-    ),
-    "on_error": click.option(
-        "--on-error",
-        type=NearChoice(("fail", "conceal")),
-        help="Videos: what a broken packet does: fail, or conceal it by the frame before.  "
-        "[default: fail]",
-    ),
-    "drop_unsupported": click.option(
-        "--drop-unsupported",
-        is_flag=True,
-        default=None,
-        help="Videos: leave out streams that OUT cannot hold.",
-    ),
-    "frame_size": click.option(
-        "--frame-size", metavar="WxH", help="Raw video: size of a frame of IN."
-    ),
-    "frame_format": click.option(
-        "--frame-format", metavar="NAME", help="Raw video: pixel format of IN.  [default: rgb24]"
-    ),
-    "rate": click.option(
-        "--rate", type=_Rate(), help="Raw video: frames for a second.  [default: 25]"
-    ),
-}
-
-
-@dataclass(frozen=True)
-class VideoRequest:
-    """The options for videos that the command line gives; None stands for one that it does not."""
-
-    values: dict[str, Any]
-
-    def refuse(self, source: str) -> None:
-        """Refuse the options if the command is not about a video.
-
-        Raises:
-            UsageError: at least one of them was given.
-        """
-        names = [name for name, value in self.values.items() if value is not None]
-        if names:
-            flags = ", ".join(_flag(name) for name in names)
-            raise UsageError(
-                f"{flags} {'is' if len(names) == 1 else 'are'} for videos, and {source} is none "
-                "by its suffix. Leave it out, or give --format y4m or rawvideo for a pipe."
-            )
-
-    def refuse_others(self, **values: Any) -> None:
-        """Refuse options that are for pictures only; None stands for one that was not given.
-
-        Raises:
-            UsageError: at least one of them was given.
-        """
-        names = [
-            f"--{name.replace('_', '-')}" for name, value in values.items() if value is not None
-        ]
-        if names:
-            raise UsageError(
-                f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} for pictures, and this "
-                "is a video. Leave it out; the memory for frames is bounded by itself."
-            )
-
-    def options(self, source_format: str | None, out: Output) -> VideoOptions:
-        """Return the options of the job.
-
-        Args:
-            source_format: ``y4m`` or ``rawvideo`` if IN does not say what it is.
-            out: the output of the command.
-
-        Raises:
-            UsageError: they are impossible.
-        """
-        from swinir_deploy.video.encoding import Encoding
-        from swinir_deploy.video.job import VideoOptions
-        from swinir_deploy.video.source import Reading
-
-        given = {name: value for name, value in self.values.items() if value is not None}
-        names = ("decoder", "on_error", "matrix", "deinterlace", "start_s", "duration_s")
-        names += ("frames", "every_nth")
-        reading = Reading(
-            **{name: given[name] for name in names if name in given},
-            format=source_format,
-            raw=self._raw(given),
-        )
-        bitrate = given.get("bitrate")
-        encoding = Encoding(
-            given.get("codec"),
-            given.get("crf"),
-            None if bitrate is None else _bits(bitrate),
-            given.get("pix_fmt"),
-            given.get("codec_options", {}),
-        )
-        return VideoOptions(
-            reading,
-            encoding,
-            given.get("dedupe", True),
-            given.get("drop_unsupported", False),
-            None,
-            out.progress,
-        )
-
-    def _raw(self, given: dict[str, Any]) -> Any:
-        from swinir_deploy.video.source import RawVideo
-
-        if "frame_size" not in given:
-            return None
-        try:
-            width, height = parse_sides(given["frame_size"])
-        except UsageError as error:
-            raise UsageError(
-                f"--frame-size {given['frame_size']!r} is no size such as 640x360 (width x height)."
-            ) from error
-        return RawVideo(
-            width, height, given.get("frame_format", "rgb24"), given.get("rate", Fraction(25))
-        )
-
-
-def video_options(function: Function) -> Function:
-    """Add the options for videos, passed as a :class:`VideoRequest` named ``video``."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **values: Any) -> Any:
-        taken = {name: values.pop(name) for name in _OPTIONS}
-        return function(*args, video=VideoRequest(taken), **values)
-
-    decorated: Any = wrapper
-    for option in reversed(_OPTIONS.values()):
-        decorated = option(decorated)
-    return cast("Function", decorated)
-
-
-def _flag(name: str) -> str:
-    option: Any = _OPTIONS[name](lambda: None)
-    return str(option.__click_params__[0].opts[0])
-
-
-def _bits(text: str) -> int:
-    """Return the bits per second of such as ``8M`` or ``500k``."""
-    try:
-        return parse_bytes(text)
-    except UsageError as error:
-        raise UsageError(f"--bitrate {text!r} is no rate such as 500k, 8M or 1.5M.") from error
-
-
-# ---------------------------------------------------------------------------------------- the work
+    if Path(source).is_dir():
+        return False
+    return _is_named(source) or (
+        Path(source).suffix.lower() in _EITHER and form is None and _is_named(target)
+    )
 
 
 def place_of_video(
-    source: str, target: str, overwrite: bool, resume: bool, out: Output
+    source: str, target: str, model: str | None, overwrite: bool, resume: bool, out: Output
 ) -> Path | None:
-    """Return the file to write; None is standard output.
+    """Return the file to write; None is stdout.
+
+    Args:
+        source: IN of the command line.
+        target: OUT of the command line. A folder gets a file with the name of ``source``.
+        model: ``--model``, which the output may not replace.
+        overwrite: replace the file if it exists.
+        resume: keep the finished part when interrupted, and go on after it.
+        out: the output of the command.
 
     Raises:
-        UsageError: the file exists and may not be replaced, or ``--json`` needs standard output.
+        UsageError: the options exclude each other; the file is IN or the model; or it exists and
+            ``overwrite`` is False.
+        InputError: the file cannot be written there.
     """
-    if target == "-":
+    if resume and (is_pipe(source) or target == PIPE):
+        raise UsageError("--resume is for files: a pipe cannot be read again. Leave it out.")
+    if resume and overwrite:
+        raise UsageError("--resume keeps results and --overwrite replaces them. Give one of them.")
+    if source == PIPE and sys.stdin.isatty():
+        raise UsageError("IN is -, and stdin is a terminal. Pipe a video in, or name a file.")
+    if target == PIPE:
         if out.as_json:
-            raise UsageError(
-                "--json prints to standard output, and so does OUT -. Give a file as OUT, or leave "
-                "--json out."
-            )
+            raise UsageError("OUT - and --json both write to stdout. Leave one of them out.")
+        if sys.stdout.isatty():
+            raise UsageError("OUT is -, and stdout is a terminal. Pipe it on, or name a file.")
         return None
     goal = Path(target)
     if goal.is_dir() or target.endswith("/"):
+        if is_pipe(source):
+            raise UsageError(f"OUT is the folder {target}, and a pipe has no name. Name a file.")
         goal = goal / Path(source).name
-    if resume and overwrite:
-        raise UsageError("--resume keeps results and --overwrite replaces them. Give one of them.")
-    if goal.exists() and not overwrite:
-        raise UsageError(f"{goal} exists. Give --overwrite to replace it, or another name.")
+    check_outputs([goal], [None if is_pipe(source) else source, model], overwrite)
     return goal
 
 
@@ -377,8 +132,8 @@ def restore_video(
     Args:
         out: the output of the command.
         runtime: the open model.
-        source: IN of the command line; ``-`` is standard input.
-        target: the file to write; None is standard output.
+        source: IN of the command line; ``-`` is stdin.
+        target: the file to write; None is stdout.
         form: ``--format``.
         request: the options for videos.
         tiling: ``tile``, ``overlap_px`` and ``batch``, as far as they were given.
@@ -391,22 +146,26 @@ def restore_video(
     from swinir_deploy.video.pipes import restore_pipe
     from swinir_deploy.video.restore import restore_file
 
-    if resume and (source == "-" or target is None):
-        raise UsageError("--resume is for files: a pipe cannot be read again. Leave it out.")
     watch = Stopwatch()
     asked = {"tile": None, "overlap_px": DEFAULT_OVERLAP_PX, "batch": None, **tiling}
     model = TiledModel(runtime, **asked, progress=False)
-    pipe_in = source == "-"
-    options = request.options(form if pipe_in or not _has_head(source) else None, out)
-    start: Path | IO[bytes] = sys.stdin.buffer if pipe_in else Path(source)
-    if target is None:
-        with _binary_stdout() as stream:
-            report = restore_pipe(model, start, stream, options, form)
-    elif pipe_in:
-        report = restore_pipe(model, start, target, options, form)
-    else:
-        options = replace(options, pipe_format=_format_of(target, form))
+    options = request.options(None if _is_named(source) else form, out)
+    if target is not None and form == "rawvideo" and not _is_named(str(target)):
+        options = replace(options, pipe_format=form)
+    if target is not None and not is_pipe(source):
         report = restore_file(model, Path(source), target, options, resume)
+    else:
+        with ExitStack() as stack:
+            start: Path | IO[bytes] = Path(source)
+            if source == PIPE:
+                start = sys.stdin.buffer
+            elif is_pipe(source):
+                start = stack.enter_context(open(source, "rb"))
+            goal: Path | IO[bytes] | None = target
+            if goal is None:
+                goal, out.stdout_is_taken = take_binary_stdout(), True
+            report = restore_pipe(model, start, goal, options, form)
+    tell_choice(out, model.choice)
     for note in report.notes:
         out.note(note)
     size = "" if target is None else f", {size_text(target.stat().st_size)}"
@@ -417,10 +176,7 @@ def restore_video(
         f"{_details(report)}{size}, {report.encoder} {report.pix_fmt}, {spec.model_id} on "
         f"{spec.backend} {spec.device}) in {watch}, {report.fps:.2f} fps"
     )
-    if target is None:
-        out.say(line)
-    else:
-        out.done({"video": {**vars(report), "fps": report.fps}, "seconds": watch.seconds}, line)
+    out.done({"video": {**vars(report), "fps": report.fps}, "seconds": watch.seconds}, line)
 
 
 def _details(report: VideoReport) -> str:
@@ -429,34 +185,6 @@ def _details(report: VideoReport) -> str:
     return repeated + broken
 
 
-def _format_of(target: Path, form: str | None) -> str | None:
-    """Return the format of a file that holds frames alone; None for a container."""
-    if target.suffix.lower() == ".y4m":
-        return "y4m"
-    return form if form == "rawvideo" and not _has_head(str(target)) else None
-
-
-def _has_head(source: str) -> bool:
+def _is_named(source: str) -> bool:
     """Return whether a file says itself what it is; a file of raw frames does not."""
     return Path(source).suffix.lower() in _SUFFIXES
-
-
-@contextmanager
-def _binary_stdout() -> Iterator[IO[bytes]]:
-    """Yield a stream to standard output; what others print goes to stderr in the meantime."""
-    try:
-        is_process = sys.stdout.fileno() == 1
-    except (OSError, ValueError, AttributeError):
-        is_process = False
-    if not is_process:  # a test's replacement
-        yield sys.stdout.buffer
-        return
-    sys.stdout.flush()
-    saved = os.dup(1)
-    try:
-        os.dup2(2, 1)
-        with os.fdopen(os.dup(saved), "wb") as stream:
-            yield stream
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,10 +16,12 @@ from swinir_deploy.cli.options import (
     given,
     report_option,
     runtime_options,
+    weight_options,
 )
 from swinir_deploy.cli.output import Output, Stopwatch, table
+from swinir_deploy.cli.outputs import check_outputs
 from swinir_deploy.cli.selection import local_path
-from swinir_deploy.errors import UsageError
+from swinir_deploy.errors import PictureError, UsageError
 from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
@@ -48,10 +51,7 @@ Examples:
     metavar="MODEL",
     help="The checkpoint or id that it was exported from.  [default: by its metadata]",
 )
-@click.option("--key", metavar="NAME", help="Entry of the checkpoint with the weights.")
-@click.option(
-    "--img-range", type=float, metavar="R", help="1 or 255, if the checkpoint does not name it."
-)
+@weight_options
 @runtime_options
 @click.option(
     "--shape",
@@ -97,8 +97,7 @@ def command(
     out: Output,
     exported: str,
     model: str | None,
-    key: str | None,
-    img_range: float | None,
+    weights: dict[str, Any],
     backend: str | None,
     device: str | None,
     provider: str | None,
@@ -114,6 +113,7 @@ def command(
     against: str | None,
     optimization: str | None,
     output: str | None,
+    overwrite: bool,
 ) -> int:
     """Compare an exported model with the PyTorch network that it was exported from.
 
@@ -124,12 +124,13 @@ def command(
     from swinir_deploy.models.find import find_model
 
     selection = find_model(exported)
+    check_outputs([output], [selection, model, against, *pictures], overwrite)
     watch = Stopwatch()
     if layers:
         _refuse("with --layers", threads=threads, min_psnr=min_psnr)
         _refuse("with --layers", provider_option=provider_options, kernels=kernels)
         if against is not None and backend != "torch":
-            _refuse("with --against", model=model, key=key, img_range=img_range)
+            _refuse("with --against", model=model, **weights)
         options = given(
             backend=backend,
             device=device,
@@ -144,17 +145,20 @@ def command(
         from swinir_deploy.verification.layers import compare_layers
 
         other: str | LoadedModel | None = against
-        source = (model, key, img_range)
+        source = (model, weights)
         if backend == "torch":
             options["network"] = _load_reference(out, selection.name, *source)
-        elif against is None and (backend in (None, "ort") or source != (None, None, None)):
+        elif against is None and (backend in (None, "ort") or source != (None, {})):
             other = _load_reference(out, selection.name, *source)
         return finish_layers(out, compare_layers(selection.name, other, **options), watch, output)
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
+    for picture in pictures:
+        if not Path(picture).is_file():
+            raise PictureError(f"Cannot read {picture}: there is no such file. Check the path.")
     from swinir_deploy.verification.parity import Limit, target_note, verify
 
-    reference = _load_reference(out, selection.name, model, key, img_range)
+    reference = _load_reference(out, selection.name, model, weights)
     requested = None if limit is None and min_psnr is None else Limit(limit, min_psnr)
     report = verify(
         local_path(selection, out),
@@ -170,7 +174,7 @@ def command(
     note = target_note(report.spec)
     if note is not None:
         out.note(note)
-    out.say(_table(report))
+    out.say(f"Differences are in parts of the range of the output:\n{_table(report)}")
     document = {**report.to_dict(), "seconds": watch.seconds}
     worst = report.worst.comparison
     summary = (
@@ -193,17 +197,17 @@ def command(
 
 
 def _load_reference(
-    out: Output, exported: str, model: str | None, key: str | None, img_range: float | None
+    out: Output, exported: str, model: str | None, weights: dict[str, Any]
 ) -> LoadedModel:
     require("export", "Verifying a model")
-    from swinir_deploy.verification.reference import load_reference, source_of
+    from swinir_deploy.verification.reference import load_reference, recorded_weights, source_of
 
     return load_reference(
         source_of(exported) if model is None else model,
-        img_range=img_range,
-        key=key,
+        recorded=recorded_weights(exported),
         progress=not out.quiet,
         offline=out.offline,
+        **weights,
     )
 
 
@@ -238,10 +242,10 @@ def _table(report: ParityReport) -> str:
         [
             row.source,
             shape_text(row.shape),
-            f"{row.comparison.max_abs:.1e}",
+            f"{row.comparison.relative_max:.1e}",
             f"{row.comparison.psnr_db:.1f}",
             "passed" if row.passed else "FAILED",
         ]
         for row in report.rows
     ]
-    return table(["INPUT", "SHAPE", "DIFFERENCE", "PSNR dB", "RESULT"], rows)
+    return table(["INPUT", "SHAPE", "DIFFERENCE", "PSNR dB", "RESULT"], rows, keys=2)

@@ -25,7 +25,7 @@ from swinir_deploy.pictures.write import write_picture
 from swinir_deploy.restoration.restorer import Restorer
 from swinir_deploy.runtimes import open_runtime
 
-__all__ = ["DemoReport", "run_demo"]
+__all__ = ["DemoReport", "demo_files", "run_demo"]
 
 _DEMO_MODEL = "tiny-sr-x4"
 _SCALE = 4
@@ -71,6 +71,13 @@ class DemoReport:
         }
 
 
+def demo_files(output_dir: str | os.PathLike[str]) -> tuple[Path, Path, Path, Path]:
+    """Return the paths of what the demo writes: model, input, restored picture, comparison."""
+    names = (f"{_DEMO_MODEL}.onnx", "chelsea-lr.png", "chelsea-x4.png", "chelsea-comparison.png")
+    model, reduced, restored, sheet = (Path(output_dir) / name for name in names)
+    return model, reduced, restored, sheet
+
+
 def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = print) -> DemoReport:
     """Export the built-in x4 model, restore a picture with it, and check both.
 
@@ -88,6 +95,7 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
         InputError: the folder cannot be created or written.
     """
     folder = Path(output_dir)
+    model_path, reduced_path, restored_path, sheet_path = demo_files(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -95,7 +103,7 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
             f"Cannot make the folder {folder}: {error.strerror}. Give another with -o."
         ) from error
     log(f"1. Export {_DEMO_MODEL}, the built-in x4 model, to ONNX")
-    exported = export_onnx(_DEMO_MODEL, folder / f"{_DEMO_MODEL}.onnx")
+    exported = export_onnx(_DEMO_MODEL, model_path)
     log(
         f"   {exported.nodes} nodes, {exported.size_bytes / 1e6:.2f} MB, opset "
         f"{exported.metadata.opset}, any batch, height and width, in {exported.seconds:.1f} s"
@@ -108,12 +116,12 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
     log("2. Restore a picture: Chelsea the cat, reduced to a quarter by bicubic interpolation")
     original = _original()
     reduced = bicubic_resize(original.pixels, 1 / _SCALE)
-    low_resolution = _write(folder / "chelsea-lr.png", reduced)
+    _write(reduced_path, reduced)
     started = time.perf_counter()
     with open_runtime(exported.path, "ort") as runtime:
         restored = Restorer(runtime, progress=False).restore_array(reduced)
     elapsed = time.perf_counter() - started
-    restored_path = _write(folder / "chelsea-x4.png", restored)
+    _write(restored_path, restored)
     log(
         f"   {reduced.shape[1]}x{reduced.shape[0]} -> {restored.shape[1]}x{restored.shape[0]} "
         f"by ONNX Runtime in {elapsed:.2f} s, the model's loading included"
@@ -126,7 +134,7 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
     if levels > 1:
         raise CheckFailedError(
             f"ONNX Runtime's picture differs from PyTorch's by {levels} levels of 255; it must be "
-            "at most 1. Find the difference with 'swinir-deploy verify --layers'."
+            f"at most 1. Find the difference: swinir-deploy verify {exported.path} --layers"
         )
     log(f"   with PyTorch: largest difference {levels} of 255 levels")
     enlarged = bicubic_resize(reduced, _SCALE)
@@ -141,8 +149,8 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
             f"The restored picture ({restored_db:.2f} dB) is not better than bicubic interpolation "
             f"({bicubic_db:.2f} dB). Install the package again; its model may be damaged."
         )
-    sheet = _write(
-        folder / "chelsea-comparison.png",
+    _write(
+        sheet_path,
         np.concatenate([p[_SHEET_CROP] for p in (enlarged, restored, original.pixels)], axis=1),
     )
 
@@ -159,15 +167,15 @@ def run_demo(output_dir: str | os.PathLike[str], log: Callable[[str], None] = pr
         )
     log("Files")
     log(f"   model       {exported.path}")
-    log(f"   input       {low_resolution}")
+    log(f"   input       {reduced_path}")
     log(f"   restored    {restored_path}")
-    log(f"   comparison  {sheet}  (bicubic, restored, original)")
+    log(f"   comparison  {sheet_path}  (bicubic, restored, original)")
     log(f"{_DEMO_MODEL} is a tiny built-in model; 'swinir-deploy models' lists the official ones.")
     return DemoReport(
         export=exported,
-        low_resolution=low_resolution,
+        low_resolution=reduced_path,
         restored=restored_path,
-        sheet=sheet,
+        sheet=sheet_path,
         parity_levels=levels,
         bicubic_psnr_y_db=bicubic_db,
         restored_psnr_y_db=restored_db,
@@ -181,6 +189,5 @@ def _original() -> Picture:
         return read_picture(path)
 
 
-def _write(path: Path, pixels: NDArray[Any]) -> Path:
+def _write(path: Path, pixels: NDArray[Any]) -> None:
     write_picture(path, Picture(np.ascontiguousarray(pixels)))
-    return path

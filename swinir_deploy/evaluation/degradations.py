@@ -11,7 +11,7 @@ import numpy.typing as npt
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.packages import require
 
-__all__ = ["bicubic_resize", "gaussian_noise", "jpeg_compress"]
+__all__ = ["bicubic_resize", "bicubic_resize_to", "gaussian_noise", "jpeg_compress"]
 
 Picture = npt.NDArray[Any]
 
@@ -80,20 +80,48 @@ def bicubic_resize(image: Picture, scale: float) -> Picture:
     """
     if not scale > 0:
         raise UsageError(f"bicubic_resize: scale is {scale!r}; it must be positive.")
-    if image.ndim not in (2, 3) or 0 in image.shape:
-        raise UsageError(
-            f"bicubic_resize: the array's shape is {image.shape}; it must be [H, W] or [H, W, C]."
-        )
-    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
-        raise UsageError(
-            f"bicubic_resize: the dtype is {image.dtype}; it must be uint8 or floating point."
-        )
+    _require_picture("bicubic_resize", image)
     # 1e-9: a rounding error in a product such as 300 * (1 / 3) must not add a pixel.
     rows, columns = (max(1, math.ceil(side * scale - 1e-9)) for side in image.shape[:2])
-    # MATLAB resizes rows first and keeps the dtype in between, so uint8 is rounded twice.
-    narrowed = _resize_rows(image, scale, rows)
-    result: Picture = _resize_rows(narrowed.swapaxes(0, 1), scale, columns).swapaxes(0, 1)
-    return result
+    return _resize(image, (scale, scale), (rows, columns))
+
+
+def bicubic_resize_to(image: Picture, sides: tuple[int, int]) -> Picture:
+    """Resize as MATLAB's ``imresize(image, [rows, columns])`` does: each axis by its own scale.
+
+    Args:
+        image: as for :func:`bicubic_resize`.
+        sides: height and width of the result.
+
+    Returns:
+        ``[*sides]`` (and C), in the input's dtype, rounded as :func:`bicubic_resize` does it.
+
+    Raises:
+        UsageError: a side is not positive, or shape or dtype is not that of a picture.
+    """
+    if min(sides) < 1:
+        raise UsageError(f"bicubic_resize_to: the sides are {sides}; they must be positive.")
+    _require_picture("bicubic_resize_to", image)
+    height, width = image.shape[:2]
+    return _resize(image, (sides[0] / height, sides[1] / width), sides)
+
+
+def _resize(image: Picture, scales: tuple[float, float], sides: tuple[int, int]) -> Picture:
+    # MATLAB resizes the axis with the smaller scale first (rows, if both are the same) and keeps
+    # the dtype in between, so uint8 is rounded twice.
+    for axis in sorted((0, 1), key=lambda axis: scales[axis]):
+        turned = image.swapaxes(0, axis)
+        image = _resize_rows(turned, scales[axis], sides[axis]).swapaxes(0, axis)
+    return image
+
+
+def _require_picture(name: str, image: Picture) -> None:
+    if image.ndim not in (2, 3) or 0 in image.shape:
+        raise UsageError(
+            f"{name}: the array's shape is {image.shape}; it must be [H, W] or [H, W, C]."
+        )
+    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
+        raise UsageError(f"{name}: the dtype is {image.dtype}; it must be uint8 or floating point.")
 
 
 def gaussian_noise(image: Picture, sigma: float, seed: int = 0) -> npt.NDArray[np.float64]:

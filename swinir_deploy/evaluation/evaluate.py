@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -14,6 +14,9 @@ from swinir_deploy.errors import (
     CatalogError,
     DownloadError,
     InputError,
+    PictureError,
+    RuntimeClosedError,
+    SwinIRDeployError,
     UsageError,
 )
 from swinir_deploy.evaluation.metrics import MIN_SIDE_PX
@@ -22,15 +25,20 @@ from swinir_deploy.evaluation.reports import (
     EvaluationReport,
     PictureScore,
     StatedFigure,
+    UnmeasuredPicture,
     mean_scores,
 )
 from swinir_deploy.evaluation.testsets import dataset_name, find_reduced, list_pictures
+from swinir_deploy.exports.open import open_model
 from swinir_deploy.models.catalog import ModelCard, Task, load_catalog
 from swinir_deploy.pictures.read import read_picture
-from swinir_deploy.runtimes import RuntimeSpec, backend_for, open_runtime
+from swinir_deploy.restoration.folder_contents import unusable
+from swinir_deploy.runtimes import RuntimeSpec
+from swinir_deploy.runtimes.spec import require_pictures
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.packages import require
 from swinir_deploy.verification.reference import (
+    RecordedWeights,
     catalogue_id,
     load_reference,
     open_reference,
@@ -42,6 +50,10 @@ if TYPE_CHECKING:
     from swinir_deploy.models.load import LoadedModel
 
 __all__ = ["evaluate"]
+
+
+_LOADING = ("key", "prefix", "img_range", "mean")
+"""Options that say how a checkpoint is loaded, not how it is run."""
 
 
 def evaluate(
@@ -59,6 +71,7 @@ def evaluate(
     reference: bool | str | os.PathLike[str] | LoadedModel = True,
     offline: bool = False,
     progress: Callable[[str], None] | None = None,
+    say: Callable[[str], None] = lambda line: None,
     **options: Any,
 ) -> EvaluationReport:
     """Measure a model on a folder of pictures by the paper's protocol (docs/evaluation.md).
@@ -68,16 +81,19 @@ def evaluate(
     measured too, and, for other back ends, the network in PyTorch and FP32.
 
     Args:
-        model: an exported file; for ``torch``, a checkpoint or a catalogue id.
+        model: an exported file, a checkpoint or a catalogue id. For ``ort`` and ``openvino``, a
+            checkpoint or id is exported once and kept in the cache.
         data: folder of the original pictures; its subfolders are not searched.
         lr: folder of the reduced pictures, ``NAMExSCALE``; None makes them as MATLAB's bicubic
-            ``imresize`` does. Only for super-resolution.
+            ``imresize`` does, or with the degradations of real-world super-resolution for a model
+            that is for them. Only for super-resolution.
         task: ``sr``, ``denoise`` or ``jpeg``; None takes the task of the model.
         noise: standard deviation of the noise on 0..255; None takes that of the model's card.
         quality: JPEG quality, 1 to 100; None takes that of the model's card.
         backend: as in :func:`swinir_deploy.open_runtime`.
         device: as in :func:`swinir_deploy.open_runtime`.
-        **options: as in :func:`swinir_deploy.open_runtime`.
+        **options: as in :func:`swinir_deploy.open_runtime`, and ``precision``: with ``ort``, that
+            of the export of a checkpoint or id.
         tile: side of tiles in input pixels, blended as :class:`~swinir_deploy.Restorer` does it;
             None restores whole pictures, as in the paper.
         self_ensemble: True takes the mean over the eight flips and rotations before rounding, as
@@ -87,14 +103,16 @@ def evaluate(
             compares with nothing. It runs on the CPU, with the same tiles and self-ensemble.
         offline: True never downloads a checkpoint.
         progress: called with a line of text before each picture.
+        say: called with a line of text before an export.
 
     Returns:
-        A report with the scores of each picture and their means.
+        A report with the scores of each picture and their means. A picture that cannot be measured
+        is listed in ``failures``, and the others are measured.
 
     Raises:
         UsageError: the task, noise or quality is unknown, or does not fit the model.
-        PictureError: there are no pictures, or one cannot be read or has no reduced one in ``lr``.
-        InputError: a picture is too small, or a reduced one has the wrong size.
+        PictureError: there are no pictures, or none can be read or has a reduced one in ``lr``.
+        InputError: all pictures are too small, or all reduced ones have the wrong size.
         BackendUnavailableError: the back end, or OpenCV for JPEG, is not installed.
 
     Example:
@@ -113,11 +131,22 @@ def evaluate(
     started = time.perf_counter()
     name = os.fspath(model)
     pictures, ignored = list_pictures(data)
-    if backend_for(model, backend).name == "torch":
-        options["offline"] = offline
+    loading = {key: options.pop(key) for key in _LOADING if key in options}
     with ExitStack() as stack:
-        runtime = stack.enter_context(open_runtime(model, backend, device, **options))
+        runtime = stack.enter_context(
+            open_model(
+                model,
+                backend,
+                device,
+                prefers="torch",
+                load_options=loading,
+                offline=offline,
+                say=say,
+                **options,
+            )
+        )
         spec = runtime.spec
+        require_pictures(spec)
         card = _card_of(spec)
         protocol = _protocol(spec, card, name, task, noise, quality)
         if lr is not None and protocol.task != "sr":
@@ -126,13 +155,13 @@ def evaluate(
                 "original pictures. Leave it out."
             )
         loaded, notes = _reference(spec, name, reference, offline)
-        notes += _notes(protocol, card, spec, tile, self_ensemble, ignored)
+        notes += _notes(protocol, card, spec, tile, self_ensemble, ignored, lr)
         candidates = [Candidate(runtime, tile, self_ensemble)]
         if loaded is not None:
             network = stack.enter_context(open_reference(loaded))
             require_same_kind(name, spec, network.spec)
             candidates.append(Candidate(network, tile, self_ensemble))
-        scores = tuple(_scores(protocol, candidates, pictures, lr, progress))
+        scores, failures = _measure(protocol, candidates, pictures, lr, progress)
     notes += _left_out(protocol, scores)
     dataset = dataset_name(data)
     return EvaluationReport(
@@ -145,40 +174,71 @@ def evaluate(
         self_ensemble=self_ensemble,
         pictures=scores,
         reference=None if loaded is None else loaded.model_id,
-        stated=_stated(card, protocol, dataset, scores),
+        # A real-world model's figures are for the degradations that are made here.
+        stated=() if protocol.real and lr else _stated(card, protocol, dataset, scores),
         notes=tuple(notes),
         seconds=time.perf_counter() - started,
+        failures=failures,
     )
 
 
-def _scores(
+def _measure(
     protocol: Protocol,
     candidates: list[Candidate],
     pictures: list[Path],
     lr: str | os.PathLike[str] | None,
     progress: Callable[[str], None] | None,
-) -> Iterator[PictureScore]:
+) -> tuple[tuple[PictureScore, ...], tuple[UnmeasuredPicture, ...]]:
+    """Return the scores of every picture, and why the others have none.
+
+    Raises:
+        SwinIRDeployError: no picture could be measured; it is the error of the first one.
+    """
+    scores, failures = [], []
+    first: SwinIRDeployError | None = None
     for number, path in enumerate(pictures, 1):
         if progress is not None:
             progress(f"{path.name} ({number} of {len(pictures)})")
-        reduced = None if lr is None else find_reduced(lr, path, protocol.scale)
         try:
-            sample = protocol.sample(
-                read_picture(path).pixels,
-                None if reduced is None else read_picture(reduced).pixels,
-            )
-            baseline = protocol.score(sample.baseline, sample.truth)
-            scores = [
-                protocol.score(candidate.restore(sample.degraded), sample.truth)
-                for candidate in candidates
-            ]
-        except (InputError, UsageError) as error:
-            text = str(error)
-            raise (
-                error if str(path) in text else InputError(f"Cannot measure on {path}: {text}")
-            ) from error
-        height, width = sample.truth.shape[:2]
-        yield PictureScore(path.name, height, width, scores[0], baseline, *scores[1:])
+            scores.append(_score(protocol, candidates, path, lr))
+        except (BackendUnavailableError, RuntimeClosedError):  # of no picture in particular
+            raise
+        except SwinIRDeployError as error:
+            first = first or error
+            failures.append(UnmeasuredPicture(path.name, str(error)))
+    if first is not None and not scores:
+        raise first
+    return tuple(scores), tuple(failures)
+
+
+def _score(
+    protocol: Protocol,
+    candidates: list[Candidate],
+    path: Path,
+    lr: str | os.PathLike[str] | None,
+) -> PictureScore:
+    reduced = None if lr is None else find_reduced(lr, path, protocol.scale)
+    for file in (path, reduced):
+        reason = None if file is None else unusable(file)
+        if reason is not None:
+            raise PictureError(reason)
+    try:
+        sample = protocol.sample(
+            read_picture(path).pixels,
+            None if reduced is None else read_picture(reduced).pixels,
+        )
+        baseline = protocol.score(sample.baseline, sample.truth)
+        scores = [
+            protocol.score(candidate.restore(sample.degraded), sample.truth)
+            for candidate in candidates
+        ]
+    except (InputError, UsageError) as error:
+        text = str(error)
+        if isinstance(error, RuntimeClosedError) or str(path) in text:
+            raise
+        raise InputError(f"Cannot measure on {path}: {text}") from error
+    height, width = sample.truth.shape[:2]
+    return PictureScore(path.name, height, width, scores[0], baseline, *scores[1:])
 
 
 # ------------------------------------------------------------------------------------ the protocol
@@ -253,6 +313,7 @@ def _notes(
     tile: int | None,
     self_ensemble: bool,
     ignored: int,
+    lr: str | os.PathLike[str] | None,
 ) -> list[str]:
     notes = []
     used = _tile_used(spec, tile)
@@ -270,6 +331,11 @@ def _notes(
         notes.append("The model takes bytes: the noisy pictures were clamped and rounded.")
     if protocol.real:
         notes.append("A model for real-world pictures: the paper gives no figures, no border.")
+        if lr is None:
+            notes.append(
+                "The reduced pictures were made by blur, reduction, noise and JPEG in random order "
+                "(seeded); --lr takes others."
+            )
     if card is not None and not _fits(card, protocol):
         notes.append(f"The model was made for another degradation ({card.purpose}).")
     if ignored:
@@ -335,7 +401,7 @@ def _reference(
         source = (
             catalogue_id(spec.model_id, name, "--reference") if reference is True else reference
         )
-        loaded = load_reference(source, offline=offline)
+        loaded = load_reference(source, recorded=RecordedWeights.of(spec), offline=offline)
         require_same_source(name, spec.source_sha256, loaded)
     except (BackendUnavailableError, DownloadError, UsageError) as error:
         if reference is not True:

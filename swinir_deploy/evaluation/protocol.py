@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from swinir_deploy.errors import DeviceMemoryError, InputError
 from swinir_deploy.evaluation.degradations import bicubic_resize, gaussian_noise, jpeg_compress
 from swinir_deploy.evaluation.metrics import MIN_SIDE_PX, psnr, psnr_b, rgb_to_y, ssim
+from swinir_deploy.evaluation.real_world import degrade
 from swinir_deploy.models.catalog import Task
 from swinir_deploy.pictures.values import to_levels, to_values
 from swinir_deploy.restoration.adapter import MemoryRanOutError, ModelBridge
@@ -50,8 +52,10 @@ class Protocol:
         scale: output side divided by input side.
         noise: standard deviation of the noise on 0..255, for ``denoise``.
         quality: JPEG quality, 1 to 100, for ``jpeg``.
-        real: True for a model for real-world pictures, for which the official script leaves out no
-            border.
+        real: True for a model for real-world pictures. The official script has no pictures to
+            compare with for them, and leaves out no border. Here the input is made by
+            :func:`~swinir_deploy.evaluation.real_world.degrade`.
+        seed: of these degradations. With one seed, each picture has a degradation of its own.
     """
 
     task: Task
@@ -60,6 +64,7 @@ class Protocol:
     noise: float | None = None
     quality: int | None = None
     real: bool = False
+    seed: int = 0
 
     @property
     def border_px(self) -> int:
@@ -96,6 +101,8 @@ class Protocol:
         Returns:
             [height, width, 1] uint8 for a gray protocol, else [height, width, 3] uint8.
         """
+        if pixels.dtype == np.float32:
+            pixels = to_levels(pixels)
         levels: Bytes = (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)
         if not self.gray:
             return levels.repeat(3, axis=2) if levels.shape[2] == 1 else levels
@@ -113,13 +120,15 @@ class Protocol:
 
         Args:
             pixels: the original picture, [height, width, 1 or 3] uint8 or uint16, RGB.
-            reduced: the reduced picture for super-resolution, in the same layout; None makes it by
-                :func:`bicubic_resize` from the part of ``pixels`` whose sides the scale divides.
+            reduced: the reduced picture for super-resolution, in the same layout; None makes it
+                from the part of ``pixels`` whose sides the scale divides, by
+                :func:`bicubic_resize` or, for a real-world model, by its degradations.
 
         Raises:
             InputError: ``pixels`` is too small, or the sides of ``reduced`` are not those of
                 ``pixels`` divided by the scale and rounded down.
-            BackendUnavailableError: OpenCV, which JPEG needs, is not installed.
+            BackendUnavailableError: OpenCV is not installed, which JPEG and the degradations of
+                real-world pictures need.
         """
         truth = self.truth(pixels)
         if self.task == "denoise":
@@ -135,7 +144,7 @@ class Protocol:
                 f"{self.scale}x{self.scale}, so that it can be reduced by {self.scale}."
             )
         truth = truth[: height * self.scale, : width * self.scale]
-        small = bicubic_resize(truth, 1 / self.scale) if reduced is None else self.truth(reduced)
+        small = self._reduced(truth) if reduced is None else self.truth(reduced)
         if small.shape[:2] != (height, width):
             raise InputError(
                 f"The low-resolution picture has {small.shape[1]}x{small.shape[0]} pixels; beside "
@@ -143,6 +152,14 @@ class Protocol:
                 f"{width}x{height}. Give the pictures reduced by {self.scale}."
             )
         return Sample(truth, to_values(small), bicubic_resize(small, self.scale))
+
+    def _reduced(self, truth: Bytes) -> Bytes:
+        if self.real:
+            # By its own pixels, so that a picture's figure does not depend on those beside it.
+            own = zlib.crc32(truth.tobytes())
+            return degrade(truth, self.scale, (self.seed, own))
+        small: Bytes = bicubic_resize(truth, 1 / self.scale)
+        return small
 
     def score(self, result: Bytes, truth: Bytes) -> dict[str, float]:
         """Return every metric that the official script prints; the paper's are among them.

@@ -9,7 +9,7 @@ from typing import Any
 from swinir_deploy.evaluation.protocol import Protocol
 from swinir_deploy.runtimes import RuntimeSpec
 
-__all__ = ["EvaluationReport", "PictureScore", "StatedFigure"]
+__all__ = ["EvaluationReport", "PictureScore", "StatedFigure", "UnmeasuredPicture"]
 
 Scores = dict[str, float]
 
@@ -34,6 +34,19 @@ class PictureScore:
     scores: Scores
     baseline: Scores
     reference: Scores | None = None
+
+
+@dataclass(frozen=True)
+class UnmeasuredPicture:
+    """A picture that could not be measured.
+
+    Attributes:
+        name: name of the picture's file.
+        error: what went wrong and what to do, as one line.
+    """
+
+    name: str
+    error: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,7 @@ class EvaluationReport:
         pictures: the scores of each picture, in the order of the file names.
         reference: id of the network in PyTorch and FP32 that ran on the same pictures, or None.
         stated: the catalogue's figures for this model on this data set.
+        failures: pictures that could not be measured; the means are those of the others.
         notes: remarks, as sentences.
         seconds: duration of the evaluation in seconds.
     """
@@ -91,6 +105,7 @@ class EvaluationReport:
     stated: tuple[StatedFigure, ...]
     notes: tuple[str, ...]
     seconds: float
+    failures: tuple[UnmeasuredPicture, ...] = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swinir_deploy.errors import PictureError
 from swinir_deploy.models.catalog import load_catalog
-from swinir_deploy.pictures.read import PICTURE_SUFFIXES
+from swinir_deploy.pictures.formats import PICTURE_SUFFIXES
 
 __all__ = ["dataset_name", "find_reduced", "list_pictures"]
 
@@ -20,19 +20,26 @@ def list_pictures(folder: str | os.PathLike[str]) -> tuple[list[Path], int]:
     """List the pictures of a folder, without its subfolders, in the order of their names.
 
     Returns:
-        The paths of the pictures, and the number of other files.
+        The paths of everything with the suffix of a picture, also of links to nothing, and the
+        number of other files.
 
     Raises:
-        PictureError: the folder is missing or a file, or it contains no picture.
+        PictureError: the folder is missing, a file or unreadable, or it contains no picture.
     """
     root = Path(folder)
     if not root.is_dir():
         state = "a file" if root.exists() else "missing"
         raise PictureError(f"Cannot measure on {root}: it is {state}. Give a folder of pictures.")
-    files = sorted(p for p in root.iterdir() if p.is_file() and not p.name.startswith("."))
+    try:
+        entries = sorted(root.iterdir())
+    except OSError as error:
+        raise PictureError(
+            f"Cannot read the folder {root}: {error.strerror}. Change its permissions."
+        ) from error
+    files = [path for path in entries if not path.is_dir() and not path.name.startswith(".")]
     pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
-        nested = sorted(path.name for path in root.iterdir() if path.is_dir())
+        nested = [path.name for path in entries if path.is_dir()]
         hint = (
             f"Did you mean one of its folders ({', '.join(nested[:4])})?"
             if nested

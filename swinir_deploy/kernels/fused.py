@@ -18,9 +18,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from swinir_deploy.artifacts.launch_program import Plan
 from swinir_deploy.errors import InputError
 from swinir_deploy.kernels.packing import pack
-from swinir_deploy.kernels.plan import Io, Plan, make_plan
+from swinir_deploy.kernels.plan import Io, make_plan
 from swinir_deploy.kernels.settings import Settings, settings_for
 from swinir_deploy.kernels.widths import stored_channels
 from swinir_deploy.network.config import SwinIRConfig

@@ -82,6 +82,7 @@ def inspect_kernels(
     *,
     precision: HalfPrecision = "fp16",
     say: Callable[[str], None] = lambda line: None,
+    **weights: Any,
 ) -> KernelInspection:
     """Compile the fused kernels of a model for GPUs that need not be here.
 
@@ -90,6 +91,8 @@ def inspect_kernels(
         target: such as ``cuda:sm80,sm90``.
         precision: ``fp16`` or ``bf16``.
         say: told in a line what is being compiled.
+        **weights: ``key``, ``prefix``, ``img_range`` and ``mean`` of a checkpoint, as in
+            :func:`swinir_deploy.load_model`.
 
     Raises:
         BackendUnavailableError: Triton is not installed.
@@ -98,7 +101,7 @@ def inspect_kernels(
         UsageError: no such target, or a network that the kernels do not serve.
     """
     architectures = parse_target(target)
-    config, name = _config(model)
+    config, name = _config(model, weights)
     reason = why_network_not_fused(config, precision)
     if reason is not None:
         raise UsageError(f"{name} has no fused kernels. {reason}")
@@ -119,14 +122,14 @@ def inspect_kernels(
     )
 
 
-def _config(model: str | os.PathLike[str]) -> tuple[SwinIRConfig, str]:
+def _config(model: str | os.PathLike[str], weights: dict[str, Any]) -> tuple[SwinIRConfig, str]:
     """Return the configuration of a model, and what to call it."""
     found = find_model(model)
     if found.card is not None:
         return found.card.config, found.card.id
     from swinir_deploy.models.checkpoint import load_checkpoint
 
-    return load_checkpoint(found.checkpoint).config, found.name
+    return load_checkpoint(found.checkpoint, **weights).config, found.name
 
 
 def _per_block(kernels: Sequence[CompiledKernel]) -> int:

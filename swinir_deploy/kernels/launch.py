@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
+from swinir_deploy.artifacts.launch_program import Buffer, Plan, Weight
 from swinir_deploy.kernels.device.block import swin_block
 from swinir_deploy.kernels.device.convolution import convolution
 from swinir_deploy.kernels.device.edges import first_convolution, layer_norm
 from swinir_deploy.kernels.device.halves_of_block import attention_half, mlp_half
-from swinir_deploy.kernels.plan import Buffer, Plan, Weight
 from swinir_deploy.kernels.settings import Settings
 
 __all__ = ["KERNELS", "run_plan"]

@@ -116,13 +116,14 @@ class _Packer:
 
     def first_convolution(self, network: SwinIR) -> None:
         """[terms (tap, color), channels], the terms filled up to a power of two from 16."""
-        weight = network.conv_first.weight.float()
+        convolution = cast(nn.Conv2d, network.conv_first)
+        weight = convolution.weight.float()
         out, colors = weight.shape[:2]
         rows = weight.permute(2, 3, 1, 0).reshape(9 * colors, out)
         terms = max(16, 1 << (9 * colors - 1).bit_length())
         stored = stored_channels(out)
         self._matrix("conv_first.weight", _padded(rows, terms, stored))
-        bias = network.conv_first.bias
+        bias = convolution.bias
         assert bias is not None  # every convolution of SwinIR has one
         self._vector("conv_first.bias", bias, stored)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from swinir_deploy.kernels.plan import Launch, Plan, make_plan, usual_numbers
+from swinir_deploy.artifacts.launch_program import Launch, Plan
+from swinir_deploy.kernels.plan import make_plan, usual_numbers
 from swinir_deploy.kernels.settings import settings_for
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.flops import count_flops

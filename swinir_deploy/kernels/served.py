@@ -64,6 +64,20 @@ def why_network_not_fused(
         return "The precision is fp32; the kernels compute in fp16 or bf16."
     if config.ape:
         return "The network has an absolute position embedding (ape); the kernels have none."
+    if config.in_chans not in (1, 3) or config.out_chans is not None:
+        return (
+            f"The network has {config.in_chans} channels in and {config.channels_out} out; the "
+            "kernels take gray or RGB pictures and give the same."
+        )
+    if config.unshuffle > 1 or config.head_scale not in (1, 2, 3, 4, 8):
+        return (
+            f"The network enlarges by {config.head_scale} after an unshuffle of "
+            f"{config.unshuffle}; the kernels take scales of 1, 2, 3, 4 or 8 and no unshuffle."
+        )
+    if config.upsampler == "nearest+conv" and config.head_scale > 4:
+        return "The head 'nearest+conv' enlarges by 8; the kernels take it up to 4."
+    if config.shift_size == 0 and max(config.depths) > 1:
+        return "The network was trained without shifted windows; the kernels shift them."
     if config.window_size > 8:
         return f"The windows have {config.window_size} pixels a side; the kernels take up to 8."
     if head > 64:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal, get_args
@@ -116,14 +116,31 @@ class ModelCard:
         extras = (", real-world" if self.real else "") + (", gray" if self.gray else "")
         return f"{self.task} {amount}{extras}"
 
+    @property
+    def use(self) -> str:
+        """What kind of picture the model is for, in one line for users."""
+        if self.task == "denoise":
+            return "pictures with noise, and no other damage: low light, high ISO, film grain"
+        if self.task == "jpeg":
+            return "JPEG files with visible blocks, kept at their size"
+        if self.real:
+            return "photographs as they are: blurred, noisy, compressed; from a phone or the web"
+        return "clean pictures that are too small: sharp, neither noisy nor compressed"
+
     def describe(self) -> str:
         """Describe purpose, architecture, file, licence, training and figures in a few lines."""
+        lines = [f"  {name:<10}  {text}" for name, text in self.facts()]
+        return "\n".join([f"{self.id}: {self.summary}", *lines])
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return the names and texts of the lines of :meth:`describe`, without its title."""
         config, unknown = self.config, "not published"
         count = f"{self.parameters:,} parameters, " if self.parameters else ""
         size = f"{self.size_bytes:,} bytes" if self.size_bytes else f"size {unknown}"
         patch = f", patches of {self.patch_size} px" if self.patch_size else ""
         rows = [
             ("task", self.purpose),
+            ("for", self.use),
             (
                 "network",
                 f"{self.size}, {count}{config.embed_dim} channels, {config.num_blocks} blocks, "
@@ -136,12 +153,16 @@ class ModelCard:
             ("trained on", f"{self.training_set or 'not stated'}{patch}"),
         ]
         rows += [("published", line) for line in _figure_lines(self.published)]
-        rows += [("measured", line) for line in _figure_lines(self.measured)]
-        return "\n".join([f"{self.id}: {self.summary}"] + [f"  {k:<10}  {v}" for k, v in rows])
+        return rows + [("measured", line) for line in _figure_lines(self.measured)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, with the derived scale, gray and aliases."""
-        derived = {"scale": self.scale, "gray": self.gray, "aliases": list(self.aliases)}
+        derived = {
+            "scale": self.scale,
+            "gray": self.gray,
+            "aliases": list(self.aliases),
+            "use": self.use,
+        }
         return {**asdict(self), "config": self.config.to_dict(), **derived}
 
 
@@ -208,12 +229,14 @@ class Catalog:
         gray: bool | None = None,
         real: bool | None = None,
         size: str | None = None,
+        downloaded: Collection[str] = (),
     ) -> ModelCard:
         """Return the model that fits a request best.
 
         An argument of None allows every value. Among the models that fit, those for clean
-        pictures come before those for real-world pictures, colour before gray, built-in before
-        downloaded, and small before large.
+        pictures come before those for real-world pictures, colour before gray, those that were
+        downloaded already before built-in ones, built-in ones before those to download, and small
+        before large.
 
         Args:
             task: ``sr``, ``denoise`` or ``jpeg``.
@@ -223,6 +246,7 @@ class Catalog:
             gray: whether the model takes one channel.
             real: whether the model is for real-world degradations.
             size: ``tiny``, ``light``, ``medium`` or ``large``.
+            downloaded: ids of the models whose file is on this machine.
 
         Raises:
             CatalogError: no model fits (the message lists what is possible), or models of
@@ -253,11 +277,17 @@ class Catalog:
         for name in ("task", "scale", "noise", "quality"):
             values = sorted({getattr(card, name) for card in fitting} - {None})
             if requested[name] is None and len(values) > 1:
+                choices = " or ".join(f"--{name} {value}" for value in values)
                 raise CatalogError(
-                    f"Models of several {name} values fit: {', '.join(map(str, values))}. "
-                    f"Name one of them as {name}. {_NEXT_STEP}"
+                    f"Models of several {name} values fit: {', '.join(map(str, values))}. Choose "
+                    f"{choices} (in Python, {name}={values[0]!r}). {_NEXT_STEP}"
                 )
-        return min(fitting, key=lambda c: (c.real, c.gray, not c.builtin, _SIZES.index(c.size)))
+
+        def order(card: ModelCard) -> tuple[bool, bool, int, int]:
+            reach = 0 if card.id in downloaded else 1 if card.builtin else 2
+            return card.real, card.gray, reach, _SIZES.index(card.size)
+
+        return min(fitting, key=order)
 
 
 def load_catalog() -> Catalog:

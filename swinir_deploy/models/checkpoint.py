@@ -1,18 +1,19 @@
 """Read and write checkpoint files: checked weights and their hyper-parameters.
 
 A file is either read completely and found to be a SwinIR, tensor by tensor, or refused with a
-:class:`~swinir_deploy.errors.CheckpointError` that names the tensor. Pickles are read with
-``weights_only=True``, so that no file can run code.
+:class:`~swinir_deploy.errors.CheckpointError` that names what is wrong. No file can run code
+(:mod:`swinir_deploy.models.inert_pickle`).
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import logging
+import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +21,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from swinir_deploy.errors import CheckpointError, UsageError
+from swinir_deploy.errors import CheckpointError, SwinIRDeployWarning, UsageError
 from swinir_deploy.models.catalog import ModelCard, load_catalog
+from swinir_deploy.models.checkpoint_file import (
+    CheckpointFile,
+    checked_digest,
+    open_checkpoint_file,
+)
+from swinir_deploy.models.find_weights import (
+    WeightSet,
+    choose_weights,
+    find_weight_sets,
+    numbers_called,
+    own_tensors,
+)
 from swinir_deploy.models.hyperparameters import config_from_shapes, is_buffer
-from swinir_deploy.models.state_dict import checked_digest, read_entries
+from swinir_deploy.models.other_files import no_weights, refuse_changed
+from swinir_deploy.models.stored import StoredTensor, UnreadableError
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.system.files import atomic_output
@@ -35,9 +49,8 @@ ImgRangeSource = Literal["caller", "file", "catalogue", "window-7 rule", "defaul
 _CONFIG_KEY = "swinir_deploy.config"
 _MODEL_ID_KEY = "swinir_deploy.model_id"
 
-_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-
-_log = logging.getLogger(__name__)
+_STATED = ("img_range", "upscale", "scale", "unshuffle_scale", "img_size")
+"""Hyper-parameters, as training tools store them beside the weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,80 +60,222 @@ class Checkpoint:
     Attributes:
         path: path of the file.
         sha256: SHA-256 of the file in lower-case hex.
-        key: entry of the file that held the weights; None for a bare state dict or safetensors.
+        key: entry of the file that held the weights, such as ``params_ema`` or
+            ``model.state_dict``; None for a bare state dict.
+        prefix: what stood before every official name in that entry, such as ``generator.``.
         state_dict: official names -> contiguous float32 CPU tensors, all finite; no buffers.
         config: hyper-parameters that these tensors fit.
-        img_range_source: where ``config.img_range`` comes from: the caller; the file, if this
-            package saved it; the catalogue; the rule that networks with window 7 (the JPEG
+        img_range_source: where ``config.img_range`` comes from: the caller; the file, if it
+            states it; the catalogue; the rule that networks with window 7 and scale 1 (the JPEG
             models) were trained with 255; or the default 1.0, which fits nearly all SwinIRs.
-        card: card of the catalogue, if the hash or file name is that of one of its models.
+        card: card of the catalogue, if the hash is that of one of its models, or the file name is,
+            where nobody published a hash.
         model_id: the id saved in the file, else the card's id, else the file's name without
             suffix.
+        choice: ``key`` and ``prefix`` that choose the same weights again; empty for a file with
+            one network.
+        notes: sentences for the user about what was chosen or guessed. They were given as
+            warnings, too.
     """
 
     path: Path
     sha256: str
     key: str | None
+    prefix: str
     state_dict: dict[str, Tensor]
     config: SwinIRConfig
     img_range_source: ImgRangeSource
     card: ModelCard | None
     model_id: str
+    choice: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def load_checkpoint(
     path: str | os.PathLike[str],
     *,
     img_range: float | None = None,
+    mean: Sequence[float] | None = None,
     key: str | None = None,
+    prefix: str | None = None,
     sha256: str | None = None,
 ) -> Checkpoint:
     """Read and check a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file.
 
-    The function reads official, BasicSR and KAIR files and the usual wrappers of training tools:
-    the entries ``params_ema``, ``params``, ``state_dict`` and ``model`` (it takes the first that
-    exists, or for a file of the catalogue the entry named there), and prefixes such as
-    ``module.``. Half and double precision become float32. Stored masks and index tables of any
-    size are ignored.
+    The weights are found in any entry, at any depth and under any prefix, as long as exactly one
+    set of tensors makes a SwinIR. Where there is a moving average beside the weights, it is taken.
+    Half and double precision become float32. Stored masks and index tables of any size are
+    ignored; a stored ``mean`` is used.
 
     Args:
         path: path of the file.
         img_range: takes precedence over the file, the catalogue and the rules.
-        key: entry of a pickled file that holds the weights.
+        mean: mean of each input channel in 0..1; takes precedence over the file.
+        key: entry of the file that holds the weights, such as ``params``.
+        prefix: what stands before the official names, such as ``generator.``.
         sha256: SHA-256 of the file in hex, if the caller has just computed it.
 
     Raises:
-        CheckpointError: the file is missing, empty, cut short, unsafe or not a SwinIR, or one of
-            its tensors is missing, extra, misshapen, not of a float type or not finite.
-        UsageError: ``img_range`` is not positive.
+        CheckpointError: the file is missing, empty, cut short, unsafe or not a SwinIR, several
+            networks could be meant, or one of its tensors is missing, extra, misshapen, not of a
+            float type or not finite.
+        UsageError: ``img_range`` is not positive, or ``mean`` does not fit the channels.
+
+    Warns:
+        SwinIRDeployWarning: something was chosen or guessed that the file does not say.
     """
     source = Path(path)
     digest = checked_digest(source, sha256)
-    card = load_catalog().by_sha256(digest) or load_catalog().by_file(source.name)
-    likely_key = card.state_dict_key if card is not None else None
-    tensors, key, metadata = read_entries(source, key, likely_key)
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    config = config_from_shapes(shapes, str(source))
-    state_dict = _checked_weights(tensors, config, source)
-    stored = _stored_config(metadata, config, source)
+    card, notes = _card(source, digest)
+    file = open_checkpoint_file(source)
+    try:
+        sets = find_weight_sets(file)
+        if not sets:
+            raise no_weights(file)
+        likely_key = card.state_dict_key if card is not None else None
+        chosen, note = choose_weights(file, sets, key, prefix, likely_key)
+        chosen = own_tensors(chosen)
+        refuse_changed(file, chosen)
+        hints = _stated(file)
+        shapes = {name: tensor.shape for name, tensor in chosen.tensors.items()}
+        config = config_from_shapes(shapes, str(source), hints=hints)
+        state_dict = _checked_weights(chosen.tensors, config, source)
+        stored_mean = _stored_mean(chosen, config, source)
+    except UnreadableError as error:
+        raise CheckpointError(
+            f"Cannot read {source}: {error}. The file is cut short or damaged. Download or copy it "
+            "again."
+        ) from error
+    stored = _stored_config(file.metadata, config, source)
     card = card if card is not None and _fits(card.config, config) else None
-    if card is not None and card.sha256 not in (None, digest):
-        _log.warning(
-            "%s has the name of %s, but its SHA-256 is %s; published is %s.",
-            *(source, card.id, digest, card.sha256),
-        )
-    config, img_range_source = _with_img_range(config, img_range, stored, card)
+    config, img_range_source = _with_img_range(config, img_range, stored, card, hints)
+    config = _with_mean(config, mean, None if stored is not None else stored_mean)
+    notes += [note] if note is not None else []
+    notes += _guesses(source, config, img_range_source, chosen, mean, hints)
+    for text in notes:
+        warnings.warn(text, SwinIRDeployWarning, stacklevel=2)
     default_id = card.id if card is not None else source.stem
     return Checkpoint(
         path=source,
         sha256=digest,
-        key=key,
+        key=chosen.key or None,
+        prefix=chosen.prefix,
         state_dict=state_dict,
         config=config,
         img_range_source=img_range_source,
         card=card,
-        model_id=metadata.get(_MODEL_ID_KEY) or default_id,
+        model_id=file.metadata.get(_MODEL_ID_KEY) or default_id,
+        choice=chosen.options if len(sets) > 1 else {},
+        notes=tuple(notes),
     )
+
+
+def _card(source: Path, digest: str) -> tuple[ModelCard | None, list[str]]:
+    """Return the card of an official file, and a note if only the name is that of one.
+
+    A name alone proves nothing: people keep it for what they trained further. It counts where
+    nobody published a hash.
+    """
+    catalog = load_catalog()
+    named = catalog.by_file(source.name)
+    card = catalog.by_sha256(digest)
+    if card is not None or named is None:
+        return card, []
+    if named.sha256 is None:
+        return named, []
+    return None, [
+        f"{source} has the name of {named.id}, but is another file (its SHA-256 is "
+        f"{digest[:12]}..., published is {named.sha256[:12]}...). It is taken as a checkpoint of "
+        "its own."
+    ]
+
+
+def _stated(file: CheckpointFile) -> dict[str, float]:
+    """Return the hyper-parameters that a file states beside the weights, where it is of one mind.
+
+    traiNNer-redux stores them as JSON in the metadata of safetensors, others as a configuration.
+    """
+    embedded = [file]
+    for text in (file.metadata.get("metadata"), file.metadata.get("config")):
+        try:
+            embedded.append(replace(file, content=json.loads(text) if text else None))
+        except (ValueError, RecursionError):
+            continue
+    embedded.append(replace(file, content=dict(file.metadata)))
+    stated: dict[str, set[float]] = {name: set() for name in _STATED}
+    for one in embedded:
+        for name, numbers in numbers_called(one, _STATED).items():
+            stated[name] |= {number for number in numbers if 0 < number < math.inf}
+    return {name: numbers.pop() for name, numbers in stated.items() if len(numbers) == 1}
+
+
+def _stored_mean(chosen: WeightSet, config: SwinIRConfig, source: Path) -> tuple[float, ...] | None:
+    """Return the mean that a file stores as a buffer, one number for each input channel."""
+    tensor = chosen.tensors.get("mean")
+    if tensor is None:
+        return None
+    if math.prod(tensor.shape) not in (1, config.in_chans):
+        raise CheckpointError(
+            f"{source}: tensor 'mean' has shape {list(tensor.shape)}; expected {config.in_chans} "
+            "numbers, one for each channel. Give them with --mean."
+        )
+    values = [float(value) for value in tensor.read().flatten()]
+    if not all(0 <= value <= 1 for value in values):
+        raise CheckpointError(
+            f"{source}: tensor 'mean' holds {values}; it must be in 0..1, before img_range is "
+            "multiplied. Give the mean with --mean."
+        )
+    # As numbers are written: float32 0.4488 is 0.44879999...
+    rounded = tuple(float(f"{value:.7g}") for value in values)
+    return rounded * config.in_chans if len(rounded) == 1 else rounded
+
+
+def _with_mean(
+    config: SwinIRConfig, requested: Sequence[float] | None, stored: tuple[float, ...] | None
+) -> SwinIRConfig:
+    if requested is None:
+        return config if stored is None else replace(config, mean=stored)
+    values = tuple(map(float, requested))
+    return replace(config, mean=values * config.in_chans if len(values) == 1 else values)
+
+
+def _guesses(
+    source: Path,
+    config: SwinIRConfig,
+    img_range_source: ImgRangeSource,
+    chosen: WeightSet,
+    mean: Sequence[float] | None,
+    hints: Mapping[str, float],
+) -> list[str]:
+    """Return a sentence for each hyper-parameter that neither shapes nor file say."""
+    notes = []
+    if img_range_source in ("default", "window-7 rule"):
+        why = (
+            "as for the JPEG models, the only ones with windows of 7 pixels"
+            if img_range_source == "window-7 rule"
+            else "as for nearly all SwinIRs"
+        )
+        other = 1 if config.img_range == 255 else 255
+        notes.append(
+            f"{source} does not state its img_range; {config.img_range:g} is taken, {why}. If the "
+            f"pictures come out wrong, give --img-range {other}."
+        )
+    if (
+        config.channels_out != config.in_chans == 3
+        and mean is None
+        and "mean" not in chosen.tensors
+    ):
+        notes.append(
+            f"{source} takes RGB and gives {config.channels_out} channels, and does not state its "
+            "mean; 0 is taken. If the pictures come out wrong, give --mean."
+        )
+    has_masks = any(name.endswith("attn_mask") for name in chosen.tensors)
+    if config.shift_size == 0 and not has_masks and "img_size" not in hints and not config.ape:
+        notes.append(
+            f"{source} stores no attention mask, as the official network does where its img_size "
+            "is one window; so no window is shifted."
+        )
+    return notes
 
 
 def save_checkpoint(
@@ -174,7 +329,7 @@ def _expected_shapes(config: SwinIRConfig) -> dict[str, tuple[int, ...]]:
 
 
 def _checked_weights(
-    tensors: dict[str, Any], config: SwinIRConfig, source: Path
+    tensors: Mapping[str, Tensor | StoredTensor], config: SwinIRConfig, source: Path
 ) -> dict[str, Tensor]:
     """Return all parameters in the network's order, as float32.
 
@@ -214,7 +369,7 @@ def _name_problem(
 
 
 def _checked_tensor(
-    name: str, tensor: Tensor, expected_shape: tuple[int, ...], source: Path
+    name: str, stored: Tensor | StoredTensor, expected_shape: tuple[int, ...], source: Path
 ) -> Tensor:
     def refuse(actual: str, expected: str) -> CheckpointError:
         return CheckpointError(
@@ -222,14 +377,14 @@ def _checked_tensor(
             "made for another network. Download or copy it again."
         )
 
-    if tuple(tensor.shape) != expected_shape:
-        raise refuse(f"has shape {list(tensor.shape)}", f"{list(expected_shape)}")
-    is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
-    if tensor.dtype not in _FLOATS or not is_plain:
-        kind = str(tensor.dtype).removeprefix("torch.")
-        where = "" if is_plain else f", {tensor.layout} on {tensor.device.type}"
-        raise refuse(f"is {kind}{where}", "a plain tensor of float32, float16, float64 or bfloat16")
-    weights = tensor.detach().to(torch.float32, copy=True).contiguous()
+    if tuple(stored.shape) != expected_shape:
+        sharded = " (sharded by ZeRO stage 3?)" if 0 in stored.shape else ""
+        raise refuse(f"has shape {list(stored.shape)}{sharded}", f"{list(expected_shape)}")
+    if stored.dtype is None or not stored.dtype.is_floating_point:
+        kind = str(stored.dtype).removeprefix("torch.")
+        raise refuse(f"is {kind}", "a plain tensor of float32, float16, float64 or bfloat16")
+    tensor = stored.read() if isinstance(stored, StoredTensor) else stored
+    weights = tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
     # NumPy, because hundreds of small parallel reductions are slow on a busy machine.
     bad = weights.numel() - int(np.count_nonzero(np.isfinite(weights.numpy())))
     if bad:
@@ -245,6 +400,7 @@ def _differences(known: SwinIRConfig, actual: SwinIRConfig) -> list[str]:
     """Return the fields in which two configs differ, among those that the tensors show."""
     names = ["upscale", "in_chans", "window_size", "depths", "embed_dim", "num_heads"]
     names += ["mlp_hidden_dim", "upsampler", "resi_connection", "ape", "patch_norm", "qkv_bias"]
+    names += ["out_chans", "unshuffle"]
     if actual.ape:
         names.append("img_size")
     if actual.upsampler in ("pixelshuffle", "nearest+conv"):
@@ -283,6 +439,7 @@ def _with_img_range(
     requested: float | None,
     stored: SwinIRConfig | None,
     card: ModelCard | None,
+    hints: Mapping[str, float],
 ) -> tuple[SwinIRConfig, ImgRangeSource]:
     """Return the config with ``img_range``, which shapes do not show, and where it comes from."""
     values = config.to_dict()
@@ -291,7 +448,9 @@ def _with_img_range(
         values, source = stored.to_dict(), "file"
     elif card is not None:
         values["img_range"], source = card.config.img_range, "catalogue"
-    elif config.window_size == 7:
+    elif "img_range" in hints:
+        values["img_range"], source = hints["img_range"], "file"
+    elif config.window_size == 7 and config.upscale == 1:
         values["img_range"], source = 255.0, "window-7 rule"
     else:
         values["img_range"], source = 1.0, "default"

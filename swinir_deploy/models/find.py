@@ -57,6 +57,13 @@ class FoundModel:
             )
         return self.name
 
+    @property
+    def place(self) -> Path:
+        """The path of the file, which is not there if the model has not been downloaded yet."""
+        from swinir_deploy.models.weights_cache import place_of
+
+        return Path(self.name) if self.card is None else place_of(self.card)
+
     def local(
         self,
         cache_dir: str | os.PathLike[str] | None = None,

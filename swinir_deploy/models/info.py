@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ class CheckpointInfo:
         size_bytes: size of the file in bytes.
         sha256: SHA-256 of the file in lower-case hex.
         key: entry of the file that holds the weights; None for a bare state dict.
+        prefix: what stands before the official names in that entry; empty for nothing.
         model_id: the id saved in the file, else the card's id, else the file's name without
             suffix.
         catalogue_id: id of the model in the catalogue; None if the catalogue does not have it.
@@ -37,6 +39,7 @@ class CheckpointInfo:
     size_bytes: int
     sha256: str
     key: str | None
+    prefix: str
     model_id: str
     catalogue_id: str | None
     parameters: int
@@ -49,15 +52,22 @@ class CheckpointInfo:
 
 
 def info(
-    model: str | os.PathLike[str], *, key: str | None = None, img_range: float | None = None
+    model: str | os.PathLike[str],
+    *,
+    key: str | None = None,
+    prefix: str | None = None,
+    img_range: float | None = None,
+    mean: Sequence[float] | None = None,
 ) -> ModelCard | OnnxInfo | EngineInfo | CheckpointInfo:
     """Describe a file or a model of the catalogue, without running it.
 
     Args:
         model: a checkpoint, an exported file, an engine, or an id of the catalogue.
-        key: entry of a pickled checkpoint that holds the weights.
+        key: entry of a checkpoint that holds the weights.
+        prefix: what stands before the official names of the weights.
         img_range: takes precedence over the ``img_range`` that a checkpoint or the catalogue
             states; see :func:`~swinir_deploy.models.checkpoint.load_checkpoint`.
+        mean: takes precedence over the mean that a checkpoint states.
 
     Returns:
         The catalogue's card for an id, or the description of a file. Each has ``to_dict()``.
@@ -85,12 +95,13 @@ def info(
     require("export", "Looking into a checkpoint")
     from swinir_deploy.models.checkpoint import load_checkpoint
 
-    checkpoint = load_checkpoint(found.name, img_range=img_range, key=key)
+    checkpoint = load_checkpoint(found.name, img_range=img_range, mean=mean, key=key, prefix=prefix)
     return CheckpointInfo(
         path=checkpoint.path,
         size_bytes=checkpoint.path.stat().st_size,
         sha256=checkpoint.sha256,
         key=checkpoint.key,
+        prefix=checkpoint.prefix,
         model_id=checkpoint.model_id,
         catalogue_id=checkpoint.card.id if checkpoint.card else None,
         parameters=sum(tensor.numel() for tensor in checkpoint.state_dict.values()),

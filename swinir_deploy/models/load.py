@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
@@ -31,6 +32,8 @@ class LoadedModel:
         task: ``sr``, ``denoise`` or ``jpeg``; empty where it is not known.
         path: path of the checkpoint file.
         source_sha256: SHA-256 of that file in lower-case hex.
+        weights: ``key`` and ``prefix`` that choose the same weights again; empty for a file with
+            one network.
     """
 
     network: SwinIR
@@ -40,13 +43,16 @@ class LoadedModel:
     task: str
     path: Path
     source_sha256: str
+    weights: dict[str, str] = field(default_factory=dict)
 
 
 def load_model(
     name_or_path: str | os.PathLike[str],
     *,
     img_range: float | None = None,
+    mean: Sequence[float] | None = None,
     key: str | None = None,
+    prefix: str | None = None,
     task: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: bool = True,
@@ -59,7 +65,9 @@ def load_model(
             of an official file.
         img_range: factor on the input; None finds it as
             :func:`~swinir_deploy.models.checkpoint.load_checkpoint` describes.
-        key: entry of a pickled file that holds the weights; None takes the usual entries.
+        mean: mean of each input channel in 0..1; None takes the file's, else the official one.
+        key: entry of the file that holds the weights; None finds them.
+        prefix: what stands before the official names of the weights; None finds it.
         task: ``sr``, ``denoise`` or ``jpeg``; None takes it from the catalogue or the scale.
         cache_dir: folder for downloads; None takes the usual one
             (:func:`~swinir_deploy.system.cache_folder.cache_folder`).
@@ -89,7 +97,9 @@ def load_model(
         path, sha256 = find_model(name_or_path).local(cache_dir, progress, offline)
     except InputError as error:
         raise CheckpointError(str(error)) from error
-    checkpoint = load_checkpoint(path, img_range=img_range, key=key, sha256=sha256)
+    checkpoint = load_checkpoint(
+        path, img_range=img_range, mean=mean, key=key, prefix=prefix, sha256=sha256
+    )
     network = SwinIR.from_state_dict(checkpoint.config, checkpoint.state_dict)
     card = checkpoint.card
     return LoadedModel(
@@ -100,4 +110,5 @@ def load_model(
         task=task or (card.task if card else "sr" if checkpoint.config.upscale > 1 else ""),
         path=path,
         source_sha256=checkpoint.sha256,
+        weights=checkpoint.choice,
     )

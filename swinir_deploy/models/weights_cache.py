@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from swinir_deploy.models.download import Transfer, read_json, write_json
 from swinir_deploy.system.cache_folder import CACHE_VARIABLE, cache_folder
 from swinir_deploy.system.files import file_lock, sha256_of
 
-__all__ = ["LocalFile", "ensure_local", "local_file"]
+__all__ = ["LocalFile", "builtin_onnx", "downloaded_ids", "ensure_local", "local_file", "place_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -67,15 +68,14 @@ def local_file(
     offline: bool = False,
 ) -> LocalFile:
     """Return the path as :func:`ensure_local` does, and the hash that its check computed."""
+    target = place_of(card, cache_dir)
     if card.builtin:
-        path = Path(__file__).with_name("weights") / card.file
-        if not path.is_file():
+        if not target.is_file():
             raise CheckpointError(
-                f"The built-in model {card.id} is missing; it should be at {path}. "
+                f"The built-in model {card.id} is missing; it should be at {target}. "
                 "Install swinir-deploy again."
             )
-        return LocalFile(path)
-    target = cache_folder(cache_dir) / card.file
+        return LocalFile(target)
     try:
         problem, digest = _check(card, target) if target.exists() else ("not there", "")
         if problem is None:
@@ -92,6 +92,41 @@ def local_file(
             f"Cannot keep {card.file} in {target.parent}: {error.strerror or error}. Free some "
             f"room, or set {CACHE_VARIABLE} to a folder that may be written to."
         ) from error
+
+
+def place_of(card: ModelCard, cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return the path of a model's checkpoint, which need not be downloaded yet."""
+    if card.builtin:
+        return Path(__file__).with_name("weights") / card.file
+    return cache_folder(cache_dir) / card.file
+
+
+def builtin_onnx(card: ModelCard | None) -> Path | None:
+    """Return the exported file of a built-in model that is part of the package; None without one.
+
+    It is the export for ``any`` back end in FP32, with dynamic shapes (tools/export_builtin.py).
+    """
+    if card is None or not card.builtin:
+        return None
+    path = Path(__file__).with_name("weights") / f"{card.id}.onnx"
+    return path if path.is_file() else None
+
+
+def downloaded_ids(cards: Iterable[ModelCard]) -> frozenset[str]:
+    """Return the ids of the models whose whole file is in the cache folder, without reading it.
+
+    A built-in model is not downloaded. The hash is checked when the file is used.
+    """
+    folder = cache_folder()
+    found = []
+    for card in cards:
+        with contextlib.suppress(OSError):
+            path = folder / card.file
+            if card.builtin or not path.is_file():
+                continue
+            if card.size_bytes is None or path.stat().st_size == card.size_bytes:
+                found.append(card.id)
+    return frozenset(found)
 
 
 def _download(card: ModelCard, target: Path, progress: bool) -> LocalFile:

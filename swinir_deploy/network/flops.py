@@ -21,13 +21,13 @@ def count_flops(config: SwinIRConfig, height: int, width: int, batch: int = 1) -
         width: width of the input in pixels.
         batch: number of pictures.
     """
-    window = config.window_size
-    pixels = -(-height // window) * window * -(-width // window) * window
+    window, side = config.window_size, config.side_multiple
+    pixels = -(-height // side) * window * -(-width // side) * window
     dim, tokens = config.embed_dim, window**2
     # The terms are qkv, the two products with N keys each, proj, and fc1 with fc2.
     block = 3 * dim**2 + 2 * tokens * dim + dim**2 + 2 * dim * config.mlp_hidden_dim
     residual = _residual_convolution(config)
-    each = config.in_chans * dim * 9 + config.num_blocks * block
+    each = config.in_chans * config.unshuffle**2 * dim * 9 + config.num_blocks * block
     each += (len(config.depths) + 1) * residual + _head(config)
     return 2 * batch * pixels * each
 
@@ -39,8 +39,9 @@ def _residual_convolution(config: SwinIRConfig) -> int:
 
 
 def _head(config: SwinIRConfig) -> int:
-    """Count the multiplications per input pixel in the reconstruction head."""
-    dim, feat, chans, scale = config.embed_dim, config.num_feat, config.in_chans, config.upscale
+    """Count the multiplications per token in the reconstruction head."""
+    dim, feat = config.embed_dim, config.num_feat
+    chans, scale = config.channels_out, config.head_scale
     if config.upsampler == "pixelshuffledirect":
         return 9 * dim * scale**2 * chans
     if config.upsampler == "pixelshuffle":
@@ -51,7 +52,7 @@ def _head(config: SwinIRConfig) -> int:
             area *= factor**2
         return total + 9 * feat * chans * area
     if config.upsampler == "nearest+conv":
-        first = 9 * dim * feat + 4 * 9 * feat**2  # conv_before_upsample; conv_up1 at x2
-        second = 16 * 9 * feat**2 if scale == 4 else 0
-        return first + second + scale**2 * (9 * feat**2 + 9 * feat * chans)
+        stages = scale.bit_length() - 1
+        enlarging = sum(4 ** (stage + 1) for stage in range(stages)) * 9 * feat**2
+        return 9 * dim * feat + enlarging + scale**2 * (9 * feat**2 + 9 * feat * chans)
     return 9 * dim * chans

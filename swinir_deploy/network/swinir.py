@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from swinir_deploy.errors import InputError
-from swinir_deploy.network.config import RGB_MEAN, SwinIRConfig
+from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.network.windows import (
     WINDOW_MAJOR,
     WindowLayout,
@@ -165,7 +165,9 @@ class BasicLayer(nn.Module):
         super().__init__()
         self.layout: WindowLayout = WINDOW_MAJOR
         self.blocks = nn.ModuleList(
-            SwinTransformerBlock(config, num_heads, shifted=index % 2 == 1)
+            SwinTransformerBlock(
+                config, num_heads, shifted=index % 2 == 1 and config.shift_size > 0
+            )
             for index in range(depth)
         )
 
@@ -247,6 +249,9 @@ class SwinIR(nn.Module):
     """
 
     mean: Tensor
+    """Subtracted from the input, [1, in_chans, 1, 1]."""
+    output_mean: Tensor
+    """Added to the output, [1, out_chans, 1, 1]."""
     stream_dtype: torch.dtype | None
     """Dtype of the deep-feature stream; None keeps the dtype of the first convolution."""
     layout: WindowLayout
@@ -261,7 +266,7 @@ class SwinIR(nn.Module):
         self.layout = WINDOW_MAJOR
         self.spare_channels = 0
         dim = config.embed_dim
-        self.conv_first = _conv3x3(config.in_chans, dim)
+        self.conv_first = _first_convolution(config)
         self.patch_embed = PatchEmbed(config)
         if config.ape:
             self.absolute_pos_embed = nn.Parameter(torch.zeros(1, config.img_size**2, dim))
@@ -273,7 +278,8 @@ class SwinIR(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.conv_after_body = _residual_convolution(config)
         self._build_head()
-        self.register_buffer("mean", _mean(config), persistent=False)
+        self.register_buffer("mean", _mean(config.input_mean), persistent=False)
+        self.register_buffer("output_mean", _mean(config.output_mean), persistent=False)
         self.apply(_initialise)
 
     @classmethod
@@ -294,38 +300,39 @@ class SwinIR(nn.Module):
         for module in network.modules():
             if isinstance(module, WindowAttention):
                 module.relative_position_index = relative_position_index(config.window_size)
-        network.mean = _mean(config)
+        network.mean = _mean(config.input_mean)
+        network.output_mean = _mean(config.output_mean)
         return network
 
     def _build_head(self) -> None:
         config, dim, feat = self.config, self.config.embed_dim, self.config.num_feat
+        scale, channels = config.head_scale, config.channels_out
         if config.upsampler == "pixelshuffle":
             self.conv_before_upsample = _leaky_conv(dim, feat)
-            self.upsample = _pixelshuffle_stages(config.upscale, feat)
-            self.conv_last = _conv3x3(feat, config.in_chans)
+            self.upsample = _pixelshuffle_stages(scale, feat)
+            self.conv_last = _conv3x3(feat, channels)
         elif config.upsampler == "pixelshuffledirect":
             self.upsample = nn.Sequential(
-                _conv3x3(dim, config.upscale**2 * config.in_chans), nn.PixelShuffle(config.upscale)
+                _conv3x3(dim, scale**2 * channels), nn.PixelShuffle(scale)
             )
         elif config.upsampler == "nearest+conv":
             self.conv_before_upsample = _leaky_conv(dim, feat)
-            self.conv_up1 = _conv3x3(feat, feat)
-            if config.upscale == 4:
-                self.conv_up2 = _conv3x3(feat, feat)
+            for name in _enlarging_convolutions(config):
+                setattr(self, name, _conv3x3(feat, feat))
             self.conv_hr = _conv3x3(feat, feat)
-            self.conv_last = _conv3x3(feat, config.in_chans)
+            self.conv_last = _conv3x3(feat, channels)
         else:
-            self.conv_last = _conv3x3(dim, config.in_chans)
+            self.conv_last = _conv3x3(dim, channels)
 
     def forward(self, image: Tensor) -> Tensor:
         """Restore pictures of any size from ``config.min_side`` up, as the official forward does.
 
         Args:
-            image: [B, in_chans, H, W] float, RGB or gray, 0..1. It is padded at the right and
-                bottom by reflection to multiples of the window.
+            image: [B, in_chans, H, W] float, 0..1. It is padded at the right and bottom by
+                reflection to multiples of the window.
 
         Returns:
-            [B, in_chans, H * upscale, W * upscale], about 0..1, not clamped.
+            [B, out_chans, H * upscale, W * upscale], about 0..1, not clamped.
 
         Raises:
             InputError: the number of channels or dimensions is wrong, a side is too short to
@@ -342,12 +349,12 @@ class SwinIR(nn.Module):
                 f"The picture has {width}x{height} pixels; the network pads by reflection and "
                 f"needs sides of at least {self.config.min_side}. Pad it first, or use Restorer."
             )
-        window, scale = self.config.window_size, self.config.upscale
-        padded = F.pad(image, (0, -width % window, 0, -height % window), mode="reflect")
+        side, scale = self.config.side_multiple, self.config.upscale
+        padded = F.pad(image, (0, -width % side, 0, -height % side), mode="reflect")
         return self.core(padded)[:, :, : height * scale, : width * scale]
 
     def core(self, image: Tensor) -> Tensor:
-        """:meth:`forward` without padding: both sides must be multiples of ``window_size``."""
+        """:meth:`forward` without padding: sides must be multiples of ``side_multiple``."""
         centred, shallow, stream, shift = self.opening(image)
         for layer in self.layers:
             stream = layer(stream, shift)
@@ -357,14 +364,15 @@ class SwinIR(nn.Module):
         """Compute everything before the first RSTB.
 
         Args:
-            image: [B, in_chans, H, W], 0..1, sides multiples of ``window_size``.
+            image: [B, in_chans, H, W], 0..1, sides multiples of ``side_multiple``.
 
         Returns:
-            The picture without its mean and in ``img_range``; the shallow features; the
-            deep-feature stream [B, rows, columns, N, embed_dim + spare_channels]; what the
+            The picture without its mean and in ``img_range``; the shallow features, whose sides
+            are those of the picture divided by ``unshuffle``; the deep-feature stream
+            [B, rows, columns, N, embed_dim + spare_channels]; what the
             shifted blocks share.
         """
-        window, half = self.config.window_size, self.config.shift_size
+        window, half = self.config.window_size, self.config.window_size // 2
         centred = (image - self.mean) * self.config.img_range
         shallow = _typed(self.conv_first, centred)
         stream = self.patch_embed(self.layout.from_image(shallow, window))
@@ -372,7 +380,8 @@ class SwinIR(nn.Module):
             positions = self._absolute_positions(image.shape[2], image.shape[3])
             stream = _sum(stream, self.layout.from_image(positions, window))
         stream = _with_spare(stream, self.spare_channels).to(self.stream_dtype or stream.dtype)
-        rows, columns = image.shape[2] // window, image.shape[3] // window
+        covered = self.config.side_multiple
+        rows, columns = image.shape[2] // covered, image.shape[3] // covered
         mask = shift_mask(rows, columns, window, half, stream)
         if "batch" in self.layout.mask_axes:  # Expanded, so that no sum reshapes the logits.
             mask = mask.expand(image.shape[0], -1, -1, -1, -1)
@@ -392,11 +401,11 @@ class SwinIR(nn.Module):
             centred: picture without its mean, as :meth:`opening` returns it.
 
         Returns:
-            The restored picture [B, in_chans, H * upscale, W * upscale], not clamped.
+            The restored picture [B, out_chans, H * upscale, W * upscale], not clamped.
         """
         normed = self.layout.to_image(_typed(self.norm, stream), self.config.window_size)
         deep = _sum(_typed(self.conv_after_body, normed), shallow)
-        return self._reconstruct(deep, centred) / self.config.img_range + self.mean
+        return self._reconstruct(deep, centred) / self.config.img_range + self.output_mean
 
     def _absolute_positions(self, height: int, width: int) -> Tensor:
         """Return the absolute position embedding as [1, embed_dim, H, W]."""
@@ -418,17 +427,32 @@ class SwinIR(nn.Module):
             return _typed(self.upsample, deep).to(dtype)
         if upsampler == "nearest+conv":
             features = _typed(self.conv_before_upsample, deep)
-            features = _leaky(_typed(self.conv_up1, _nearest_x2(features)))
-            if self.config.upscale == 4:
-                features = _leaky(_typed(self.conv_up2, _nearest_x2(features)))
+            for name in _enlarging_convolutions(self.config):
+                features = _leaky(_typed(getattr(self, name), _nearest_x2(features)))
             features = _leaky(_typed(self.conv_hr, features))
             return _typed(self.conv_last, features).to(dtype)
         return centred + _typed(self.conv_last, deep).to(dtype)
 
 
-def _mean(config: SwinIRConfig) -> Tensor:
-    """Return the mean to subtract from the picture, [1, in_chans, 1, 1]; 0 for gray."""
-    return torch.tensor(RGB_MEAN if config.in_chans == 3 else (0.0,)).view(1, -1, 1, 1)
+def _mean(values: tuple[float, ...]) -> Tensor:
+    """Return a mean of each channel as [1, channels, 1, 1]."""
+    return torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1)
+
+
+def _first_convolution(config: SwinIRConfig) -> nn.Module:
+    """Create the convolution that opens the network, after the unshuffle of DiffBIR if it has one.
+
+    Squares of ``unshuffle`` pixels a side become channels, so that the body works on a picture
+    that is so much smaller (``conv_first`` of diffbir/model/swinir.py).
+    """
+    side = config.unshuffle
+    convolution = _conv3x3(config.in_chans * side**2, config.embed_dim)
+    return convolution if side == 1 else nn.Sequential(nn.PixelUnshuffle(side), convolution)
+
+
+def _enlarging_convolutions(config: SwinIRConfig) -> list[str]:
+    """Return the names of the convolutions after each doubling of 'nearest+conv'."""
+    return [f"conv_up{stage + 1}" for stage in range(config.head_scale.bit_length() - 1)]
 
 
 def _conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:

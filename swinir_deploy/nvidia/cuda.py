@@ -1,4 +1,4 @@
-"""CUDA memory, streams, events and graphs for the TensorRT back ends, by cuda-python.
+"""CUDA memory, streams, events, graphs and kernels for the engines' back ends, by cuda-python.
 
 ``cuda.core`` checks every call. This module turns its exceptions into this package's errors.
 Nothing here can run without a GPU, so the module holds as little logic as possible.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,14 @@ from swinir_deploy.system.memory import means_out_of_memory
 
 __all__ = [
     "CudaDevice",
+    "CudaFunction",
     "CudaGraph",
+    "CudaModule",
     "CudaStream",
     "CudaTimer",
     "DeviceArray",
     "DeviceMemory",
+    "KernelArguments",
     "PinnedMemory",
 ]
 
@@ -89,6 +92,19 @@ class CudaDevice:
         """Return a growing block of page-locked host memory, which is empty at first."""
         with _explained("preparing page-locked memory"):
             return PinnedMemory(self._core.LegacyPinnedMemoryResource())
+
+    def load_code(self, cubin: bytes) -> CudaModule:
+        """Load machine code for this GPU.
+
+        Raises:
+            InferenceError: the driver refuses it.
+        """
+        status, module = self._driver.cuModuleLoadData(cubin)
+        self._require(status, "loading machine code")
+        return CudaModule(module, self._driver)
+
+    def _require(self, status: Any, what: str) -> None:
+        _require_success(self._driver, status, what)
 
     def view(self, tensor: Any, stream: CudaStream | None) -> DeviceArray:
         """Return a view of a tensor in GPU memory, without a copy.
@@ -188,6 +204,95 @@ class CudaStream:
     def close(self) -> None:
         """Destroy the stream. Its work must have ended."""
         self.native.close()
+
+
+class CudaModule:
+    """Machine code in the memory of a GPU."""
+
+    def __init__(self, native: Any, driver: Any) -> None:
+        self._native = native
+        self._driver = driver
+
+    def function(self, name: str, shared_bytes: int) -> CudaFunction:
+        """Return a kernel of the code.
+
+        Args:
+            name: of the function.
+            shared_bytes: of dynamic shared memory that each of its programs needs.
+
+        Raises:
+            InferenceError: there is no such function, or the GPU has less shared memory.
+        """
+        driver = self._driver
+        status, function = driver.cuModuleGetFunction(self._native, name.encode())
+        _require_success(driver, status, f"finding the kernel {name}")
+        attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        (status,) = driver.cuFuncSetAttribute(function, attribute, shared_bytes)
+        _require_success(driver, status, f"giving {name} {shared_bytes:,} bytes of shared memory")
+        return CudaFunction(name, function, shared_bytes, driver)
+
+    def close(self) -> None:
+        """Unload the code; none of its kernels may run."""
+        (status,) = self._driver.cuModuleUnload(self._native)
+        _require_success(self._driver, status, "unloading machine code")
+
+
+class KernelArguments:
+    """The arguments of a kernel, in memory that the driver reads when it is launched.
+
+    Args:
+        values: integers of 64 bits for addresses, of 32 bits and floats, as ctypes objects.
+    """
+
+    def __init__(self, values: Sequence[ctypes.c_uint64 | ctypes.c_int32 | ctypes.c_float]) -> None:
+        self._values = tuple(values)
+        self._pointers = (ctypes.c_void_p * len(self._values))(
+            *(ctypes.addressof(value) for value in self._values)
+        )
+
+    @property
+    def address(self) -> int:
+        """Address of the array of pointers to the values."""
+        return ctypes.addressof(self._pointers)
+
+
+class CudaFunction:
+    """A kernel that can be launched."""
+
+    def __init__(self, name: str, native: Any, shared_bytes: int, driver: Any) -> None:
+        self._name, self._native, self._shared = name, native, shared_bytes
+        self._driver = driver
+
+    def launch(
+        self,
+        stream: CudaStream,
+        grid: tuple[int, int, int],
+        threads: int,
+        arguments: KernelArguments,
+    ) -> None:
+        """Enqueue a run of the kernel.
+
+        Args:
+            stream: the queue.
+            grid: programs (thread blocks) along each axis.
+            threads: of a program.
+            arguments: must stay in memory until this method returns.
+
+        Raises:
+            InferenceError: the driver refuses the launch.
+        """
+        (status,) = self._driver.cuLaunchKernel(
+            self._native,
+            *grid,
+            threads,
+            1,
+            1,
+            self._shared,
+            stream.native.handle,
+            arguments.address,
+            0,
+        )
+        _require_success(self._driver, status, f"launching {self._name}")
 
 
 class CudaTimer:
@@ -310,6 +415,25 @@ class PinnedMemory:
             self._buffer = None
 
 
+def _require_success(driver: Any, status: Any, what: str) -> None:
+    """Raise an error if a function of the driver failed; ``what`` names the action."""
+    if status == driver.CUresult.CUDA_SUCCESS:
+        return
+    if status == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
+        raise _no_memory(what)
+    raise InferenceError(
+        f"CUDA failed while {what} ({status.name}). Run nvidia-smi to see whether the GPU still "
+        "works."
+    )
+
+
+def _no_memory(what: str) -> DeviceMemoryError:
+    return DeviceMemoryError(
+        f"The GPU ran out of memory while {what}. Use smaller tiles (--tile) or batches, or close "
+        "other programs that use it."
+    )
+
+
 def _cuda_python() -> tuple[Any, Any]:
     """Import ``cuda.core`` and ``cuda.bindings.driver``; both may load libraries at once."""
     with explain_missing_cuda("running an engine"):
@@ -348,10 +472,7 @@ def _explained(what: str) -> Iterator[None]:
         explain_missing_library(error, what)
         text = " ".join(str(error).split())
         if means_out_of_memory(error):
-            raise DeviceMemoryError(
-                f"The GPU ran out of memory while {what}. Use smaller tiles (--tile) or batches, "
-                "or close other programs that use it."
-            ) from error
+            raise _no_memory(what) from error
         raise InferenceError(
             f"CUDA failed while {what}: {text[:300] or type(error).__name__}. Run nvidia-smi to "
             "see whether the GPU still works."

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from swinir_deploy.pictures.picture import largest_level
+
 __all__ = ["AlphaScaler", "fill_transparent"]
 
 _BAND_ROWS = 256
@@ -21,7 +23,7 @@ def fill_transparent(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     pixels in a square of 2, 4, 8 ... pixels: the smallest square that has visible pixels.
 
     Args:
-        pixels: [height, width, channels] uint8 or uint16.
+        pixels: [height, width, channels] uint8, uint16 or float32.
         alpha: [height, width] opacity; pixels where it is 0 are filled.
 
     Returns:
@@ -45,7 +47,8 @@ def fill_transparent(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
         hidden = ~visible[band]
         half = above[band.start // 2 : band.stop // 2]
         large = half.repeat(2, axis=0)[: len(hidden)].repeat(2, axis=1)[:, :width]
-        filled[band][hidden] = np.rint(large[hidden]).astype(pixels.dtype)
+        colours = large[hidden] if pixels.dtype.kind == "f" else np.rint(large[hidden])
+        filled[band][hidden] = colours.astype(pixels.dtype)
     return filled
 
 
@@ -81,7 +84,7 @@ class AlphaScaler:
         """Prepare the interpolation; nothing is computed yet.
 
         Args:
-            alpha: [height, width] uint8 or uint16.
+            alpha: [height, width] uint8, uint16 or float32.
             scale: output side divided by input side.
         """
         self._alpha = alpha
@@ -102,6 +105,8 @@ class AlphaScaler:
         size = (width * scale, (stop - start) * scale)
         resized = self._image.resize(size, Image.Resampling.BICUBIC, (0, start, width, stop))
         large = np.asarray(resized)[first - start * scale :][:count]
-        top = np.iinfo(self._alpha.dtype).max
-        rows: NDArray[Any] = np.rint(np.clip(large, 0, top)).astype(self._alpha.dtype)
+        large = np.clip(large, 0, largest_level(self._alpha.dtype))
+        if self._alpha.dtype.kind != "f":
+            large = np.rint(large)
+        rows: NDArray[Any] = large.astype(self._alpha.dtype)
         return rows

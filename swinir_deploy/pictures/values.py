@@ -17,7 +17,12 @@ Values = NDArray[np.float32]
 
 
 def to_values(levels: NDArray[Any]) -> Values:
-    """Return the values in 0..1 of uint8 or uint16 levels, in the same shape."""
+    """Return the values in 0..1 of uint8 or uint16 levels, in the same shape.
+
+    Values that are float32 in 0..1 already are returned as they are.
+    """
+    if levels.dtype == np.float32:
+        return levels
     values: Values = levels.astype(np.float32) / np.float32(np.iinfo(levels.dtype).max)
     return values
 

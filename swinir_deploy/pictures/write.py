@@ -1,27 +1,33 @@
-"""Write picture files: PNG, JPEG, WebP, TIFF and BMP, 8 and 16 bits, whole or row by row.
-
-Pillow encodes them, except where it would reduce 16 bits to 8 or needs the whole picture in memory
-(:mod:`.png_writer`, :mod:`.tiff_writer`, :mod:`.jpeg_writer`).
-"""
+"""Write picture files, whole or row by row. libvips and Pillow encode them (:mod:`.encode`)."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from swinir_deploy.errors import InputError, PictureError, UsageError
-from swinir_deploy.pictures.jpeg_writer import JpegWriter
+from swinir_deploy.errors import BackendUnavailableError, InputError, PictureError, UsageError
+from swinir_deploy.pictures.encode import (
+    DEFAULT_QUALITY,
+    Encoding,
+    encode,
+    encode_array,
+    fitting,
+    plan_encoding,
+)
+from swinir_deploy.pictures.formats import FORMATS, PICTURE_SUFFIXES, missing_package
+from swinir_deploy.pictures.metadata import Metadata
 from swinir_deploy.pictures.picture import Picture, PictureLayout
-from swinir_deploy.pictures.png_writer import COMPRESSION_LEVEL, PngWriter
-from swinir_deploy.pictures.read import PICTURE_SUFFIXES
-from swinir_deploy.pictures.tiff_writer import TiffWriter
+from swinir_deploy.pictures.row_pipe import MAX_TILE_WIDTH, RowPipe
+from swinir_deploy.pictures.vips import VipsStream, is_single_threaded, libvips, opened_by_vips
 from swinir_deploy.system.files import atomic_output, check_output
 
 __all__ = [
@@ -30,19 +36,21 @@ __all__ = [
     "RowSink",
     "check_picture_fits",
     "check_target",
+    "encoder_bytes",
     "stream_picture",
     "write_picture",
 ]
 
-DEFAULT_QUALITY = 95
-"""The quality of JPEG and WebP. It is high, so that the restored detail is kept."""
-
-STREAMED = ("PNG", "TIFF", "JPEG")
+STREAMED = tuple(name for name, entry in FORMATS.items() if entry.is_streamed)
 """The formats that :func:`stream_picture` writes."""
 
-_WITH_ALPHA = ("PNG", "WEBP", "TIFF")
-_WITH_16_BIT = ("PNG", "TIFF")
-_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+
+_ROWS_IN_ENCODER = 650
+_ROWS_OF_WIDE_PICTURE = 1050
+"""Rows that libvips holds on their way through its reader and encoder, as measured at widths of
+2,000 to 24,000 pixels and 3 to 12 bytes a pixel, and some more."""
+
+_BYTES_IN_ENCODER = 3 << 20
 
 
 class RowSink(Protocol):
@@ -59,25 +67,31 @@ def check_target(path: str | os.PathLike[str]) -> str:
     """Check that a picture can be written to a path; call it before a long computation.
 
     Returns:
-        The format that belongs to the suffix, in Pillow's spelling.
+        The name of the format that belongs to the suffix.
 
     Raises:
-        PictureError: the suffix is unknown, the path is a folder, or its parent is not a writable
-            folder.
+        PictureError: the suffix is unknown, its format needs a package that is missing, the path is
+            a folder, or its parent is not a writable folder.
     """
     target = Path(path)
     kind = PICTURE_SUFFIXES.get(target.suffix.lower())
     if kind is None:
         raise PictureError(
             f"Cannot write {target}: the suffix {target.suffix!r} is not one of "
-            f"{', '.join(PICTURE_SUFFIXES)}. Give a name with one of these."
+            f"{', '.join(sorted(PICTURE_SUFFIXES))}. Give a name with one of these."
         )
+    install = missing_package(kind)
+    if install:
+        raise PictureError(f"Cannot write {target}: {kind} needs another package: {install}")
     check_output(target, PictureError)
     return kind
 
 
 def check_picture_fits(
-    path: str | os.PathLike[str], layout: PictureLayout, is_transparent: bool
+    path: str | os.PathLike[str],
+    layout: PictureLayout,
+    is_transparent: bool,
+    quality: int | None = None,
 ) -> tuple[str, ...]:
     """Check that the format of a file can hold a picture.
 
@@ -85,10 +99,10 @@ def check_picture_fits(
         path: the file to write; its suffix decides the format.
         layout: layout of the picture.
         is_transparent: whether any pixel is not opaque.
+        quality: as in :func:`write_picture`.
 
     Returns:
-        Sentences about what the format cannot keep: 16 bits in JPEG, WebP or BMP, a colour profile
-        in BMP.
+        Sentences about what the format cannot keep, such as 16 bits or a colour profile.
 
     Raises:
         PictureError: the format cannot hold the transparency or the size of the picture. The
@@ -96,39 +110,36 @@ def check_picture_fits(
     """
     target = Path(path)
     kind = PICTURE_SUFFIXES[target.suffix.lower()]
-    if is_transparent and kind not in _WITH_ALPHA:
+    entry = FORMATS[kind]
+    if is_transparent and not entry.has_alpha:
         raise PictureError(
             f"Cannot write {target}: the picture has transparent pixels and {kind} cannot hold "
             "them. Write a .png, .tif or .webp instead."
         )
-    longest = _LONGEST_SIDE.get(kind)
-    if longest is not None and max(layout.height, layout.width) > longest:
+    if max(layout.height, layout.width) > entry.longest_side:
         raise PictureError(
             f"Cannot write {target}: {layout.width}x{layout.height} pixels; {kind} holds sides "
-            f"of at most {longest}. Write a .png or .tif instead."
+            f"of at most {entry.longest_side}. Write a .png or .tif instead."
         )
-    notes = []
-    if layout.bit_depth == 16 and kind not in _WITH_16_BIT:
-        notes.append(f"16 bits a sample were reduced to 8: {kind} cannot hold more.")
-    if kind == "BMP" and layout.icc_profile:
-        notes.append("The colour profile was dropped: BMP cannot hold one.")
-    return tuple(notes)
+    return plan_encoding(layout, kind, quality).notes
 
 
 # ---------------------------------------------------------------------------------------- writing
 
 
 def write_picture(
-    path: str | os.PathLike[str], picture: Picture, quality: int = DEFAULT_QUALITY
+    path: str | os.PathLike[str], picture: Picture, quality: int | None = None
 ) -> tuple[str, ...]:
     """Write a picture to a file. After a failure there is no file, or the old one.
 
     Args:
         path: the file to write; its suffix decides the format. Its folder must exist; a file that
             exists is replaced.
-        picture: the picture. Its colour profile and DPI are kept if the format can hold them.
-        quality: quality of JPEG (1 to 100; from 90 on, chroma is not subsampled) and of WebP (1 to
-            99; 100 is lossless).
+        picture: the picture. Its colour profile, DPI and metadata are kept if the format can hold
+            them.
+        quality: quality of formats with loss, from 1 to 100. In a JPEG, chroma is not subsampled
+            from 90 on; 100 is lossless in a WebP or AVIF. None means :data:`DEFAULT_QUALITY`, and
+            no loss in a WebP for a picture that came from a WebP without loss.
 
     Returns:
         Sentences about what the format could not keep; see :func:`check_picture_fits`.
@@ -141,36 +152,36 @@ def write_picture(
     target = Path(path)
     _check_quality(quality)
     kind = check_target(target)
-    alpha, layout = picture.alpha, picture.layout
-    is_transparent = alpha is not None and bool(alpha.min() < np.iinfo(alpha.dtype).max)
-    notes = check_picture_fits(target, layout, is_transparent)
+    layout = picture.layout
+    notes = check_picture_fits(target, layout, picture.is_transparent, quality)
     samples = picture.pixels
-    if alpha is not None:
-        samples = np.concatenate([samples, alpha[..., None]], axis=2)
-    with _replacing(target) as temporary:
-        if layout.bit_depth == 16 and kind in _WITH_16_BIT:
-            with open(temporary, "wb") as handle, _writer(handle, kind, layout) as writer:
-                writer.write_rows(samples)
-        else:
-            samples = _fitting(samples, kind, layout)
-            image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
-            image.save(temporary, kind, **_options(kind, layout, quality))
+    if picture.alpha is not None and FORMATS[kind].has_alpha:
+        samples = np.concatenate([samples, picture.alpha[..., None]], axis=2)
+        encoding = plan_encoding(layout, kind, quality)
+    else:
+        encoding = plan_encoding(_without_alpha(layout), kind, quality)
+    with _replacing(target, layout.metadata) as handle:
+        encode_array(samples, encoding, handle)
     return notes
+
+
+def _without_alpha(layout: PictureLayout) -> PictureLayout:
+    return replace(layout, has_alpha=False)
 
 
 @contextlib.contextmanager
 def stream_picture(
-    path: str | os.PathLike[str], layout: PictureLayout, quality: int = DEFAULT_QUALITY
+    path: str | os.PathLike[str], layout: PictureLayout, quality: int | None = None
 ) -> Iterator[RowSink]:
     """Yield a sink that writes a picture row by row; the file exists only if the block succeeds.
 
-    The file has the same pixels as one of :func:`write_picture`. The caller must have called
+    The file is that of :func:`write_picture`. The caller must have called
     :func:`check_picture_fits`.
 
     Args:
         path: the file to write, with the suffix of a format in :data:`STREAMED`.
         layout: layout of the picture.
-        quality: quality of JPEG, from 1 to 100.
+        quality: as in :func:`write_picture`.
 
     Raises:
         PictureError: the format can only be written as a whole, or the file cannot be written.
@@ -184,83 +195,94 @@ def stream_picture(
             f"Cannot write {target} in strips: {kind} can only be written as a whole. Write a "
             ".png, .tif or .jpg instead."
         )
-    with _replacing(target) as temporary, open(temporary, "wb") as handle:
-        if kind == "JPEG":
-            colours = layout.colours
-            options = _options(kind, layout, quality)
-            with JpegWriter(
-                handle, layout.width, layout.height, colours, target.parent, options
-            ) as jpeg:
-                yield _Fitted(jpeg, kind, layout)
-        else:
-            with _writer(handle, kind, layout) as writer:
-                yield writer
+    encoding = plan_encoding(layout, kind, quality)
+    with (
+        _replacing(target, layout.metadata) as handle,
+        _EncoderThread(encoding, handle) as encoder,
+    ):
+        yield encoder
 
 
-def _check_quality(quality: int) -> None:
-    if not 1 <= quality <= 100:
+def encoder_bytes(width: int, pixel_bytes: int) -> int:
+    """Return the peak memory of writing a picture row by row, in bytes.
+
+    Args:
+        width: columns of pixels.
+        pixel_bytes: size of a pixel in bytes.
+    """
+    rows = _ROWS_IN_ENCODER if width <= MAX_TILE_WIDTH else _ROWS_OF_WIDE_PICTURE
+    return rows * width * pixel_bytes + _BYTES_IN_ENCODER
+
+
+class _EncoderThread:
+    """Encodes rows in a thread of its own, while the caller makes the next ones."""
+
+    def __init__(self, encoding: Encoding, handle: BinaryIO) -> None:
+        layout = encoding.layout
+        channels = layout.channels if FORMATS[encoding.kind].has_alpha else layout.colours
+        self._encoding = encoding
+        self._handle = handle
+        is_tiled = layout.width <= MAX_TILE_WIDTH and is_single_threaded()
+        self._pipe = RowPipe(layout.height, layout.width, channels, encoding.dtype, is_tiled)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="swinir-encode")
+
+    def write_rows(self, rows: NDArray[Any]) -> None:
+        """Append [n, width, channels] rows."""
+        self._pipe.write_rows(fitting(rows, self._encoding))
+
+    def _run(self) -> None:
+        stream = VipsStream(self._pipe)  # type: ignore[arg-type]
+        try:
+            image = opened_by_vips(stream, "tiff", unlimited=True, fail_on="warning")
+            encode(image, self._encoding, self._handle)
+            if stream.error is not None:
+                raise stream.error
+        except BaseException as error:  # the caller's thread raises it
+            self._error = stream.error or error
+        finally:
+            if self._error is not None:
+                self._pipe.break_off()
+
+    def __enter__(self) -> _EncoderThread:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: Any
+    ) -> None:
+        try:
+            if kind is None:
+                self._pipe.finish()
+        finally:
+            if kind is not None or self._pipe.is_short:
+                self._pipe.break_off()
+            self._thread.join()
+        if self._error is not None and (kind is None or isinstance(error, BrokenPipeError)):
+            raise self._error
+
+
+def _check_quality(quality: int | None) -> None:
+    if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"quality is {quality}; it must be from 1 to 100. Give another value.")
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def _replacing(target: Path, metadata: Metadata) -> Iterator[BinaryIO]:
+    """Yield a new file that replaces the target if the block succeeds."""
     try:
         with atomic_output(target) as temporary:
-            yield temporary
-    except PictureError:
+            with open(temporary, "w+b") as handle:
+                try:
+                    yield handle
+                except libvips().Error as error:
+                    reason = " ".join(str(error).split())
+                    raise PictureError(
+                        f"Cannot write {target}: {reason}. Try another format."
+                    ) from error
+            if metadata.modified_ns is not None:
+                os.utime(temporary, ns=(time.time_ns(), metadata.modified_ns))
+    except (PictureError, BackendUnavailableError):
         raise
     except InputError as error:
         raise PictureError(str(error)) from error
-
-
-def _writer(handle: BinaryIO, kind: str, layout: PictureLayout) -> PngWriter | TiffWriter:
-    return (PngWriter if kind == "PNG" else TiffWriter)(
-        handle,
-        layout.width,
-        layout.height,
-        layout.channels,
-        layout.dtype,
-        layout.icc_profile,
-        layout.dpi,
-    )
-
-
-class _Fitted:
-    """Converts rows to what the format can hold, and passes them on."""
-
-    def __init__(self, sink: RowSink, kind: str, layout: PictureLayout) -> None:
-        self._sink, self._kind, self._layout = sink, kind, layout
-
-    def write_rows(self, rows: NDArray[Any]) -> None:
-        self._sink.write_rows(_fitting(rows, self._kind, self._layout))
-
-
-def _fitting(samples: NDArray[Any], kind: str, layout: PictureLayout) -> NDArray[np.uint8]:
-    """Return samples with 8 bits, and without opacity if the format cannot hold any.
-
-    The caller has checked that all pixels are opaque in that case.
-    """
-    if samples.dtype == np.uint16:
-        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if layout.has_alpha and kind not in _WITH_ALPHA:
-        samples = samples[..., :-1]
-    return samples
-
-
-def _options(kind: str, layout: PictureLayout, quality: int) -> dict[str, Any]:
-    """Return the options of Pillow's encoder."""
-    options: dict[str, Any] = {}
-    # WebP stores gray as RGB, which a gray profile does not fit.
-    if layout.icc_profile and not (kind == "WEBP" and layout.colours == 1):
-        options["icc_profile"] = layout.icc_profile
-    if layout.dpi:
-        options["dpi"] = layout.dpi
-    if kind == "JPEG":
-        options |= {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
-    elif kind == "WEBP":
-        options |= {"quality": quality, "lossless": quality == 100, "exact": True}
-    elif kind == "PNG":
-        options["compress_level"] = COMPRESSION_LEVEL
-    elif kind == "TIFF":
-        options["compression"] = "tiff_adobe_deflate"
-    return options

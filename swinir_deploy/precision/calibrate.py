@@ -8,7 +8,7 @@ with larger values stay in FP32.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -65,8 +65,17 @@ class Calibration:
         return max(0, math.ceil(math.log2(excess))) if excess > 0 else 0
 
 
-def calibrate(network: SwinIR, pictures: Sequence[NamedPicture]) -> Calibration:
+def calibrate(
+    network: SwinIR,
+    pictures: Sequence[NamedPicture],
+    step: Callable[[], None] = lambda: None,
+) -> Calibration:
     """Run the FP32 network on every picture and record the largest absolute values.
+
+    Args:
+        network: the network in FP32.
+        pictures: pictures of sizes that it takes.
+        step: called after each picture.
 
     Raises:
         CheckFailedError: the FP32 network returns NaN or Inf.
@@ -84,6 +93,7 @@ def calibrate(network: SwinIR, pictures: Sequence[NamedPicture]) -> Calibration:
         by_picture[picture.name] = maxima[_STREAM]
         for name, value in maxima.items():
             overall[name] = max(value, overall.get(name, 0.0))
+        step()
     return Calibration(
         pictures=tuple(by_picture),
         stream_max=overall.pop(_STREAM),

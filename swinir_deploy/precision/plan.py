@@ -40,6 +40,8 @@ _OUTSIDE_THE_STREAM = (
     "upsample",
     "conv_up1",
     "conv_up2",
+    "conv_up3",
+    "conv_up4",
     "conv_hr",
     "conv_last",
 )

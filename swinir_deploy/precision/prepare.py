@@ -18,6 +18,7 @@ from swinir_deploy.precision.samples import (
     pictures_of_folder,
 )
 from swinir_deploy.system.processors import one_thread
+from swinir_deploy.system.stages import Stages
 
 __all__ = ["PreparedPrecision", "prepare_precision"]
 
@@ -50,6 +51,7 @@ def prepare_precision(
     model: LoadedModel,
     precision: Precision,
     calibrate_with: str | os.PathLike[str] | None = None,
+    stages: Stages | None = None,
 ) -> PreparedPrecision:
     """Measure the network and decide what half precision needs.
 
@@ -57,6 +59,7 @@ def prepare_precision(
         model: the model in FP32.
         precision: ``fp16`` or ``bf16``.
         calibrate_with: a folder of pictures; None takes the built-in ones.
+        stages: is told that the network is measured, for ``fp16``.
 
     Raises:
         InputError: the folder or its pictures cannot be used.
@@ -72,8 +75,11 @@ def prepare_precision(
     calibration = None
     if precision == "fp16":
         measured = [fit(picture, side) if config.ape else picture for picture in real]
+        stages = stages or Stages()
+        count = len(measured) + len(hostile)
+        stages.begin(f"Measuring the values inside the network on {count} pictures", count)
         with one_thread():
-            calibration = calibrate(model.network, [*measured, *hostile])
+            calibration = calibrate(model.network, [*measured, *hostile], stages.step)
     return PreparedPrecision(
         model=model,
         plan=plan_precision(precision, calibration),
@@ -85,4 +91,4 @@ def prepare_precision(
 
 def _proof_side(config: SwinIRConfig) -> int:
     """Return the side of a proof picture in pixels."""
-    return config.img_size if config.ape else _PROOF_WINDOWS * config.window_size
+    return config.img_size if config.ape else _PROOF_WINDOWS * config.side_multiple

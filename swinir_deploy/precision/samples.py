@@ -16,7 +16,7 @@ from swinir_deploy.errors import InputError
 from swinir_deploy.models.load import LoadedModel
 from swinir_deploy.network.config import SwinIRConfig
 from swinir_deploy.pictures.read import PICTURE_SUFFIXES, read_picture
-from swinir_deploy.pictures.values import nchw_values
+from swinir_deploy.pictures.values import nchw_values, to_levels
 
 __all__ = [
     "MAX_PICTURES",
@@ -69,7 +69,7 @@ def builtin_pictures(model: LoadedModel) -> list[NamedPicture]:
         crops = [sheet.crop(box) for box in boxes]
     degraded = [_degraded(crop.convert(_mode(model.config)), model) for crop in crops]
     return [
-        NamedPicture(f"built-in crop {number}", _values(pixels))
+        NamedPicture(f"built-in crop {number}", _values(pixels, model.config.in_chans))
         for number, pixels in enumerate(degraded, 1)
     ]
 
@@ -99,8 +99,11 @@ def pictures_of_folder(folder: str | os.PathLike[str], config: SwinIRConfig) -> 
         )
     step = max(1, len(paths) / MAX_PICTURES)
     selected = [paths[int(i * step)] for i in range(min(len(paths), MAX_PICTURES))]
-    pictures = [NamedPicture(path.name, _values(_middle(path, config))) for path in selected]
-    return [_at_least_a_window(picture, config.window_size) for picture in pictures]
+    pictures = [
+        NamedPicture(path.name, _values(_middle(path, config), config.in_chans))
+        for path in selected
+    ]
+    return [_at_least_a_window(picture, config.side_multiple) for picture in pictures]
 
 
 def hostile_pictures(config: SwinIRConfig, side_px: int) -> list[NamedPicture]:
@@ -156,6 +159,8 @@ def _middle(path: Path, config: SwinIRConfig) -> NDArray[np.uint8]:
     middle = pixels[top : top + height, left : left + width]
     if middle.dtype == np.uint16:
         middle = (middle >> 8).astype(np.uint8)
+    elif middle.dtype == np.float32:
+        middle = to_levels(middle)
     image = Image.fromarray(middle[..., 0] if middle.shape[2] == 1 else middle)
     return np.asarray(image.convert(_mode(config)))
 
@@ -166,6 +171,13 @@ def _at_least_a_window(picture: NamedPicture, window: int) -> NamedPicture:
     return NamedPicture(picture.name, np.tile(picture.values, repeats))
 
 
-def _values(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return [height, width] or [height, width, channels] bytes as [1, channels, height, width]."""
-    return nchw_values(pixels.reshape(1, *pixels.shape[:2], -1))
+def _values(pixels: NDArray[np.uint8], channels: int | None = None) -> NDArray[np.float32]:
+    """Return [height, width] or [height, width, c] bytes as [1, channels, height, width].
+
+    A network with other channels than pictures gets those of a picture in turn.
+    """
+    values = nchw_values(pixels.reshape(1, *pixels.shape[:2], -1))
+    if channels in (None, values.shape[1]):
+        return values
+    turns = np.arange(channels) % values.shape[1]
+    return np.ascontiguousarray(values[:, turns])

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from swinir_deploy.errors import PictureError, UsageError
-from swinir_deploy.pictures.picture import Picture
-from swinir_deploy.pictures.probe import probe_picture
-from swinir_deploy.pictures.read import read_picture
+from swinir_deploy.pictures.picture import Picture, PictureLayout
+from swinir_deploy.pictures.read import probe_picture, read_picture
 from swinir_deploy.pictures.write import (
     STREAMED,
     check_picture_fits,
@@ -23,7 +20,7 @@ from swinir_deploy.pictures.write import (
 )
 from swinir_deploy.restoration.memory_budget import memory_needed, rows_within
 from swinir_deploy.restoration.reports import RestoredFile
-from swinir_deploy.restoration.rows import PictureRows, WholePicture
+from swinir_deploy.restoration.rows import PictureRows, WholePicture, layout_after
 from swinir_deploy.restoration.tiled_model import TiledModel
 from swinir_deploy.system.memory import size_rounded_up
 
@@ -38,17 +35,20 @@ class FileOptions:
     """Options of reading and writing files.
 
     Attributes:
-        quality: quality of JPEG and WebP, from 1 to 100.
+        quality: quality of formats with loss, from 1 to 100; None as in ``write_picture``.
         max_pixels: the largest accepted number of pixels of a source; None for no limit.
         max_memory_bytes: limit for the memory of pictures, without the model; None for no limit.
             A result that would not fit is written in strips.
         overwrite_input: allow the target to be the source.
+        strip: leave out metadata: EXIF, XMP, IPTC, text, DPI and the time of the last change. What
+            the colours need is kept.
     """
 
-    quality: int
+    quality: int | None
     max_pixels: int | None
     max_memory_bytes: int | None = None
     overwrite_input: bool = False
+    strip: bool = False
 
 
 class FileJob:
@@ -57,7 +57,14 @@ class FileJob:
     Between the stages the job holds the picture. After the last stage it holds nothing.
     """
 
-    def __init__(self, model: TiledModel, source: Path, target: Path, options: FileOptions) -> None:
+    def __init__(
+        self,
+        model: TiledModel,
+        source: Path,
+        target: Path,
+        options: FileOptions,
+        page: int | None = None,
+    ) -> None:
         """Make the job; nothing is read yet.
 
         Args:
@@ -65,9 +72,11 @@ class FileJob:
             source: the file to read.
             target: the file to write.
             options: options of reading and writing.
+            page: the frame or page to restore, from 0; None is the first, and a note on others.
         """
         self.source = source
         self.target = target
+        self._page = page
         self._model = model
         self._options = options
         self._kind = ""
@@ -78,14 +87,14 @@ class FileJob:
         self._elapsed_ms = 0.0
 
     def prepare(self) -> int:
-        """Check what can be checked before reading, and decide whether to write in strips.
+        """Check what the head of the file shows, and decide whether to write in strips.
 
         Returns:
             The peak memory of this job in bytes; 0 if there is no limit.
 
         Raises:
-            PictureError: the target cannot be written, the head of the source is damaged, or the
-                limit for memory does not suffice.
+            PictureError: the target cannot be written or cannot hold the size of the result, the
+                head of the source is damaged, or the limit for memory does not suffice.
             UsageError: the target is the source.
         """
         source, target, limit = self.source, self.target, self._options.max_memory_bytes
@@ -96,9 +105,10 @@ class FileJob:
                 f"{target} is the input itself. Give another name, or allow to overwrite it "
                 "(overwrite_input)."
             )
+        probed = probe_picture(source, self._options.max_pixels, self._page)
+        self._check_fits(probed.layout, is_transparent=False)
         if limit is None:
             return 0
-        probed = probe_picture(source, self._options.max_pixels)
         need = memory_needed(probed, self._model, self._kind)  # this may try sizes of tiles
         reserved = self._model.reserved_bytes
         limit -= reserved
@@ -128,7 +138,10 @@ class FileJob:
             PictureError: the source cannot be read.
         """
         with self._stage("reading"):
-            self._picture = read_picture(self.source, self._options.max_pixels)
+            picture = read_picture(self.source, self._options.max_pixels, self._page)
+            if self._options.strip:
+                picture = replace(picture, dpi=None, metadata=picture.metadata.stripped())
+            self._picture = picture
 
     def compute(self) -> None:
         """Restore the picture, and write it at the same time if it is written in strips.
@@ -139,6 +152,7 @@ class FileJob:
             CheckFailedError: the model gave values that are not finite.
         """
         assert self._picture is not None
+        self._check_fits(self._picture.layout, self._picture.is_transparent)
         with self._stage("restoring"):
             if self._streams or self._pays_to_stream(self._picture.height, self._picture.width):
                 self._stream(self._picture)
@@ -169,6 +183,11 @@ class FileJob:
         self.compute()
         return self.write()
 
+    def _check_fits(self, layout: PictureLayout, is_transparent: bool) -> tuple[str, ...]:
+        """Check that the target can hold the result, and return what its format cannot keep."""
+        result = layout_after(layout, self._model.spec.scale)
+        return check_picture_fits(self.target, result, is_transparent, self._options.quality)
+
     def _pays_to_stream(self, height: int, width: int) -> bool:
         """Return whether rows can be compressed while the model computes the next ones."""
         plan = self._model.plan(height, width)
@@ -185,9 +204,7 @@ class FileJob:
             except UsageError as error:
                 raise PictureError(f"Cannot restore {self.source}: {error}") from error
         rows = PictureRows(self._model, picture)
-        alpha = picture.alpha
-        is_transparent = alpha is not None and bool(alpha.min() < np.iinfo(alpha.dtype).max)
-        format_notes = check_picture_fits(self.target, rows.layout, is_transparent)
+        format_notes = self._check_fits(picture.layout, picture.is_transparent)
         if most_rows is not None:
             rows.notes.append(f"Tiles were at most {most_rows} pixels high, to save memory.")
         rows.write_to(

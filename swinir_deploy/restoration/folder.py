@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,41 +11,21 @@ from typing import Literal
 from tqdm import tqdm
 
 from swinir_deploy.errors import PictureError, RuntimeClosedError, SwinIRDeployError, UsageError
-from swinir_deploy.pictures.read import PICTURE_SUFFIXES
+from swinir_deploy.pictures.formats import PICTURE_SUFFIXES, unread_in_words
+from swinir_deploy.restoration.folder_contents import (
+    FolderContents,
+    find_pictures,
+    places_of_results,
+)
 from swinir_deploy.restoration.pipeline import StagedJob, run_stages
 from swinir_deploy.restoration.reports import FailedFile, FolderReport, RestoredFile
+from swinir_deploy.system.same_file import Files
 
-__all__ = ["find_pictures", "is_done", "restore_folder"]
+__all__ = ["is_done", "restore_folder"]
 
-
-def find_pictures(
-    folder: str | os.PathLike[str], leave_out: str | os.PathLike[str] | None = None
-) -> tuple[list[Path], int]:
-    """Find the files below a folder that have the suffix of a picture.
-
-    Hidden files and folders, whose names begin with a dot, are ignored.
-
-    Args:
-        folder: the folder to search, at any depth; links to folders are not followed.
-        leave_out: a folder below it that is not searched.
-
-    Returns:
-        The sorted paths relative to ``folder``, and the number of other files.
-    """
-    root = Path(folder)
-    barred = None if leave_out is None else Path(leave_out).resolve()
-    pictures, others = [], 0
-    for where, folders, names in os.walk(root):
-        current = Path(where)
-        folders[:] = [n for n in folders if n[0] != "." and (current / n).resolve() != barred]
-        for name in names:
-            if name.startswith("."):
-                continue
-            if Path(name).suffix.lower() in PICTURE_SUFFIXES:
-                pictures.append((current / name).relative_to(root))
-            else:
-                others += 1
-    return sorted(pictures), others
+_GRAINS_NS = (2_000_000_000, 1_000_000_000)
+"""File systems that round times of files down: FAT to two seconds, exFAT, HFS+ and mounts of object
+stores to one. There a result may look older than its picture."""
 
 
 def restore_folder(
@@ -85,14 +66,11 @@ def restore_folder(
         raise UsageError(
             f"suffix is {suffix!r}; it must be one of {', '.join(PICTURE_SUFFIXES)}, with the dot."
         )
-    names, ignored = find_pictures(root, leave_out=goal)
-    if not names:
-        raise PictureError(
-            f"{root} holds no picture ({', '.join(PICTURE_SUFFIXES)}). Check the path."
-        )
-    run = _FolderRun(root, goal, names, suffix, on_error, resume)
+    found = find_pictures(root, leave_out=goal)
+    _check_not_empty(root, found)
+    run = _FolderRun(root, goal, found, suffix, on_error, resume)
     disable = None if progress is None else not progress
-    with tqdm(total=len(names), unit="file", disable=disable) as bar:
+    with tqdm(total=len(found.pictures), unit="file", disable=disable) as bar:
 
         def restored(index: int, result: RestoredFile) -> None:
             run.restored[index] = result
@@ -106,8 +84,25 @@ def restore_folder(
     return FolderReport(
         tuple(run.restored[index] for index in sorted(run.restored)),
         tuple(run.failures[name] for name in sorted(run.failures)),
-        ignored,
+        found.others,
         tuple(run.skipped),
+        tuple(root / link for link in found.linked_folders),
+        unread=tuple(root / name for name in found.unread),
+    )
+
+
+def _check_not_empty(root: Path, found: FolderContents) -> None:
+    """Refuse a folder that cannot be read, or holds nothing that should be a picture."""
+    if Path() in found.unusable:
+        raise PictureError(found.unusable[Path()])
+    if found.pictures or found.unusable:
+        return
+    others = f" {unread_in_words(found.unread)}" if found.unread else ""
+    if found.linked_folders:
+        names = ", ".join(os.fspath(root / link) for link in found.linked_folders[:4])
+        others += f" Links to folders are not followed ({names}); give one of them instead."
+    raise PictureError(
+        f"{root} holds no picture ({', '.join(PICTURE_SUFFIXES)}). Check the path.{others}"
     )
 
 
@@ -117,9 +112,12 @@ def is_done(source: Path, target: Path) -> bool:
     A result gets its name when it is complete, so a result that exists is complete.
     """
     try:
-        return target.stat().st_mtime_ns >= source.stat().st_mtime_ns
+        written_ns = target.stat().st_mtime_ns
+        age_ns = source.stat().st_mtime_ns - written_ns
     except OSError:
         return False
+    grain_ns = next((grain for grain in _GRAINS_NS if written_ns % grain == 0), 0)
+    return age_ns <= 0 or age_ns < grain_ns
 
 
 class _FolderRun:
@@ -129,18 +127,21 @@ class _FolderRun:
         self,
         root: Path,
         goal: Path,
-        names: list[Path],
+        found: FolderContents,
         suffix: str | None,
         on_error: Literal["continue", "raise"],
         resume: bool,
     ) -> None:
-        self._root, self._goal, self._names, self._suffix = root, goal, names, suffix
+        self._root, self._goal, self._found = root, goal, found
         self._on_error = on_error
         self._resume = resume
         self.taken_names: list[Path] = []
         self.restored: dict[int, RestoredFile] = {}
         self.failures: dict[Path, FailedFile] = {}
         self.skipped: list[Path] = []
+        with contextlib.suppress(PictureError):  # each picture's failure says so
+            _make_folder(goal)  # what its file system does decides names
+        self._places = places_of_results(found.pictures, goal, suffix)
 
     def jobs(
         self,
@@ -153,9 +154,11 @@ class _FolderRun:
             make_job: as in :func:`restore_folder`.
             on_passed: called for each picture that needs no job.
         """
-        inputs = {(self._root / name).resolve() for name in self._names}
+        for name, reason in self._found.unusable.items():
+            self.fail(name, PictureError(reason))
+        inputs = Files(self._root / name for name in self._places)
         taken: dict[Path, Path] = {}
-        for name in self._names:
+        for name in self._places:
             source, target = self._root / name, self._target(name)
             try:
                 _check_free(source, target, inputs, taken)
@@ -179,21 +182,21 @@ class _FolderRun:
         self.failures[name] = FailedFile(self._root / name, self._target(name), str(error))
 
     def _target(self, name: Path) -> Path:
-        return self._goal / (name if self._suffix is None else name.with_suffix(self._suffix))
+        return self._goal / self._places.get(name, name)
 
 
-def _check_free(source: Path, target: Path, inputs: set[Path], taken: dict[Path, Path]) -> None:
-    """Refuse a result that would replace an input or another result."""
+def _check_free(source: Path, target: Path, inputs: Files, taken: dict[Path, Path]) -> None:
+    """Refuse a result that would replace an input or another result, through links, too."""
     place = target.resolve()
-    if place in inputs:
+    if inputs.find(target) is not None:
         raise UsageError(
             f"The result for {source} would replace the input {target}. Give another folder."
         )
     other = taken.setdefault(place, source)
     if other != source:
         raise UsageError(
-            f"The result for {source} would replace that for {other}. Rename one of them, or keep "
-            "the suffixes."
+            f"The result for {source} would replace that for {other}: {target} is a link. Remove "
+            "the link."
         )
 
 

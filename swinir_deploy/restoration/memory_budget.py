@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swinir_deploy.errors import UsageError
+from swinir_deploy.pictures.formats import FORMATS
 from swinir_deploy.pictures.picture import PictureLayout
-from swinir_deploy.pictures.png_writer import encoder_bytes
-from swinir_deploy.pictures.probe import ProbedFile
+from swinir_deploy.pictures.read import ProbedFile
+from swinir_deploy.pictures.write import encoder_bytes
 from swinir_deploy.restoration.rows import layout_after
 from swinir_deploy.restoration.tiled_model import ROWS_AT_ONCE, TiledModel
 from swinir_deploy.restoration.tiling import TilePlan
@@ -23,6 +24,17 @@ __all__ = ["MemoryNeed", "memory_needed", "rows_within"]
 # Bytes for each colour of a pixel while transparent pixels are filled: float32 sums, averages and
 # temporary arrays, over a quarter of the pixels, a sixteenth and so on.
 _FILL_BYTES = 7
+
+# Bytes for a pixel that encoders of whole pictures take, as measured, and some more.
+_ENCODER_PIXEL_BYTES = {
+    "WEBP": 24,
+    "BMP": 8,
+    "GIF": 24,
+    "AVIF": 90,
+    "HEIF": 64,
+    "JPEG2000": 48,
+    "JXL": 64,
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ def memory_needed(probed: ProbedFile, model: TiledModel, kind: str) -> MemoryNee
     Args:
         probed: what the head of the file says.
         model: the model that restores the picture.
-        kind: format of the result, in Pillow's spelling.
+        kind: name of the format of the result.
     """
     layout = probed.layout
     result = layout_after(layout, model.spec.scale)
@@ -112,9 +124,9 @@ def _work(layout: PictureLayout, model: TiledModel, plan: TilePlan) -> int:
     tiles = model.batch * tile * (2 + 3 * area) + tile * area
     if len(plan.tiles) > model.batch:  # the next tiles are computed at the same time
         tiles += model.batch * tile * (2 + 3 * area)
-    # Finished rows: several copies in float32, then the memory of the writer's filters.
+    # Finished rows: several copies in float32, then rows on their way through the encoder.
     width = layout.width * spec.scale
-    rows = ROWS_AT_ONCE * width * layout.channels * 40 + encoder_bytes(width, layout.pixel_bytes)
+    rows = ROWS_AT_ONCE * width * layout.channels * 24 + encoder_bytes(width, layout.pixel_bytes)
     computing = band + tiles + rows
     if not layout.has_alpha:
         return computing
@@ -130,9 +142,8 @@ def _work(layout: PictureLayout, model: TiledModel, plan: TilePlan) -> int:
 def _encoder_pixel_bytes(layout: PictureLayout, kind: str) -> int:
     """Return the bytes that encoding a whole picture takes for a pixel, beside its samples."""
     joined = layout.pixel_bytes if layout.has_alpha else 0
-    if layout.bit_depth == 16:
-        if kind in ("PNG", "TIFF"):
-            return joined
-        joined += 4 * layout.channels + layout.channels  # while 16 bits are reduced to 8
-    pillow = 1 if layout.channels == 1 else 4
-    return joined + pillow + (12 if kind == "WEBP" else 0)
+    if layout.bit_depth > max(FORMATS[kind].depths):
+        joined += 4 * layout.channels + layout.channels  # while samples get fewer bits
+    elif layout.bit_depth == 32:
+        joined += layout.pixel_bytes  # while values get their range back
+    return joined + _ENCODER_PIXEL_BYTES.get(kind, 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from swinir_deploy.errors import PictureError, UsageError
 from swinir_deploy.pictures.write import check_target
-from swinir_deploy.restoration.folder import find_pictures
+from swinir_deploy.restoration.folder_contents import find_pictures, places_of_results
 
 __all__ = ["check_places", "place_of_result"]
 
@@ -56,8 +56,9 @@ def check_places(
     if resume and overwrite:
         raise UsageError("--resume keeps results and --overwrite replaces them. Give one of them.")
     if not source.exists():
+        link = f" as {source.readlink()}, where this link leads" if source.is_symlink() else ""
         raise PictureError(
-            f"Cannot read {source}: there is no such file or folder. Check the path."
+            f"Cannot read {source}: there is no such file or folder{link}. Check the path."
         )
     if resume and not source.is_dir():
         raise UsageError(f"--resume is for folders, and {source} is a file. Leave it out.")
@@ -65,8 +66,8 @@ def check_places(
         check_target(goal)
         existing = [goal] if goal.exists() else []
     else:
-        names, _ = find_pictures(source, leave_out=goal)
-        results = (goal / (name.with_suffix(suffix) if suffix else name) for name in names)
+        names = find_pictures(source, leave_out=goal).pictures if goal.exists() else []
+        results = (goal / place for place in places_of_results(names, goal, suffix).values())
         existing = [result for result in results if result.exists()]
         if goal.exists() and goal.samefile(source):
             raise UsageError(f"{goal} is the folder of the pictures itself. Give another as OUT.")

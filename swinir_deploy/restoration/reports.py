@@ -22,6 +22,7 @@ class RestoredFile:
         elapsed_ms: time of reading, computing and writing in milliseconds, without the time that
             these stages wait for each other.
         notes: sentences for the user about changes of colour, bit depth or tiles.
+        pages: the reports on the other pages, if all pages of the source were restored.
 
     Example:
         >>> from swinir_deploy import RestoredFile
@@ -38,6 +39,7 @@ class RestoredFile:
     target_height: int
     elapsed_ms: float
     notes: tuple[str, ...] = ()
+    pages: tuple[RestoredFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,11 @@ class FolderReport:
 
     Attributes:
         restored: files that were restored.
-        failures: files that could not be restored.
+        failures: files that could not be restored, and folders and links that could not be read.
         ignored: number of files that were ignored because their suffix is not that of a picture.
         skipped: pictures that were skipped because their result existed already (``resume``).
+        linked_folders: links to folders, which were not followed.
+        unread: files that are pictures, by their suffix, of a kind that cannot be read here.
 
     Example:
         >>> from swinir_deploy import FolderReport
@@ -75,6 +79,8 @@ class FolderReport:
     failures: tuple[FailedFile, ...]
     ignored: int = 0
     skipped: tuple[Path, ...] = ()
+    linked_folders: tuple[Path, ...] = ()
+    unread: tuple[Path, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -11,18 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.errors import InputError
+from swinir_deploy.exports.open import open_model
 from swinir_deploy.pictures.limits import DEFAULT_MAX_PIXELS
 from swinir_deploy.pictures.picture import Picture
-from swinir_deploy.pictures.write import DEFAULT_QUALITY
+from swinir_deploy.pictures.read import count_frames
 from swinir_deploy.restoration.auto_tile import TileChoice
 from swinir_deploy.restoration.file_job import FileJob, FileOptions
 from swinir_deploy.restoration.folder import restore_folder
+from swinir_deploy.restoration.pages import PagesJob
 from swinir_deploy.restoration.reports import FolderReport, RestoredFile
 from swinir_deploy.restoration.rows import PictureRows, WholePicture
 from swinir_deploy.restoration.tiled_model import DEFAULT_OVERLAP_PX, TiledModel
 from swinir_deploy.restoration.tiling import TilePlan
-from swinir_deploy.runtimes import open_runtime
 from swinir_deploy.runtimes.base import Runtime
+from swinir_deploy.runtimes.spec import require_pictures
 
 __all__ = ["Restorer", "restore"]
 
@@ -70,8 +72,10 @@ class Restorer:
                 terminal.
 
         Raises:
-            UsageError: the tile or the overlap is negative, or the batch is below 1.
+            UsageError: the tile or the overlap is negative, the batch is below 1, or the model
+                does not restore pictures, which have 1 or 3 channels.
         """
+        require_pictures(runtime.spec)
         self._model = TiledModel(runtime, tile, overlap_px, batch, progress)
         self._progress = progress
 
@@ -150,17 +154,21 @@ class Restorer:
         self,
         source: str | os.PathLike[str],
         target: str | os.PathLike[str],
-        quality: int = DEFAULT_QUALITY,
+        quality: int | None = None,
         overwrite_input: bool = False,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
         max_memory_bytes: int | None = None,
+        strip: bool = False,
+        pages: bool = False,
+        replace_pages: bool = True,
     ) -> RestoredFile:
         """Restore one picture file into another file.
 
         Args:
-            source: the file to read: PNG, JPEG, WebP, TIFF or BMP.
+            source: the picture file to read.
             target: the file to write; its suffix decides the format. Its folder must exist.
-            quality: quality of JPEG and WebP, from 1 to 100.
+            quality: quality of formats with loss, from 1 to 100; 100 is lossless in WebP and AVIF.
+                None means 95, and a WebP without loss for one that came without loss.
             overwrite_input: allow ``target`` to be ``source``.
             max_pixels: the largest accepted number of pixels of the source; None for no limit.
             max_memory_bytes: limit for the memory of the picture, without the model and its
@@ -169,6 +177,11 @@ class Restorer:
                 not fit, the tiles are made lower, and a note says so. The source is always decoded
                 as a whole. With ``tile="auto"`` the limit includes the runs of the model, which
                 may take at most half of it.
+            strip: leave out metadata: EXIF, XMP, IPTC, text, DPI and the time of the last change,
+                which are carried otherwise. The colour profile is kept.
+            pages: restore every page or frame: the first into ``target``, the others beside it,
+                into ``NAME-page2.png`` and so on.
+            replace_pages: replace files of other pages that exist.
 
         Raises:
             PictureError: a file cannot be read or written, or the limit for memory does not
@@ -179,19 +192,37 @@ class Restorer:
             DeviceMemoryError: the memory does not suffice for the smallest tile.
         """
         self._model.memory_limit_bytes = max_memory_bytes
-        options = FileOptions(quality, max_pixels, max_memory_bytes, overwrite_input)
-        return FileJob(self._model, Path(source), Path(target), options).restore()
+        options = FileOptions(quality, max_pixels, max_memory_bytes, overwrite_input, strip)
+        job = self._job(Path(source), Path(target), options, pages, replace_pages)
+        return job.restore()
+
+    def _job(
+        self, source: Path, target: Path, options: FileOptions, pages: bool, replace_pages: bool
+    ) -> FileJob | PagesJob:
+        if not pages:
+            return FileJob(self._model, source, target, options)
+
+        def page_job(place: Path, page: int | None) -> FileJob:
+            return FileJob(self._model, source, place, options, page)
+
+        def count() -> int:
+            return count_frames(source, options.max_pixels)
+
+        return PagesJob(page_job, count, target, replace_pages)
 
     def restore_folder(
         self,
         source: str | os.PathLike[str],
         target: str | os.PathLike[str],
         suffix: str | None = None,
-        quality: int = DEFAULT_QUALITY,
+        quality: int | None = None,
         on_error: Literal["continue", "raise"] = "continue",
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
         max_memory_bytes: int | None = None,
         resume: bool = False,
+        strip: bool = False,
+        pages: bool = False,
+        replace_pages: bool = True,
     ) -> FolderReport:
         """Restore every picture below a folder, in the order of their names.
 
@@ -203,7 +234,7 @@ class Restorer:
             target: the folder to write. It is created if it is missing, and may lie inside
                 ``source``.
             suffix: suffix of all results, such as ``.png``; None keeps the suffix of each file.
-            quality: quality of JPEG and WebP, from 1 to 100.
+            quality: as in :meth:`restore_file`.
             on_error: ``continue`` collects failures in the report; ``raise`` stops at the first
                 one.
             max_pixels: the largest accepted number of pixels of a picture; None for no limit.
@@ -211,16 +242,19 @@ class Restorer:
                 same time.
             resume: skip pictures whose result exists and is not older than the picture. A result
                 that exists is complete. It is not checked which model made it.
+            strip: as in :meth:`restore_file`.
+            pages: as in :meth:`restore_file`.
+            replace_pages: as in :meth:`restore_file`.
 
         Raises:
             PictureError: ``source`` is not a folder or holds no picture; ``target`` is a file.
             UsageError: ``target`` is ``source``, or ``suffix`` is not that of a picture format.
         """
         self._model.memory_limit_bytes = max_memory_bytes
-        options = FileOptions(quality, max_pixels, max_memory_bytes)
+        options = FileOptions(quality, max_pixels, max_memory_bytes, strip=strip)
 
-        def job(file: Path, result: Path) -> FileJob:
-            return FileJob(self._model, file, result, options)
+        def job(file: Path, result: Path) -> FileJob | PagesJob:
+            return self._job(file, result, options, pages, replace_pages)
 
         return restore_folder(
             job, source, target, suffix, on_error, self._progress, resume, max_memory_bytes
@@ -261,6 +295,8 @@ def restore(
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     max_memory_bytes: int | None = None,
     resume: bool = False,
+    strip: bool = False,
+    pages: bool = False,
     progress: bool | None = None,
     **options: Any,
 ) -> RestoredFile | FolderReport:
@@ -269,8 +305,10 @@ def restore(
     Args:
         source: a picture or a folder of pictures.
         target: the picture to write (its folder must exist), or the folder to write.
-        model: an exported file, a checkpoint or a catalogue id.
-        backend: name of the back end, as in :func:`swinir_deploy.open_runtime`.
+        model: an exported file, a checkpoint or a catalogue id. A checkpoint or id runs by an
+            export that is kept in the cache, unless ``backend`` is ``torch``.
+        backend: name of the back end, as in :func:`swinir_deploy.open_runtime`. None is ``ort`` for
+            checkpoints and ids on the CPU in FP32, and ``torch`` for other requests.
         device: the device, as in :func:`swinir_deploy.open_runtime`.
         tile: side of a tile in input pixels, as in :class:`Restorer`.
         overlap_px: the smallest overlap of tiles in input pixels, as in :class:`Restorer`.
@@ -279,8 +317,11 @@ def restore(
         max_memory_bytes: limit for memory, as in :meth:`Restorer.restore_file`.
         resume: skip results that exist, as in :meth:`Restorer.restore_folder`. It has no effect on
             a single picture.
+        strip: leave out metadata, as in :meth:`Restorer.restore_file`.
+        pages: restore every page or frame, as in :meth:`Restorer.restore_file`.
         progress: whether to show a progress bar, as in :class:`Restorer`.
-        **options: options of the back end, as in :func:`swinir_deploy.open_runtime`.
+        **options: options of the back end, as in :func:`swinir_deploy.open_runtime`, and
+            ``precision``: with ``ort``, that of the export of a checkpoint or id.
 
     Returns:
         A :class:`RestoredFile` for a picture; a :class:`FolderReport`, which lists files that
@@ -305,9 +346,14 @@ def restore(
         >>> report.target_width, report.target_height
         (96, 64)
     """
-    with open_runtime(model, backend, device, **options) as runtime:
+    with open_model(model, backend, device, **options) as runtime:
         restorer = Restorer(runtime, tile, overlap_px, batch, progress)
-        limits: dict[str, Any] = {"max_pixels": max_pixels, "max_memory_bytes": max_memory_bytes}
+        limits: dict[str, Any] = {
+            "max_pixels": max_pixels,
+            "max_memory_bytes": max_memory_bytes,
+            "strip": strip,
+            "pages": pages,
+        }
         if Path(source).is_dir():
             return restorer.restore_folder(source, target, resume=resume, **limits)
         return restorer.restore_file(source, target, **limits)

@@ -124,7 +124,16 @@ class WholePicture:
     def picture(self, notes: tuple[str, ...] = ()) -> Picture:
         """Return the picture that was written, with these notes."""
         layout = self._layout
-        return Picture(self._pixels, self._alpha, layout.icc_profile, layout.dpi, notes)
+        return Picture(
+            self._pixels,
+            self._alpha,
+            layout.icc_profile,
+            layout.dpi,
+            notes,
+            layout.metadata,
+            layout.value_range,
+            layout.is_lossless,
+        )
 
     def __enter__(self) -> WholePicture:
         self._done = 0

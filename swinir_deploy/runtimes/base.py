@@ -244,7 +244,7 @@ class Runtime(abc.ABC):
     def run_on_gpu(self, tensor: Any) -> Any:
         """Restore a batch that is in the memory of the back end's GPU, without a copy.
 
-        Only the back ends ``trt``, ``trt-rtx`` and ``torch`` on CUDA can do this.
+        Only the back ends ``tensorrt``, ``rtx`` and ``torch`` on CUDA can do this.
 
         Args:
             tensor: a contiguous tensor with ``__dlpack__`` (torch, cupy, jax); its shape and dtype

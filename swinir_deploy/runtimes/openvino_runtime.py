@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import METADATA_PREFIX, ArtifactMetadata, Precision, coarsest
+from swinir_deploy.artifacts.needed_versions import (
+    openvino_gives_wrong_pixels,
+    openvino_too_old,
+)
+from swinir_deploy.artifacts.onnx_file import not_onnx
 from swinir_deploy.errors import (
     ArtifactError,
     BackendUnavailableError,
@@ -28,9 +32,13 @@ from swinir_deploy.errors import (
 )
 from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.spec import RuntimeSpec
-from swinir_deploy.system.cache_folder import cache_folder
+from swinir_deploy.system.cache_folder import CACHE_VARIABLE, cache_folder
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.device import parse_device
+from swinir_deploy.system.telemetry import without_telemetry
+
+with without_telemetry():
+    import openvino
 
 __all__ = [
     "OpenVinoRuntime",
@@ -100,12 +108,18 @@ class OpenVinoRuntime(Runtime):
         try:
             model = core.read_model(self._path)
         except RuntimeError as error:
-            raise ArtifactError(
+            too_old = openvino_too_old(str(error), openvino.__version__, os.fspath(self._path))
+            if too_old is not None:
+                raise BackendUnavailableError(too_old) from error
+            raise not_onnx(self._path) or ArtifactError(
                 f"{self._path}: OpenVINO {openvino.__version__} cannot read it "
                 f"({last_line(error)}). The file is damaged or no ONNX model. Export it again."
             ) from error
         metadata = ArtifactMetadata.from_props(_properties(model), str(self._path))
         self._require_match(model, metadata)
+        wrong = openvino_gives_wrong_pixels(metadata, openvino.__version__, os.fspath(self._path))
+        if wrong is not None:
+            raise BackendUnavailableError(wrong)
         if self._device.startswith("NPU"):
             warnings.warn(
                 "Swin networks were reported to give wrong pictures on NPUs without any error "
@@ -115,7 +129,7 @@ class OpenVinoRuntime(Runtime):
                 stacklevel=4,
             )
         try:
-            self._compiled = core.compile_model(model, self._device, self._properties())
+            self._compiled = self._compile(core, model)
         except RuntimeError as error:
             raise BackendUnavailableError(
                 f"{self._path}: OpenVINO {openvino.__version__} cannot compile it for "
@@ -135,6 +149,31 @@ class OpenVinoRuntime(Runtime):
             coarsest(metadata.precision, answered_precision(self._compiled)),
         )
 
+    def _compile(self, core: openvino.Core, model: openvino.Model) -> openvino.CompiledModel:
+        """Compile the model with the cache, or without it where the cache cannot be used.
+
+        Raises:
+            RuntimeError: OpenVINO cannot compile it either way.
+        """
+        properties = self._properties()
+        if not self._cache:
+            return core.compile_model(model, self._device, properties)
+        folder = cache_folder() / "openvino"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            cached = {**properties, "CACHE_DIR": str(folder)}
+            return core.compile_model(model, self._device, cached)
+        except (OSError, RuntimeError) as error:
+            compiled = core.compile_model(model, self._device, properties)
+            reason = last_line(error) if isinstance(error, RuntimeError) else error.strerror
+            warnings.warn(
+                f"OpenVINO's cache {folder} cannot be used ({reason}), so that opening a model "
+                f"takes longer. Set {CACHE_VARIABLE} to a folder that may be written to.",
+                SwinIRDeployWarning,
+                stacklevel=5,
+            )
+            return compiled
+
     def _properties(self) -> dict[str, Any]:
         properties: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": self._hint,
@@ -142,8 +181,6 @@ class OpenVinoRuntime(Runtime):
         }
         if self._threads is not None:
             properties["INFERENCE_NUM_THREADS"] = self._threads
-        if self._cache:
-            properties["CACHE_DIR"] = str(cache_folder() / "openvino")
         return properties
 
     def _require_match(self, model: openvino.Model, metadata: ArtifactMetadata) -> None:

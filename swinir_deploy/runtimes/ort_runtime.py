@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
+from swinir_deploy.artifacts.needed_versions import ort_too_old
+from swinir_deploy.artifacts.onnx_file import not_onnx
 from swinir_deploy.errors import (
     ArtifactError,
     BackendUnavailableError,
@@ -25,6 +26,10 @@ from swinir_deploy.runtimes.base import Runtime
 from swinir_deploy.runtimes.providers import Provider, create_session, find_provider, first_line
 from swinir_deploy.runtimes.spec import RuntimeSpec
 from swinir_deploy.system.device import parse_device
+from swinir_deploy.system.telemetry import without_telemetry
+
+with without_telemetry():
+    import onnxruntime
 
 __all__ = ["OnnxRuntime"]
 
@@ -37,7 +42,7 @@ class OnnxRuntime(Runtime):
     Args:
         model: path of a file that ``swinir-deploy export`` wrote.
         device: ``cpu`` (default), ``cuda`` or ``cuda:N``.
-        provider: the execution provider: ``cpu``, ``cuda``, ``tensorrt``, ``nv-tensorrt-rtx``, or
+        provider: the execution provider: ``cpu``, ``cuda``, ``tensorrt``, ``rtx``, or
             ONNX Runtime's own name. None means the provider of the device.
         provider_options: options of the provider. Keys such as ``ep.context_enable`` are options
             of the session (see :func:`swinir_deploy.runtimes.providers.create_session`).
@@ -88,13 +93,16 @@ class OnnxRuntime(Runtime):
         except (BackendUnavailableError, UsageError):
             raise
         except Exception as error:  # onnxruntime's exceptions have no public base class
+            too_old = ort_too_old(str(error), onnxruntime.__version__, os.fspath(self._path))
+            if too_old is not None:
+                raise BackendUnavailableError(too_old) from error
             if "NOT_IMPLEMENTED" in str(error):
                 raise BackendUnavailableError(
                     f"{self._path}: ONNX Runtime {onnxruntime.__version__} has no kernel for a "
                     f"node of it on {self._provider.short} ({first_line(error)}). Run a BF16 model "
                     "with --backend openvino or on a GPU, or export it in fp32 or fp16."
                 ) from error
-            raise ArtifactError(
+            raise not_onnx(self._path) or ArtifactError(
                 f"{self._path}: ONNX Runtime {onnxruntime.__version__} cannot load it "
                 f"({first_line(error)}). The file is damaged or no ONNX model. Export it again."
             ) from error

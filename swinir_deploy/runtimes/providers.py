@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import onnxruntime
-
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.system.choices import did_you_mean
+from swinir_deploy.system.library_names import library_name
 from swinir_deploy.system.packages import is_importable
+from swinir_deploy.system.telemetry import without_telemetry
+
+with without_telemetry():
+    import onnxruntime
 
 __all__ = ["PROVIDERS", "Provider", "create_session", "find_provider", "first_line"]
 
@@ -69,7 +72,7 @@ PROVIDERS: dict[str, Provider] = {
             "(libnvinfer.so.10: pip install 'tensorrt<11')",
         ),
         Provider(
-            "nv-tensorrt-rtx",
+            "rtx",
             "NvTensorRTRTXExecutionProvider",
             "cuda",
             "pip install 'swinir-deploy[ort-rtx]' (beside onnxruntime, not onnxruntime-gpu)",
@@ -93,7 +96,7 @@ def find_provider(name: str) -> Provider:
     Raises:
         BackendUnavailableError: this onnxruntime does not have it.
     """
-    lower = name.lower()
+    lower = library_name(name.lower())
     builtin: list[str] = onnxruntime.get_available_providers()
     for provider in PROVIDERS.values():
         if lower in (provider.short, provider.name.lower()):

@@ -8,16 +8,23 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swinir_deploy.artifacts.engine import ENGINE_SUFFIX, EngineMetadata, read_engine_metadata
+from swinir_deploy.artifacts.engine import (
+    ENGINE_SUFFIX,
+    EngineFlavour,
+    EngineMetadata,
+    flavour_title,
+    read_engine_metadata,
+)
 from swinir_deploy.errors import BackendUnavailableError, UsageError
-from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, FlavourName
 from swinir_deploy.runtimes.base import Runtime, RuntimeStats
 from swinir_deploy.runtimes.spec import RuntimeSpec
 from swinir_deploy.system.choices import unknown_choice
+from swinir_deploy.system.library_names import library_name
 from swinir_deploy.system.packages import missing_packages
 
 __all__ = [
@@ -43,7 +50,7 @@ class Backend:
         extra: the extra of this distribution that installs them.
         opens: suffixes of the files that it opens; empty for checkpoints and catalogue ids.
         summary: one line about it.
-        flavour: which TensorRT runs its engines; None for back ends that open no engines.
+        flavour: what made its engines; None for back ends that open no engines.
     """
 
     name: str
@@ -52,7 +59,7 @@ class Backend:
     extra: str
     opens: tuple[str, ...]
     summary: str
-    flavour: FlavourName | None = None
+    flavour: EngineFlavour | None = None
 
     def missing(self) -> str | None:
         """Return which packages are missing and how to install them, or None if none are."""
@@ -79,22 +86,31 @@ BACKENDS: dict[str, Backend] = {
             "OpenVINO: an exported .onnx file on a CPU, GPU or NPU, without torch",
         ),
         Backend(
-            "trt",
+            "tensorrt",
             "swinir_deploy.runtimes.tensorrt.runtime:TensorRtRuntime",
             ("tensorrt", "cuda.core", "cuda.bindings"),
-            "trt",
+            "tensorrt",
             (ENGINE_SUFFIX,),
             "TensorRT 10.x or 11.x: an engine of 'swinir-deploy build', on an NVIDIA GPU",
             flavour="tensorrt",
         ),
         Backend(
-            "trt-rtx",
+            "rtx",
             "swinir_deploy.runtimes.tensorrt.runtime:TensorRtRuntime",
             ("tensorrt_rtx", "cuda.core", "cuda.bindings"),
-            "trt-rtx",
+            "rtx",
             (ENGINE_SUFFIX,),
             "TensorRT for RTX: an engine of 'swinir-deploy build --target rtx', on an RTX GPU",
             flavour="rtx",
+        ),
+        Backend(
+            "cuda",
+            "swinir_deploy.runtimes.cuda.runtime:CudaRuntime",
+            ("cuda.core", "cuda.bindings"),
+            "cuda-run",
+            (ENGINE_SUFFIX,),
+            "CUDA: an engine of 'swinir-deploy build --target cuda', on an NVIDIA GPU",
+            flavour="cuda",
         ),
         Backend(
             "torch",
@@ -120,12 +136,13 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
     Args:
         model: an exported file, a checkpoint or a catalogue id.
         backend: name of the back end; None selects it by the suffix of the file. For an engine,
-            the sidecar says which TensorRT has built it.
+            the sidecar says what has built it.
 
     Raises:
         ArtifactError: the engine or its sidecar is missing or damaged.
         UsageError: there is no such back end, or it does not open such a file.
     """
+    backend = _known_as(backend)
     suffix = Path(model).suffix.lower()
     if _reads_sidecar(model, backend):
         return _backend_for_engine(model, backend, read_engine_metadata(model))
@@ -149,12 +166,20 @@ def backend_for(model: str | os.PathLike[str], backend: str | None = None) -> Ba
     return selected
 
 
+def _known_as(backend: str | None) -> str | None:
+    return None if backend is None else library_name(backend)
+
+
 def _how_to_make(backend: Backend, model: str | os.PathLike[str]) -> str:
     """Return a sentence with the command that makes a file for this back end from a model."""
+    name = shlex.quote(os.fspath(model))
+    if Path(model).suffix.lower() == ENGINE_SUFFIX:
+        return "Give the ONNX file or the checkpoint that the engine was built from."
     if backend.flavour is None:
-        return f"Export the model first: swinir-deploy export --model {os.fspath(model)}"
-    source = os.fspath(model) if Path(model).suffix.lower() == ".onnx" else "MODEL.onnx"
-    return f"Build an engine first: swinir-deploy build {source} --target {backend.flavour}"
+        return f"Export the model first: swinir-deploy export {name}"
+    if backend.flavour == "cuda" and Path(model).suffix.lower() == ".onnx":
+        name = "MODEL"  # the checkpoint that it was exported from
+    return f"Build an engine first: swinir-deploy build {name} --target {backend.flavour}"
 
 
 _ENGINE_BACKENDS = {b.name: b for b in BACKENDS.values() if b.flavour is not None}
@@ -173,7 +198,7 @@ def _backend_for_engine(
     fitting = next(b for b in _ENGINE_BACKENDS.values() if b.flavour == flavour)
     if backend not in (None, fitting.name):
         raise UsageError(
-            f"{os.fspath(model)} was built by {FLAVOURS[flavour].title}, which the back end "
+            f"{os.fspath(model)} was built by {flavour_title(flavour)}, which the back end "
             f"{backend!r} does not use. Use --backend {fitting.name}, or build it with --target "
             f"{_ENGINE_BACKENDS[backend].flavour}."
         )
@@ -190,8 +215,8 @@ def open_runtime(
 
     Args:
         model: an exported file; for ``torch`` a checkpoint or a catalogue id.
-        backend: ``ort``, ``openvino``, ``trt``, ``trt-rtx`` or ``torch``; None selects it by the
-            suffix of the file.
+        backend: ``ort``, ``openvino``, ``tensorrt``, ``rtx``, ``cuda`` or ``torch``; None selects
+            it by the suffix of the file.
         device: such as ``cpu`` or ``cuda:0``; None is the default of the back end.
         options: options of the class of the back end, such as ``threads=2``.
 
@@ -210,6 +235,7 @@ def open_runtime(
         ...     runtime.run(np.zeros((1, 3, 16, 24), np.float32)).shape
         (1, 3, 64, 96)
     """
+    backend = _known_as(backend)
     read: dict[str, EngineMetadata] = {}
     if _reads_sidecar(model, backend):
         read["sidecar"] = read_engine_metadata(model)

@@ -8,10 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from swinir_deploy.artifacts.metadata import ArtifactMetadata, IoLayout, Precision
+from swinir_deploy.artifacts.metadata import (
+    ArtifactMetadata,
+    IoLayout,
+    Precision,
+    channels_text,
+)
 from swinir_deploy.artifacts.shapes import min_side_px
+from swinir_deploy.errors import UsageError
 
-__all__ = ["Ranges", "RuntimeSpec"]
+__all__ = ["Ranges", "RuntimeSpec", "require_pictures"]
 
 Ranges = tuple[tuple[int, int | None], ...]
 """The smallest and the largest batch size, height and width; None as the largest means no limit."""
@@ -27,8 +33,9 @@ class RuntimeSpec:
         io: ``tensor`` for NCHW float32 in 0..1, ``image`` for NHWC uint8; RGB, or gray with one
             channel.
         scale: output side divided by input side.
-        in_chans: channels of input and output, 1 or 3.
-        window_size: side of an attention window in pixels; sides of tiles are multiples of it.
+        in_chans: channels of the input, 1 to 16; pictures have 1 or 3.
+        window_size: side in pixels that an attention window covers; sides of tiles are multiples
+            of it.
         precision: precision of the arithmetic.
         min_side_px: smallest height and width that the model itself takes, in pixels.
         batch: the only batch size that it takes, or None for any.
@@ -51,6 +58,8 @@ class RuntimeSpec:
         provider: the execution provider that ONNX Runtime reports; empty for other back ends.
         kernels: kernels of ``torch``: ``fused`` or ``plain``; empty for other back ends.
         kernels_reason: what fused kernels run on, or why plain ones run: a sentence.
+        out_chans: channels of the output; 0 where they are those of the input.
+        weights: ``key`` and ``prefix`` of the weights in their checkpoint, where it needs them.
 
     Example:
         >>> from swinir_deploy import open_runtime
@@ -86,6 +95,8 @@ class RuntimeSpec:
     provider: str = ""
     kernels: str = ""
     kernels_reason: str = ""
+    out_chans: int = 0
+    weights: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_artifact(
@@ -120,6 +131,8 @@ class RuntimeSpec:
             target=metadata.target,
             residual_scale_log2=metadata.residual_scale_log2,
             config=metadata.config,
+            out_chans=metadata.out_chans,
+            weights=metadata.weights,
         )
         fixed = tuple(side if isinstance(side, int) else None for side in shape)
         axes = (0, 2, 3) if metadata.io == "tensor" else (0, 1, 2)
@@ -130,6 +143,16 @@ class RuntimeSpec:
     def dtype(self) -> np.dtype[Any]:
         """Return the dtype of input and output: float32 or uint8."""
         return np.dtype(np.float32 if self.io == "tensor" else np.uint8)
+
+    @property
+    def channels_out(self) -> int:
+        """Return the number of channels of the output."""
+        return self.out_chans or self.in_chans
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Return whether a gray or an RGB picture goes in and the same kind comes out."""
+        return self.in_chans in (1, 3) and self.channels_out == self.in_chans
 
     @property
     def ranges(self) -> Ranges:
@@ -163,7 +186,10 @@ class RuntimeSpec:
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
         """Return the shape of the output for an input of ``input_shape``."""
         batch, height, width = self.batch_height_width(input_shape)
-        return self.input_shape(batch, height * self.scale, width * self.scale)
+        sides = (height * self.scale, width * self.scale)
+        if self.io == "tensor":
+            return batch, self.channels_out, *sides
+        return batch, *sides, self.channels_out
 
     def batch_height_width(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Return batch, height and width of a four-dimensional shape in the model's layout."""
@@ -182,6 +208,20 @@ class RuntimeSpec:
             if self.io == "tensor"
             else [batch, height, width, self.in_chans]
         )
-        colour = "RGB" if self.in_chans == 3 else "gray"
+        colour = channels_text(self.in_chans, self.channels_out)
         values = "0..1" if self.io == "tensor" else "0..255"
         return f"[{', '.join(map(str, dims))}] {self.dtype} ({colour}, {values})"
+
+
+def require_pictures(spec: RuntimeSpec) -> None:
+    """Check that a model takes gray or RGB pictures and gives the same kind.
+
+    Raises:
+        UsageError: it has other channels, such as a model for satellites or raw sensors.
+    """
+    if not spec.takes_pictures:
+        raise UsageError(
+            f"{spec.model_id or 'The model'} takes {spec.in_chans} channels and gives "
+            f"{spec.channels_out}; pictures have 1 (gray) or 3 (RGB). Run it on arrays: "
+            "swinir_deploy.open_runtime(...).run(batch)"
+        )

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from swinir_deploy.kernels.plan import Plan
+from swinir_deploy.artifacts.launch_program import Plan
 from swinir_deploy.system.memory import means_out_of_memory
 
 __all__ = ["GraphedNetwork", "Launchable"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -57,6 +57,9 @@ class TorchRuntime(Runtime):
             can be had, else plain. ``spec.kernels`` and ``spec.kernels_reason`` say which and why.
         cuda_graphs: most shapes whose fused kernels are kept as a CUDA graph; 0 records none.
         img_range: as in :func:`swinir_deploy.load_model`.
+        mean: as in :func:`swinir_deploy.load_model`.
+        key: as in :func:`swinir_deploy.load_model`.
+        prefix: as in :func:`swinir_deploy.load_model`.
         offline: never download; an official model that is not here is a DownloadError.
         as_trained: compute the network as it was trained, without the rewrites that make it
             faster: the reference for everything else.
@@ -79,12 +82,20 @@ class TorchRuntime(Runtime):
         kernels: Kernels = "auto",
         cuda_graphs: int = 8,
         img_range: float | None = None,
+        mean: Sequence[float] | None = None,
+        key: str | None = None,
+        prefix: str | None = None,
         offline: bool = False,
         as_trained: bool = False,
     ) -> None:
         self._model = model
         self._offline = offline
-        self._img_range = img_range
+        self._weights: dict[str, Any] = {
+            "img_range": img_range,
+            "mean": mean,
+            "key": key,
+            "prefix": prefix,
+        }
         self._compile = compile
         self._as_trained = as_trained
         if precision not in DTYPES:
@@ -113,7 +124,7 @@ class TorchRuntime(Runtime):
         loaded = (
             self._model
             if isinstance(self._model, LoadedModel)
-            else load_model(self._model, img_range=self._img_range, offline=self._offline)
+            else load_model(self._model, offline=self._offline, **self._weights)
         )
         config = loaded.config
         reason = self._why_plain(config)
@@ -135,7 +146,8 @@ class TorchRuntime(Runtime):
             io="tensor",
             scale=config.upscale,
             in_chans=config.in_chans,
-            window_size=config.window_size,
+            out_chans=config.out_chans or 0,
+            window_size=config.side_multiple,
             precision=self._precision,
             min_side_px=config.min_side,
             height=side,
@@ -145,6 +157,7 @@ class TorchRuntime(Runtime):
             source_sha256=loaded.source_sha256,
             residual_scale_log2=plan.residual_scale_log2,
             config=config.to_dict(),
+            weights=loaded.weights,
             kernels="plain" if self._fused is None else "fused",
             kernels_reason=reason,
         )
@@ -185,7 +198,7 @@ class TorchRuntime(Runtime):
             )
             self._home = fused.device
             graphed = GraphedNetwork(fused, self._home, self._graph_limit)
-            side = config.window_size
+            side = config.side_multiple
             with torch.inference_mode():
                 graphed.run(torch.zeros(1, config.in_chans, side, side), to_host=True)
         except Exception as error:  # the compiler's and the driver's share no base

@@ -145,24 +145,27 @@ _DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
-def parse_bytes(text: str, *, bare_unit: int = 1, minimum: int = 1) -> int:
+def parse_bytes(text: str, *, minimum: int = 1) -> int:
     """Return the number of bytes of a size such as ``500MB``, ``2 GB``, ``1.5g`` or ``512MiB``.
 
     Args:
-        text: a number and a unit. ``MB`` is decimal, ``MiB`` is binary.
-        bare_unit: the unit, in bytes, of a number without a unit.
+        text: a number and a unit. ``MB`` is decimal, ``MiB`` is binary. Only 0 needs no unit:
+            programs disagree what a bare number counts.
         minimum: the smallest accepted size in bytes.
 
     Raises:
-        UsageError: ``text`` is not a size, or is below the minimum.
+        UsageError: ``text`` is not a size, has no unit, or is below the minimum.
     """
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)(i?)(b?)\s*", text.lower())
     if match is not None:
         number, unit, binary, written = match.groups()
+        if float(number) and not unit and not written and not binary:
+            raise UsageError(
+                f"{text!r} has no unit. Give one: {number}GB, {number}MiB or {number}B."
+            )
         units = _BINARY if binary else _DECIMAL
-        factor = units.get(unit, 0) if unit or binary or written else bare_unit
-        size = int(float(number) * factor)
-        if factor and size >= minimum:
+        size = int(float(number) * units.get(unit, 0))
+        if size >= minimum and (unit or not binary):
             return size
     raise UsageError(f"{text!r} is not a size of memory such as 500MB, 2GB or 4GiB.")
 

@@ -28,13 +28,16 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
         "safetensors",
     ),
     "ort": ("onnxruntime",),
+    "adopt": ("onnx", "onnxruntime"),
     "openvino": ("openvino",),
     "ort-rtx": ("onnxruntime_ep_nv_tensorrt_rtx",),
-    "trt": ("tensorrt", "cuda.core"),
-    "trt-rtx": ("tensorrt_rtx", "cuda.core"),
+    "tensorrt": ("tensorrt", "cuda.core"),
+    "rtx": ("tensorrt_rtx", "cuda.core"),
     "cuda": ("triton",),
     "layers": ("polygraphy", "onnx", "onnxruntime"),
     "eval": ("cv2",),
+    "heic": ("pillow_heif",),
+    "jxl": ("pillow_jxl",),
     "video": ("av",),
 }
 """For each extra, the import names of the packages that it installs."""

@@ -92,7 +92,7 @@ def _reason(message: str, values: Any) -> str:
     if missing:
         return f"{where or 'it'} has no '{missing[1]}'"
     expected = re.fullmatch("Expected (.*?)(?:, got .*)?", reason)
-    if expected is None or not where:
+    if expected is None or not where or "[...]" in where:  # a key that msgspec does not name
         return f"{where}: {reason}" if where else reason
     words = re.sub(r"`([^`]*)`", _in_words, expected[1])
     return f"{where} is {_at(values, where)!r:.60}; it must be {words}"

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.comparison import MIN_PSNR_DB, Comparison, compare, psnr_limit_db
+from swinir_deploy.models.origin import model_argument
 from swinir_deploy.pictures.values import nhwc_levels
 from swinir_deploy.runtimes import Runtime, RuntimeSpec, open_runtime
 from swinir_deploy.system.packages import require
 from swinir_deploy.verification.inputs import parity_inputs
 from swinir_deploy.verification.reference import (
+    RecordedWeights,
     catalogue_id,
     load_reference,
     open_reference,
@@ -179,7 +181,8 @@ def verify(
     with open_runtime(model, backend, device, **options) as runtime:
         spec, name = runtime.spec, os.fspath(model)
         loaded = load_reference(
-            catalogue_id(spec.model_id, name) if reference is None else reference
+            catalogue_id(spec.model_id, name) if reference is None else reference,
+            recorded=RecordedWeights.of(spec),
         )
         require_same_source(name, spec.source_sha256, loaded)
         with open_reference(loaded) as network:
@@ -219,7 +222,7 @@ def _plain(value: float) -> float | str:
     return value if np.isfinite(value) else str(value)
 
 
-_MADE_FOR = {"ort": "ort", "openvino": "openvino", "trt": "tensorrt", "trt-rtx": "tensorrt"}
+_MADE_FOR = {"ort": "ort", "openvino": "openvino", "tensorrt": "tensorrt", "rtx": "tensorrt"}
 """Back end -> the recipe of ``export --for`` for it. ``torch`` opens checkpoints and has none."""
 
 
@@ -234,9 +237,9 @@ def target_note(spec: RuntimeSpec) -> str | None:
     if recipe is None or spec.target in ("", "any", recipe):
         return None
     io = " --io image" if spec.io == "image" else ""
+    source = model_argument(spec.model_id, spec.source_sha256)
     return (
         f"{spec.model_id or 'The model'} was exported for {spec.target} and runs on {spec.backend} "
         f"{spec.device}: its graph is not the one that is fastest there. Export the right one, "
-        f"with the other options as before: swinir-deploy export --model "
-        f"{spec.model_id or 'MODEL'}{io} --for {recipe}"
+        f"with the other options as before: swinir-deploy export {source}{io} --for {recipe}"
     )

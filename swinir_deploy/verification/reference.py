@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from swinir_deploy.artifacts.engine import ENGINE_SUFFIX
 from swinir_deploy.artifacts.info import read_metadata
+from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.errors import CatalogError, CheckFailedError, UsageError
 from swinir_deploy.models.catalog import load_catalog
 from swinir_deploy.models.find import find_model
+from swinir_deploy.models.origin import find_checkpoint
 from swinir_deploy.runtimes import Runtime, RuntimeSpec
+from swinir_deploy.system.files import sha256_of
 from swinir_deploy.system.packages import require
 
 if TYPE_CHECKING:
     from swinir_deploy.models.load import LoadedModel
 
 __all__ = [
+    "RecordedWeights",
     "catalogue_id",
     "load_reference",
     "open_reference",
+    "recorded_weights",
     "require_same_kind",
     "require_same_source",
     "source_of",
@@ -27,13 +34,19 @@ __all__ = [
 
 
 def source_of(model: str | os.PathLike[str]) -> str:
-    """Return the catalogue's id of the model that a file was exported from.
+    """Return the catalogue's id of the model that a file was exported from, or its checkpoint.
+
+    A checkpoint that is not in the catalogue is known if it was exported on this machine.
 
     Raises:
         UsageError: the metadata name no model, or one that is not in the catalogue.
         ArtifactError: the file is damaged.
     """
     metadata = read_metadata(model)
+    sha256 = "" if metadata is None else metadata.source_sha256
+    known = find_checkpoint(sha256)
+    if known is not None and load_catalog().by_sha256(sha256) is None:
+        return os.fspath(known)
     return catalogue_id("" if metadata is None else metadata.model_id, os.fspath(model))
 
 
@@ -62,22 +75,60 @@ def catalogue_id(model_id: str, name: str, option: str = "--model") -> str:
         ) from error
 
 
+@dataclass(frozen=True)
+class RecordedWeights:
+    """How an export read the weights of its checkpoint.
+
+    Attributes:
+        source_sha256: SHA-256 of the checkpoint.
+        options: ``key``, ``prefix``, ``img_range`` and ``mean``, as
+            :func:`swinir_deploy.load_model` takes them.
+    """
+
+    source_sha256: str
+    options: dict[str, Any]
+
+    @classmethod
+    def of(cls, exported: ArtifactMetadata | RuntimeSpec) -> RecordedWeights:
+        """Return what the metadata of an exported file, or an open one, says."""
+        config = exported.config
+        options: dict[str, Any] = {
+            name: config[name] for name in ("img_range", "mean") if config.get(name) is not None
+        }
+        options |= {n: v for n, v in exported.weights.items() if n in ("key", "prefix")}
+        return cls(exported.source_sha256, options)
+
+
+def recorded_weights(exported: str | os.PathLike[str]) -> RecordedWeights | None:
+    """Return how the weights of an exported file were read; None for another kind of file.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
+    if Path(exported).suffix.lower() not in (".onnx", ENGINE_SUFFIX):
+        return None
+    metadata = read_metadata(exported)
+    return None if metadata is None else RecordedWeights.of(metadata)
+
+
 def load_reference(
     reference: LoadedModel | str | os.PathLike[str],
     *,
-    img_range: float | None = None,
-    key: str | None = None,
+    recorded: RecordedWeights | None = None,
     progress: bool = True,
     offline: bool = False,
+    **weights: Any,
 ) -> LoadedModel:
     """Load the network to compare with.
 
     Args:
         reference: a checkpoint, an id, or a loaded model.
-        img_range: as in :func:`swinir_deploy.load_model`.
-        key: as in :func:`swinir_deploy.load_model`.
+        recorded: how the exported file read its weights. If ``reference`` is the same file, it is
+            read in the same way.
         progress: as in :func:`swinir_deploy.load_model`.
         offline: as in :func:`swinir_deploy.load_model`.
+        **weights: ``key``, ``prefix``, ``img_range`` and ``mean`` as in
+            :func:`swinir_deploy.load_model`; they take precedence over ``recorded``.
 
     Raises:
         BackendUnavailableError: PyTorch is not installed.
@@ -89,8 +140,16 @@ def load_reference(
 
     if isinstance(reference, LoadedModel):
         return reference
-    name = find_model(reference).checkpoint
-    return load_model(name, img_range=img_range, key=key, progress=progress, offline=offline)
+    found = find_model(reference)
+    name = found.checkpoint
+    if recorded is not None:
+        path, digest = found.local(progress=progress, offline=offline)
+        if recorded.source_sha256 == (digest or sha256_of(path)):
+            # Key and prefix belong together: one of the caller's is for another set of weights.
+            chosen = {"key", "prefix"} if {"key", "prefix"} & weights.keys() else set()
+            kept = {n: v for n, v in recorded.options.items() if n not in chosen}
+            weights = {**kept, **weights}
+    return load_model(name, progress=progress, offline=offline, **weights)
 
 
 def open_reference(loaded: LoadedModel) -> Runtime:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from av.codec.context import CodecContext
-from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
+
+from swinir_deploy.video.side_data import Type, side_data_of
 
 __all__ = ["carrying_captions", "has_captions", "writes_captions"]
 
@@ -17,7 +18,7 @@ def writes_captions(encoder: str) -> bool:
 
 def has_captions(frame: VideoFrame) -> bool:
     """Return whether a frame carries captions."""
-    return any(side.type is Type.A53_CC for side in frame.side_data)
+    return Type.A53_CC in side_data_of(frame)
 
 
 def carrying_captions(frame: VideoFrame, source: VideoFrame) -> VideoFrame:
@@ -29,7 +30,7 @@ def carrying_captions(frame: VideoFrame, source: VideoFrame) -> VideoFrame:
     carrier = source.reformat(frame.width, frame.height, frame.format.name, interpolation="POINT")
     for old, new in zip(carrier.planes, frame.planes, strict=True):
         if old.line_size == new.line_size:
-            old.update(new)
+            old.update(bytes(new))
         else:
             width = min(old.line_size, new.line_size)
             rows = memoryview(new).cast("B")

@@ -81,7 +81,9 @@ class ToArrays:
         ends += f":in_chroma_loc={colour.chroma}" if colour.chroma else ""
         filters += [f"scale={ends.strip(':')}:flags={_FLAGS}", f"format={wanted}"]
         sides = frame.width, frame.height
-        self._graph = _Graph(sides, frame.format.name, frame.time_base, self._marks, filters)
+        self._graph = _Graph(
+            sides, frame.format.name, frame.time_base or Fraction(1, 1000), self._marks, filters
+        )
 
     def convert(self, frame: VideoFrame | None) -> Iterator[Picture]:
         """Yield the arrays that are ready; None gives those that are left at the end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import av.error
 from av.codec.codec import Codec, UnknownCodecError
@@ -145,7 +145,7 @@ def open_decoder(stream: VideoStream, name: str | None) -> VideoCodecContext:
             f"The decoder {name} is for {codec.canonical_name}; the video is "
             f"{usual.codec.canonical_name}. Leave --decoder out to use {usual.codec.name}."
         )
-    context = CodecContext.create(codec, "r")
+    context = cast("VideoCodecContext", CodecContext.create(codec, "r"))
     context.extradata = usual.extradata
     context.width, context.height = usual.width, usual.height
     try:

@@ -123,7 +123,9 @@ def choose_encoder(asked: Encoding, target: PurePath, source: PixelFormat) -> En
         options.setdefault("preset", "6")
     if name == "libvpx-vp9":
         options.setdefault("row-mt", "1")
-    if name == "libx265":  # x265 writes its own report to stderr
+    if name == "libx265":
+        options.setdefault("a53cc", "1")  # closed captions, which libx264 writes unasked
+        # x265 writes its own report to stderr
         joined_option(options, "x265-params", "log-level=error")
     if asked.bitrate is not None:
         _refuse_quality(name, "--bitrate", name in ("ffv1", "rawvideo"))

@@ -89,6 +89,8 @@ class FrameEncoder:
         context.color_primaries, context.color_trc = colour.primaries, colour.transfer
         # PyAV asks for threads within a frame; x264 would cut frames into slices for them.
         context.thread_type = ThreadType.AUTO
+        if choice.name == "rawvideo":  # nothing to compute, and a thread would hold frames back
+            context.thread_count = 1
         context.flags |= Flags.frame_duration
         self._convert = ToFrames(
             layout.width, layout.height, layout.form, layout.colour, layout.time_base

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from av.sidedata.sidedata import Type
-
 from swinir_deploy.errors import VideoError
+from swinir_deploy.video.side_data import Type, side_data_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -92,7 +91,7 @@ def hdr_of(frame: VideoFrame, transfer: int) -> tuple[Hdr | None, list[str]]:
     Raises:
         VideoError: the frames cannot be understood without Dolby Vision's metadata.
     """
-    kinds = {side.type for side in frame.side_data}
+    kinds = side_data_of(frame)
     notes = []
     dynamic = sorted({_DYNAMIC[kind] for kind in kinds if kind in _DYNAMIC})
     if "Dolby Vision" in dynamic and transfer not in (1, 6, 14, 15, *HDR_TRANSFERS):
@@ -107,7 +106,7 @@ def hdr_of(frame: VideoFrame, transfer: int) -> tuple[Hdr | None, list[str]]:
         )
     primaries = luminance = light = None
     if Type.MASTERING_DISPLAY_METADATA in kinds:
-        values = _MASTERING.unpack_from(bytes(frame.side_data[Type.MASTERING_DISPLAY_METADATA]))
+        values = _MASTERING.unpack_from(kinds[Type.MASTERING_DISPLAY_METADATA])
         numbers = [
             Fraction(above, below or 1)
             for above, below in zip(values[:20:2], values[1:20:2], strict=True)
@@ -118,7 +117,7 @@ def hdr_of(frame: VideoFrame, transfer: int) -> tuple[Hdr | None, list[str]]:
         if values[21]:
             luminance = numbers[8], numbers[9]
     if Type.CONTENT_LIGHT_LEVEL in kinds:
-        light = _LIGHT.unpack_from(bytes(frame.side_data[Type.CONTENT_LIGHT_LEVEL]))
+        light = _LIGHT.unpack_from(kinds[Type.CONTENT_LIGHT_LEVEL])
     if primaries is None and light is None:
         return None, notes
     return Hdr(primaries, luminance, light), notes

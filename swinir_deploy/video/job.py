@@ -16,13 +16,14 @@ from swinir_deploy.restoration.tiled_model import TiledModel
 from swinir_deploy.video.convert import Picture
 from swinir_deploy.video.encoding import Encoding
 from swinir_deploy.video.frame_work import FrameWork
+from swinir_deploy.video.pipe_writer import PipeWriter
 from swinir_deploy.video.proof import check_result
 from swinir_deploy.video.reader import FrameReader
 from swinir_deploy.video.reports import VideoReport
 from swinir_deploy.video.side_by_side import Behind, ahead
 from swinir_deploy.video.source import Reading, VideoSource
 from swinir_deploy.video.write_plan import WritePlan
-from swinir_deploy.video.writer import VideoWriter
+from swinir_deploy.video.writer import VideoWriter, mux_errors
 
 __all__ = ["Run", "VideoJob", "VideoOptions"]
 
@@ -115,32 +116,64 @@ class VideoJob:
         started, options = time.perf_counter(), self._options
         with VideoSource(source, options.reading) as opened:
             plan = self.plan(opened, name)
-            with VideoWriter(
-                target, plan.layout, plan.encoder, name, options.pipe_format
-            ) as writer:
-                plan.prepare(writer, opened, options.drop_unsupported)
-
-                def write(item: Any) -> None:
-                    if isinstance(item, Picture):
-                        writer.write_frame(item)
-                    else:
-                        writer.write_packet(item)
-
-                run = self.work(opened, FrameReader(opened).items(), write)
-                writer.finish()
             notes: list[str] = []
-            if isinstance(target, Path) and options.pipe_format is None:
-                notes = check_result(target, name, opened, writer.packets, run.frames)
-            if writer.lost_captions:
-                notes.append(captions_note(plan.encoder.name))
+            pipe_format = self._pipe_format(name)
+            if pipe_format is None:
+                assert isinstance(target, Path), "a stream has a pipe_format"
+                run = self._into_container(opened, plan, target, name, notes)
+            elif isinstance(target, Path):
+                with mux_errors(name), open(target, "wb") as stream:
+                    run = self._into_pipe(opened, plan, stream, name, pipe_format)
+            else:
+                run = self._into_pipe(opened, plan, target, name, pipe_format)
             elapsed = time.perf_counter() - started
             return self.report(opened, plan, run, name, elapsed, notes)
+
+    def _into_container(
+        self, opened: VideoSource, plan: WritePlan, target: Path, name: str, notes: list[str]
+    ) -> Run:
+        """Write frames and all other streams; add to the notes what the container did not keep."""
+        with VideoWriter(target, plan.layout, plan.encoder, name) as writer:
+            plan.prepare(writer, opened, self._options.drop_unsupported)
+
+            def write(item: Any) -> None:
+                if isinstance(item, Picture):
+                    writer.write_frame(item)
+                else:
+                    writer.write_packet(item)
+
+            run = self.work(opened, FrameReader(opened).items(), write)
+            writer.finish()
+        notes += check_result(target, name, opened, writer.packets, run.frames)
+        if writer.lost_captions:
+            notes.append(captions_note(plan.encoder.name))
+        return run
+
+    def _into_pipe(
+        self,
+        opened: VideoSource,
+        plan: WritePlan,
+        stream: IO[bytes],
+        name: str,
+        pipe_format: str,
+    ) -> Run:
+        """Write frames alone."""
+        writer = PipeWriter(stream, plan.layout, name, pipe_format)
+        writer.start()
+        frames = (item for item in FrameReader(opened).items() if isinstance(item, Picture))
+        run = self.work(opened, frames, writer.write_frame)
+        writer.finish()
+        return run
+
+    def _pipe_format(self, name: str) -> str | None:
+        """Return the format of frames alone; None for a container."""
+        return "y4m" if name.lower().endswith(".y4m") else self._options.pipe_format
 
     def plan(self, opened: VideoSource, name: str) -> WritePlan:
         """Return what will be written for an open video; see :meth:`WritePlan.of`."""
         options = self._options
         scale = self._model.spec.scale
-        return WritePlan.of(opened, options.encoding, Path(name), scale, options.pipe_format)
+        return WritePlan.of(opened, options.encoding, Path(name), scale, self._pipe_format(name))
 
     def work(
         self,

@@ -50,6 +50,6 @@ def restore_pipe(
         model, options if isinstance(target, Path) else replace(options, pipe_format=form)
     )
     if not isinstance(target, Path):
-        return job.restore(source, target, "standard output")
+        return job.restore(source, target, "stdout")
     with atomic_output(target) as temporary:
         return job.restore(source, temporary, str(target))

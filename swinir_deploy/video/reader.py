@@ -103,11 +103,11 @@ class FrameReader:
         convert = ToArrays(source.first, source.form, source.colour, deinterlace)
         for item in source.items():
             if isinstance(item, VideoFrame):
-                self._check(item)
+                pts = self._checked_time(item)
                 # To deinterlace a frame takes its neighbours.
-                if deinterlace or self._is_chosen(item.pts):
+                if deinterlace or self._is_chosen(pts):
                     yield from self._converted(convert, item)
-                if self._window.is_past(item.pts):
+                if self._window.is_past(pts):
                     break
             elif not isinstance(item, MissingFrame) or (
                 self._is_later(item.pts) and self._is_chosen(item.pts)
@@ -132,8 +132,12 @@ class FrameReader:
         self._last_pts = pts
         return True
 
-    def _check(self, frame: VideoFrame) -> None:
-        """Refuse a frame that does not fit to those before it; give every frame a time."""
+    def _checked_time(self, frame: VideoFrame) -> int:
+        """Return the time of a frame, which gets one if it has none.
+
+        Raises:
+            VideoError: the frame does not fit to those before it.
+        """
         source, first = self._source, self._source.first
         if frame.pts is None:
             frame.pts = source.start_pts if self._last_pts is None else self._last_pts + source.step
@@ -156,6 +160,7 @@ class FrameReader:
                 f"The time stamps of {source.name} do not grow at {at}. Repair them first, such as "
                 "with 'ffmpeg -fflags +genpts -i IN -c copy OUT'."
             )
+        return frame.pts
 
     def _rest(self) -> Iterator[Packet[Any]]:
         """Yield the packets of other streams that belong to the part that was read."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from swinir_deploy.errors import UsageError, VideoError
+from swinir_deploy.exports.open import open_model
 from swinir_deploy.restoration.tiled_model import DEFAULT_OVERLAP_PX, TiledModel
-from swinir_deploy.runtimes import open_runtime
 from swinir_deploy.system.files import atomic_output, check_output
 from swinir_deploy.video.encoding import Encoding
 from swinir_deploy.video.job import VideoJob, VideoOptions
@@ -57,8 +57,9 @@ def restore_video(
     Args:
         source: the video to read: what FFmpeg reads.
         target: the video to write; its suffix decides the container. Its folder must exist.
-        model: an exported file, a checkpoint or a catalogue id.
-        backend: name of the back end, as in :func:`swinir_deploy.open_runtime`.
+        model: an exported file, a checkpoint or a catalogue id, as in
+            :func:`swinir_deploy.restore`.
+        backend: name of the back end, as in :func:`swinir_deploy.restore`.
         device: the device, as in :func:`swinir_deploy.open_runtime`.
         tile: side of a tile in input pixels, as in :class:`Restorer`.
         overlap_px: the smallest overlap of tiles in input pixels, as in :class:`Restorer`.
@@ -82,7 +83,7 @@ def restore_video(
         resume: keep finished segments in a folder beside ``target`` when the run is interrupted; a
             run with the same arguments goes on from there, and joins them at the end.
         progress: whether to show a progress bar on stderr; None shows it if stderr is a terminal.
-        **options: options of the back end, as in :func:`swinir_deploy.open_runtime`.
+        **options: options of the back end, as in :func:`swinir_deploy.restore`.
 
     Returns:
         A :class:`VideoReport` with counts, times, and notes on what was assumed or left out.
@@ -118,7 +119,7 @@ def restore_video(
     )
     encoding = Encoding(codec, crf, bitrate, pix_fmt, dict(codec_options or {}))
     asked = VideoOptions(reading, encoding, dedupe, drop_unsupported, None, progress)
-    with open_runtime(model, backend, device, **options) as runtime:
+    with open_model(model, backend, device, **options) as runtime:
         tiled = TiledModel(runtime, tile, overlap_px, batch, progress=False)
         return restore_file(tiled, Path(source), Path(target), asked, resume)
 

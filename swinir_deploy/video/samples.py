@@ -101,7 +101,7 @@ def frame_of(pixels: NDArray[Any], form: PixelFormat, colour: Colour) -> VideoFr
     for plane, samples in zip(frame.planes, planes, strict=True):
         rows = np.zeros((plane.height, plane.line_size // np.dtype(dtype).itemsize), dtype)
         rows[:, :width] = np.clip(np.rint(samples), 0, most)
-        plane.update(rows)
+        plane.update(rows.tobytes())
     return frame
 
 
@@ -114,7 +114,9 @@ def _planes(frame: VideoFrame, bits: int) -> list[NDArray[Any]]:
     dtype = np.dtype(np.uint8 if bits <= 8 else "<u2")
     planes = []
     for plane in frame.planes:
-        rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
+        rows = np.frombuffer(memoryview(plane), dtype).reshape(
+            -1, plane.line_size // dtype.itemsize
+        )
         planes.append(rows[: plane.height, : plane.width])
     return planes
 

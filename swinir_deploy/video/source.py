@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import av
 import av.error
@@ -99,7 +99,7 @@ class VideoSource:
 
     Attributes:
         path: the file, or ``-``.
-        name: the path, or ``standard input``, for messages.
+        name: the path, or ``stdin``, for messages.
         container: the open file.
         stream: the stream that is decoded.
         first: the first frame.
@@ -119,7 +119,7 @@ class VideoSource:
 
     def __init__(self, source: Path | IO[bytes], reading: Reading) -> None:
         self.path = source if isinstance(source, Path) else Path("-")
-        self.name = str(source) if isinstance(source, Path) else "standard input"
+        self.name = str(source) if isinstance(source, Path) else "stdin"
         self.reading = reading
         self.container = _open(source, self.name, reading)
         try:
@@ -233,7 +233,7 @@ class VideoSource:
             return
         with contextlib.suppress(av.error.FFmpegError):
             self._go_to(pts)
-            if self._first_frame().pts > pts:
+            if (self._first_frame().pts or 0) > pts:
                 self._go_to(self.start_pts)  # the file's index is not exact: read all
 
     def _go_to(self, pts: int) -> None:
@@ -267,7 +267,7 @@ class VideoSource:
                         yield packet
                         continue
                     self._packets += 1
-                    yield from self._decoder.decode(packet)
+                    yield from self._decoder.decode(cast("Packet[VideoStream]", packet))
                 break
             except av.error.FFmpegError as error:
                 errors += 1

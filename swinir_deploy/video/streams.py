@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
-from av.sidedata.sidedata import Type
 
 from swinir_deploy.errors import VideoError
+from swinir_deploy.video.side_data import Type, side_data_of
 
 if TYPE_CHECKING:
     from av.container.core import Container
@@ -52,10 +52,8 @@ def copied_tags(tags: dict[str, str], is_restored_stream: bool | None = None) ->
 
 def display_matrix(frame: VideoFrame) -> list[int] | None:
     """Return how players turn or mirror a frame, as FFmpeg's matrix of 9 numbers; None if not."""
-    for side in frame.side_data:
-        if side.type is Type.DISPLAYMATRIX:
-            return list(_DISPLAY_MATRIX.unpack_from(bytes(side)))
-    return None
+    matrix = side_data_of(frame).get(Type.DISPLAYMATRIX)
+    return None if matrix is None else list(_DISPLAY_MATRIX.unpack_from(matrix))
 
 
 def add_copy(output: OutputContainer, stream: Stream, name: str) -> Stream | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from swinir_deploy.video.encoding import (
 )
 from swinir_deploy.video.frame_encoder import FrameLayout
 from swinir_deploy.video.hdr import hdr_of
+from swinir_deploy.video.pipe_writer import Y4M_FORMATS
 from swinir_deploy.video.pixel_formats import format_of_result
 from swinir_deploy.video.source import VideoSource
 from swinir_deploy.video.streams import copied_chapters, display_matrix
@@ -57,7 +59,7 @@ class WritePlan:
         source = opened.form
         if pipe_format is not None:
             encoder = EncoderChoice("rawvideo", {})
-            possible = _Y4M if pipe_format == "y4m" else None
+            possible: Sequence[str] | None = Y4M_FORMATS if pipe_format == "y4m" else None
         else:
             encoder = choose_encoder(encoding, target, source)
             possible = formats_of(encoder.name)
@@ -80,13 +82,15 @@ class WritePlan:
         if pipe_format is None:
             encoder, more = _with_hdr(encoder, opened)
             notes += more
+        else:
+            notes += _lost_without_container(opened)
         stream = opened.stream
         layout = FrameLayout(
             *sides,
             form,
             colour,
             opened.time_base,
-            opened.rate,
+            opened.rate / opened.reading.every_nth,
             opened.is_regular,
             stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio,
             display_matrix(opened.first) if pipe_format is None else None,
@@ -105,22 +109,16 @@ class WritePlan:
         Raises:
             VideoError: the container cannot hold a stream, or the file cannot be written.
         """
-        is_pipe = self.encoder.name == "rawvideo"
         for stream in opened.container.streams:
             if stream is opened.stream:
                 writer.add_frames(stream)
-            elif not is_pipe:
+            else:
                 writer.add_copy(stream, drop_unsupported)
         others = [s for s in opened.others if s.type == "video"]
-        if len(others) and not is_pipe:
+        if others:
             self.notes.append(
                 f"The first of {len(others) + 1} video streams was restored; the others (such as a "
                 "cover) were copied."
-            )
-        if is_pipe and opened.others:
-            self.notes.append(
-                "Pipes of raw frames hold no sound and no subtitles: "
-                f"{len(opened.others)} other streams were left out."
             )
         for stream in writer.unwritten:
             self.notes.append(
@@ -133,7 +131,24 @@ class WritePlan:
         if reading.duration_s is not None:
             end = origin + Fraction(reading.duration_s).limit_denominator(10**9)
         chapters = copied_chapters(opened.container.chapters(), shift, end, origin)
-        writer.start(opened.container.metadata, [] if is_pipe else chapters)
+        writer.start(opened.container.metadata, chapters)
+
+
+def _lost_without_container(opened: VideoSource) -> list[str]:
+    """Return sentences on what frames alone do not hold."""
+    notes = []
+    if opened.others:
+        notes.append(
+            "Frames alone (y4m, rawvideo) have no sound and no subtitles: "
+            f"{len(opened.others)} other streams were left out."
+        )
+    if not opened.is_regular:
+        notes.append(
+            "Frames alone have no times: those of this variable rate were left out, and the mean "
+            f"rate of {float(opened.rate):.3f} frames per second was written. A container (.mkv, "
+            ".mp4) keeps them."
+        )
+    return notes
 
 
 def _with_hdr(encoder: EncoderChoice, opened: VideoSource) -> tuple[EncoderChoice, list[str]]:
@@ -152,14 +167,3 @@ def _with_hdr(encoder: EncoderChoice, opened: VideoSource) -> tuple[EncoderChoic
     for option, text in added.items():
         joined_option(options, option, text)
     return replace(encoder, options=options), notes
-
-
-_Y4M = [
-    "gray",
-    "yuv411p",
-    "yuv420p",
-    "yuv422p",
-    "yuv444p",
-    *(f"gray{bits}le" for bits in (9, 10, 12, 16)),
-    *(f"yuv{kind}p{bits}le" for kind in (420, 422, 444) for bits in (9, 10, 12, 14, 16)),
-]

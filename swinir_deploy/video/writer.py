@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import av.error
@@ -15,7 +15,6 @@ from swinir_deploy.errors import UsageError, VideoError
 from swinir_deploy.video.convert import Picture
 from swinir_deploy.video.encoding import EncoderChoice
 from swinir_deploy.video.frame_encoder import FrameEncoder, FrameLayout
-from swinir_deploy.video.source import PIPE_FORMATS
 from swinir_deploy.video.streams import add_copy, copied_tags
 
 if TYPE_CHECKING:
@@ -46,26 +45,21 @@ class VideoWriter:
         unwritten: streams of the source that were left out.
 
     Args:
-        target: the file, or an open binary stream with ``pipe_format``.
+        target: the file; its suffix decides the container.
         layout: what the frames are.
         encoder: what encodes them.
         name: the target, for messages.
-        pipe_format: a key of ``PIPE_FORMATS``; None takes the format of the suffix.
     """
 
     def __init__(
         self,
-        target: Path | IO[bytes],
+        target: Path,
         layout: FrameLayout,
         encoder: EncoderChoice,
         name: str,
-        pipe_format: str | None = None,
     ) -> None:
         self._layout, self._encoder, self._name = layout, encoder, name
-        self._options: dict[str, str] = {}
-        if pipe_format == "y4m":
-            self._options["strict"] = "-1"  # more than 8 bits are an extension
-        self._container = _open(target, name, PIPE_FORMATS.get(pipe_format or ""), self._options)
+        self._container = _open(target, name)
         self._copies: dict[int, Stream] = {}
         self._stream: VideoStream | None = None
         self._frames: FrameEncoder | None = None
@@ -103,7 +97,7 @@ class VideoWriter:
                 "Write an .mp4, .mov or .mkv."
             )
         try:
-            stream = self._container.add_stream(
+            added = self._container.add_stream(
                 encoder.name,
                 rate=layout.rate,
                 width=layout.width,
@@ -115,6 +109,7 @@ class VideoWriter:
                 f"{self._name} cannot hold what {encoder.name} writes. Choose another --codec, or "
                 "another container (.mkv holds every codec)."
             ) from error
+        stream = cast("VideoStream", added)
         stream.time_base = layout.time_base
         self._frames = FrameEncoder(layout, encoder, stream.codec_context)
         stream.set_display_matrix(layout.matrix)
@@ -233,17 +228,9 @@ def mux_errors(name: str) -> Iterator[None]:
         ) from error
 
 
-def _open(
-    target: Path | IO[bytes], name: str, kind: str | None, options: dict[str, str]
-) -> OutputContainer:
+def _open(target: Path, name: str) -> OutputContainer:
     try:
-        return av.open(
-            str(target) if isinstance(target, Path) else target,
-            "w",
-            format=kind,
-            options=options,
-            metadata_errors="replace",
-        )
+        return av.open(str(target), "w", metadata_errors="replace")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(

@@ -12,7 +12,7 @@ import pytest
 from test_engine import METADATA, PLAN
 
 from swinir_deploy.artifacts import engine as engine_files
-from swinir_deploy.artifacts import engine_cache
+from swinir_deploy.artifacts import kept_files
 from swinir_deploy.artifacts.engine import sidecar_path
 from swinir_deploy.artifacts.engine_cache import LIMIT_VARIABLE, EngineCache
 from swinir_deploy.errors import InputError, UsageError
@@ -124,13 +124,15 @@ def test_removing_by_the_beginning_of_a_key_and_all(tmp_path: Path) -> None:
     assert cache.timing("t") == b""
 
 
-def test_leftovers_of_a_crash_go_after_a_day(tmp_path: Path) -> None:
+def test_leftovers_of_a_crash_go(tmp_path: Path) -> None:
     cache = filled(tmp_path)
-    old, new = tmp_path / ".x.1234.partial.engine", tmp_path / ".y.1234.partial.engine"
+    old, new = (
+        tmp_path / f".swinir-00000000-{number}-0123abcd.partial.engine" for number in (1, 2)
+    )
     for path in (old, new):
         path.write_bytes(b"half")
-    yesterday = time.time() - 2 * 24 * 3600
-    os.utime(old, (yesterday, yesterday))
+    long_ago = time.time() - 8 * 24 * 3600
+    os.utime(old, (long_ago, long_ago))
     cache.put("d" * 64, PLAN, METADATA)
     assert not old.exists()
     assert new.exists()
@@ -163,7 +165,7 @@ def test_a_cache_that_may_only_be_read_gives_its_engines(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(engine_cache, "file_lock", refuse)
+    monkeypatch.setattr(kept_files, "file_lock", refuse)
     with cache.lock(KEYS[0]):
         assert cache.load(KEYS[0]) is not None
     with pytest.raises(RuntimeError, match="of the build"), cache.lock(KEYS[0]):

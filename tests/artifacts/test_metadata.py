@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 import pytest
@@ -34,6 +34,7 @@ FULL = ArtifactMetadata(
     config={"upscale": 4, "depths": [6, 6]},
     tools={"onnx": "1.20.0"},
     parity={"max_abs": 1e-6, "shapes": [[1, 3, 5, 5]]},
+    adopted={"file": "theirs.onnx"},
 )
 
 
@@ -41,9 +42,10 @@ FULL = ArtifactMetadata(
 def metadata(draw: st.DrawFn) -> ArtifactMetadata:
     return ArtifactMetadata(
         io=draw(st.sampled_from(get_args(IoLayout))),
-        scale=draw(st.sampled_from([1, 2, 3, 4, 8])),
-        in_chans=draw(st.sampled_from([1, 3])),
-        window_size=draw(st.integers(2, 64)),
+        scale=draw(st.integers(1, 16)),
+        in_chans=draw(st.integers(1, 16)),
+        out_chans=draw(st.integers(0, 16)),
+        window_size=draw(st.integers(2, 256)),
         precision=draw(st.sampled_from(get_args(Precision))),
         task=draw(st.text()),
         model_id=draw(st.text()),
@@ -68,6 +70,7 @@ KEYS = [
     "io",
     "model_id",
     "opset",
+    "out_chans",
     "parity",
     "precision",
     "precision_report",
@@ -79,14 +82,17 @@ KEYS = [
     "target",
     "task",
     "tools",
+    "weights",
     "window_size",
 ]
 """Of every exported file; programs of users, libswinir among them, read these."""
 
 
 def test_the_keys_of_a_file_stay() -> None:
-    assert sorted(FULL.to_props()) == [f"swinir_deploy.{key}" for key in KEYS]
-    assert sorted(FULL.to_dict()) == KEYS
+    export = replace(FULL, adopted={})
+    assert sorted(export.to_props()) == [f"swinir_deploy.{key}" for key in KEYS]
+    assert sorted(export.to_dict()) == KEYS
+    assert sorted(FULL.to_dict()) == sorted([*KEYS, "adopted"])
 
 
 def test_properties_are_prefixed_and_complete() -> None:
@@ -136,13 +142,16 @@ def test_another_schema(version: Any) -> None:
     [
         ("io", "planar"),
         ("io", ["tensor"]),
-        ("scale", 5),
+        ("scale", 17),
+        ("scale", 0),
         ("scale", "4"),
         ("scale", 4.0),
-        ("in_chans", 2),
+        ("in_chans", 17),
+        ("in_chans", 0),
+        ("out_chans", 17),
         ("in_chans", True),
         ("window_size", 1),
-        ("window_size", 65),
+        ("window_size", 257),
         ("window_size", "8"),
         ("precision", "int8"),
         ("model_id", 5),

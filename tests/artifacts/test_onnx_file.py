@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import onnx
@@ -47,11 +48,28 @@ def test_a_file_of_something_else_has_none(tmp_path: Path) -> None:
         find_metadata(load_onnx(path), path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x0a"])
+@pytest.mark.parametrize("content", [b"no model", b"\x08\x0a"])
 def test_what_is_no_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match=r"a\.onnx is damaged or no ONNX file"):
+        load_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty (0 bytes)"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"<html>", "a web page"),
+        (b"PK\x03\x04" + bytes(99), "a checkpoint of PyTorch"),
+        (b'\x10\x00\x00\x00\x00\x00\x00\x00{"a":1}', "a safetensors file"),
+    ],
+)
+def test_what_is_something_else_is_called_so(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=re.escape(f"a.onnx is {words}")):
         load_onnx(path)
 
 

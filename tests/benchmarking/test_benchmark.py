@@ -198,8 +198,8 @@ def test_threads_are_given_to_those_that_take_them(monkeypatch: pytest.MonkeyPat
     asked = [
         Contender("a.onnx", "ort", options={"provider": "cpu"}),
         Contender("b.onnx", "ort", options={"threads": 1}),
-        Contender("c.engine", "trt", options={"contexts": 1}),
-        Contender("d.engine", "trt-rtx"),
+        Contender("c.engine", "tensorrt", options={"contexts": 1}),
+        Contender("d.engine", "rtx"),
     ]
     assert benchmark(asked, runs=1, threads=2).threads == 2
     assert given == {
@@ -414,8 +414,8 @@ def test_the_opened_file_is_named_by_its_hash(tmp_path: Path, monkeypatch: Any) 
         ("ort", "NvTensorRTRTXExecutionProvider", "ort", "tensorrt"),
         ("openvino", "", "tensorrt", "openvino"),
         ("openvino", "", "openvino", None),
-        ("trt", "", "tensorrt", None),
-        ("trt-rtx", "", "ort", "tensorrt"),
+        ("tensorrt", "", "tensorrt", None),
+        ("rtx", "", "ort", "tensorrt"),
         ("torch", "", "any", None),
     ],
 )
@@ -428,12 +428,12 @@ def test_a_file_on_a_target_that_it_was_not_made_for_is_noted(
         assert note is None
     else:
         assert note is not None and f"exported for {target}" in note
-        assert note.endswith(f"swinir-deploy export --model MODEL --for {wanted}")
+        assert note.endswith(f"swinir-deploy export CHECKPOINT.pth --for {wanted}")
 
 
 def test_the_note_names_the_model_and_its_edges() -> None:
     spec = RuntimeSpec("ort", "cpu", "image", 4, 3, 8, target="openvino", model_id="tiny-sr-x4")
-    command = "swinir-deploy export --model tiny-sr-x4 --io image --for ort"
+    command = "swinir-deploy export tiny-sr-x4 --io image --for ort"
     assert (target_note(spec) or "").endswith(command)
 
 

@@ -89,6 +89,8 @@ def picture(array: NDArray[Any], format_name: str) -> CPicture:
 class CLibrary:
     """The shared library of a build folder, with a back end's library of this environment."""
 
+    INVALID_MODEL = 3
+
     def __init__(self, build: Path, backend: str, library: Path) -> None:
         self._c = ctypes.CDLL(build / "lib/libswinir.so")
         self._c.swinir_last_error.restype = ctypes.c_char_p
@@ -114,6 +116,18 @@ class CLibrary:
         finally:
             self._c.swinir_model_close(model)
 
+    def open_bytes(self, content: bytes, sidecar: str) -> tuple[int, str]:
+        """Status and sentence that come of opening an engine from memory; it is closed again."""
+        options = ModelOptions(ctypes.sizeof(ModelOptions))
+        options.backend, options.library = self._backend, self._library
+        model = ctypes.c_void_p()
+        size = ctypes.c_size_t(len(content))
+        status = self._c.swinir_model_open_memory(
+            content, size, sidecar.encode(), ctypes.byref(options), ctypes.byref(model)
+        )
+        self._c.swinir_model_close(model)
+        return int(status), self._c.swinir_last_error().decode() if status else ""
+
     @contextmanager
     def session(self, model: ctypes.c_void_p, **options: int) -> Iterator[ctypes.c_void_p]:
         """A session of a model, with fields of swinir_session_options."""
@@ -138,6 +152,22 @@ class CLibrary:
         self._check(
             self._c.swinir_session_restore(session, ctypes.byref(source), ctypes.byref(target))
         )
+
+    def run(
+        self, session: ctypes.c_void_p, tensor: NDArray[Any], output_shape: tuple[int, ...]
+    ) -> NDArray[Any]:
+        """swinir_session_run."""
+        result = np.empty(output_shape, tensor.dtype)
+        self._check(
+            self._c.swinir_session_run(
+                session,
+                tensor.ctypes.data_as(ctypes.c_void_p),
+                (ctypes.c_int64 * 4)(*tensor.shape),
+                result.ctypes.data_as(ctypes.c_void_p),
+                ctypes.c_size_t(result.nbytes),
+            )
+        )
+        return result
 
     def restored(
         self,

@@ -61,7 +61,7 @@ def both(
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize("name", ["tensor", "image", "fixed", "gray"])
+@pytest.mark.parametrize("name", ["tensor", "image", "fixed", "gray", "adopted"])
 @pytest.mark.parametrize("channels", [(), (3,)], ids=["gray", "rgb"])
 def test_bytes(
     c_library: CLibrary, models: Path, name: str, channels: tuple[int, ...], way: tuple[Any, ...]
@@ -72,7 +72,7 @@ def test_bytes(
 
 
 @pytest.mark.parametrize("way", WAYS[:4], ids=str)
-@pytest.mark.parametrize("name", ["tensor", "image", "fixed", "gray"])
+@pytest.mark.parametrize("name", ["tensor", "image", "fixed", "gray", "adopted"])
 def test_openvino(c_openvino: CLibrary, models: Path, name: str, way: tuple[Any, ...]) -> None:
     pixels = noise(way[0], way[1], 3)
     found, wanted = both(c_openvino, models / f"{name}.onnx", pixels, way, "openvino")

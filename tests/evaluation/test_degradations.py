@@ -9,7 +9,12 @@ from PIL import Image
 from skimage import data
 
 from swinir_deploy.errors import BackendUnavailableError, UsageError
-from swinir_deploy.evaluation.degradations import bicubic_resize, gaussian_noise, jpeg_compress
+from swinir_deploy.evaluation.degradations import (
+    bicubic_resize,
+    bicubic_resize_to,
+    gaussian_noise,
+    jpeg_compress,
+)
 
 
 def _dense_matrix(length: int, scale: float, out_length: int) -> np.ndarray:
@@ -47,6 +52,18 @@ def test_equals_the_dense_matrices_of_the_definition(scale, shape):
     result = bicubic_resize(image, scale)
     assert result.dtype == np.float64
     np.testing.assert_allclose(result, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("sides", [(9, 31), (25, 10), (40, 62), (1, 1)])
+def test_to_given_sides_each_axis_has_its_own_matrix(sides):
+    image = np.random.default_rng(1).normal(size=(25, 31, 3))
+    expected = np.einsum(
+        "rh,cw,hw...->rc...",
+        _dense_matrix(25, sides[0] / 25, sides[0]),
+        _dense_matrix(31, sides[1] / 31, sides[1]),
+        image,
+    )
+    np.testing.assert_allclose(bicubic_resize_to(image, sides), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("scale", [1 / 2, 1 / 3, 1 / 4])
@@ -107,6 +124,14 @@ def test_every_length_that_a_third_divides_exactly_is_divided_exactly():
 def test_what_is_no_picture_is_refused(image, scale, words):
     with pytest.raises(UsageError, match=words):
         bicubic_resize(image, scale)
+    if "positive" not in words:
+        with pytest.raises(UsageError, match=words):
+            bicubic_resize_to(image, (2, 2))
+
+
+def test_no_side_is_refused():
+    with pytest.raises(UsageError, match=r"\(0, 3\).*positive"):
+        bicubic_resize_to(np.zeros((4, 4)), (0, 3))
 
 
 # -------------------------------------------------------------------------------------- noise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -333,10 +335,31 @@ def test_a_picture_that_cannot_be_measured_is_named(
 ) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
     Image.new("RGB", (4, 40)).save(tmp_path / "narrow.png")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(tmp_path / "small.png", alone)
+    wanted = evaluate(checkpoints["sr"], alone).mean
+    (tmp_path / "text.png").write_bytes(b"hello")
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+    report = evaluate(checkpoints["sr"], tmp_path)
+    assert [picture.name for picture in report.pictures] == ["small.png"]
+    assert report.mean == wanted
+    failed = {failure.name: failure.error for failure in report.failures}
+    assert set(failed) - {"pipe.png"} == {"gone.png", "narrow.png", "text.png"}
+    assert "4x40" in failed["narrow.png"] and "nowhere.png" in failed["gone.png"]
+    assert report.to_dict()["failures"][0]["name"] == "gone.png"
+
+
+def test_where_no_picture_can_be_measured_there_is_no_report(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    Image.new("RGB", (4, 40)).save(tmp_path / "narrow.png")
     with pytest.raises(InputError, match=r"narrow\.png"):
         evaluate(checkpoints["sr"], tmp_path)
-    (tmp_path / "narrow.png").write_bytes(b"hello")
-    with pytest.raises(PictureError, match=r"narrow\.png"):
+    (tmp_path / "damaged.png").write_bytes(b"hello")
+    with pytest.raises(PictureError, match=r"damaged\.png"):
         evaluate(checkpoints["sr"], tmp_path)
 
 

@@ -205,6 +205,32 @@ def test_super_resolution_measures_what_the_scale_divides(scale: int) -> None:
     assert (given.degraded == sample.degraded[:, ::-1]).all()
 
 
+def test_real_world_models_get_seeded_degradations_unless_pictures_are_given() -> None:
+    high = data.astronaut()[:50, :59]
+    protocol = Protocol("sr", gray=False, scale=4, real=True)
+    sample = protocol.sample(high)
+    small = (sample.degraded * 255).round().astype(np.uint8)
+    assert small.shape == (12, 14, 3)
+    assert (small != bicubic_resize(sample.truth, 1 / 4)).any()
+    assert (sample.baseline == bicubic_resize(small, 4)).all()
+    assert (protocol.sample(high).degraded == sample.degraded).all()
+    other = Protocol("sr", gray=False, scale=4, real=True, seed=1).sample(high)
+    assert (other.degraded != sample.degraded).any()
+    given = protocol.sample(high, small[:, ::-1])
+    assert (given.degraded == sample.degraded[:, ::-1]).all()
+
+
+def test_with_one_seed_pictures_differ_in_their_degradation() -> None:
+    """The order and the amounts come from seed and picture: flat grays get other noise."""
+    protocol = Protocol("sr", gray=False, scale=4, real=True)
+    spreads = {
+        round(float(protocol.sample(np.full((96, 96, 3), level, np.uint8)).degraded.std()), 5)
+        for level in range(110, 126)
+    }
+    assert len(spreads) > 8
+    assert max(spreads) > 4 * (min(spreads) + 1e-5)
+
+
 def test_a_reduced_picture_of_another_scale_is_refused() -> None:
     high = data.astronaut()[:48, :48]
     protocol = Protocol("sr", gray=False, scale=4)

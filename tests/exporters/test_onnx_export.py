@@ -364,7 +364,8 @@ def test_a_killed_export_leaves_no_file_under_its_name(tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGKILL
     assert not target.exists()
     (left,) = tmp_path.iterdir()
-    assert re.fullmatch(r"\.model\.[0-9a-f]+\.partial\.onnx", left.name)
+    pid = process.pid
+    assert re.fullmatch(rf"\.swinir-[0-9a-f]{{8}}-{pid}-[0-9a-f]{{8}}\.partial\.onnx", left.name)
 
 
 def cpu_seconds_of_export(model: LoadedModel, target: Path) -> tuple[float, int]:

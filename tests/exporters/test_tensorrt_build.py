@@ -118,7 +118,7 @@ def test_the_second_build_comes_from_the_cache(
 
 def test_a_graph_for_something_else_is_refused_with_the_export(model: Path, tmp_path: Path) -> None:
     other = changed(model, tmp_path / "other.onnx", target="ort", model_id="light-sr-x2")
-    with pytest.raises(ArtifactError, match=r"--model light-sr-x2 --for tensorrt"):
+    with pytest.raises(ArtifactError, match=r"export light-sr-x2 --for tensorrt"):
         build_engine(other, "rtx:sm89", tmp_path / "x.engine", shapes=TILE)
     assert not (tmp_path / "x.engine").exists()
     build_engine(

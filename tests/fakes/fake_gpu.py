@@ -251,7 +251,101 @@ class CUresult(enum.IntEnum):
     """``cuda.bindings.driver.CUresult``."""
 
     CUDA_SUCCESS = 0
+    CUDA_ERROR_INVALID_VALUE = 1
+    CUDA_ERROR_OUT_OF_MEMORY = 2
+    CUDA_ERROR_INVALID_IMAGE = 200
+    CUDA_ERROR_NOT_FOUND = 500
     CUDA_ERROR_ILLEGAL_ADDRESS = 700
+    CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES = 701
+
+
+class CUfunction_attribute(enum.IntEnum):
+    """``cuda.bindings.driver.CUfunction_attribute``."""
+
+    CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8
+
+
+SHARED_BYTES = 101376
+"""That a program may have on the fake GPU, an sm89."""
+
+KERNELS: dict[str, tuple[tuple[Any, ...], Callable[..., None]]] = {}
+"""Kernels that machine code may hold: by name, the ctypes of the parameters and what it does."""
+
+MODULES: dict[int, bytes] = {}
+LAUNCHES: list[tuple[str, tuple[int, ...], int, int]] = []
+"""Name, grid, threads and shared memory of all launches, whether they ran or went into a graph."""
+
+REFUSED: list[str] = []
+"""Kernels whose next launch fails."""
+
+
+def cuModuleLoadData(image: bytes) -> tuple[CUresult, int]:
+    """``cuda.bindings.driver.cuModuleLoadData``."""
+    if image[:4] != b"\x7fELF":
+        return CUresult.CUDA_ERROR_INVALID_IMAGE, 0
+    number = max(MODULES, default=0) + 1
+    MODULES[number] = image
+    return CUresult.CUDA_SUCCESS, number
+
+
+def cuModuleUnload(hmod: int) -> tuple[CUresult]:
+    """``cuda.bindings.driver.cuModuleUnload``."""
+    del MODULES[hmod]
+    return (CUresult.CUDA_SUCCESS,)
+
+
+def cuModuleGetFunction(hmod: int, name: bytes) -> tuple[CUresult, tuple[int, str]]:
+    """``cuda.bindings.driver.cuModuleGetFunction``."""
+    if name not in MODULES[hmod]:
+        return CUresult.CUDA_ERROR_NOT_FOUND, (0, "")
+    return CUresult.CUDA_SUCCESS, (hmod, name.decode())
+
+
+def cuFuncSetAttribute(
+    hfunc: tuple[int, str], attrib: CUfunction_attribute, value: int
+) -> tuple[CUresult]:
+    """``cuda.bindings.driver.cuFuncSetAttribute``."""
+    assert attrib is CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    fits = value <= SHARED_BYTES
+    return (CUresult.CUDA_SUCCESS if fits else CUresult.CUDA_ERROR_INVALID_VALUE,)
+
+
+def cuLaunchKernel(
+    f: tuple[int, str],
+    gridDimX: int,
+    gridDimY: int,
+    gridDimZ: int,
+    blockDimX: int,
+    blockDimY: int,
+    blockDimZ: int,
+    sharedMemBytes: int,
+    hStream: int,
+    kernelParams: int,
+    extra: int,
+) -> tuple[CUresult]:
+    """``cuda.bindings.driver.cuLaunchKernel``; arguments are read now, as the driver does."""
+    module, name = f
+    assert module in MODULES, "a kernel is launched whose code was unloaded"
+    assert (blockDimY, blockDimZ, extra) == (1, 1, 0)
+    if name in REFUSED:
+        REFUSED.remove(name)
+        return (CUresult.CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES,)
+    types, kernel = KERNELS[name]
+    count = len(types) + 2
+    pointers = (ctypes.c_void_p * count).from_address(kernelParams)
+    values = [
+        kind.from_address(pointer).value
+        for kind, pointer in zip((*types, ctypes.c_uint64, ctypes.c_uint64), pointers, strict=True)
+    ]
+    assert values[-2:] == [0, 0], "Triton's own two arguments"
+    LAUNCHES.append((name, (gridDimX, gridDimY, gridDimZ), blockDimX, sharedMemBytes))
+
+    def work() -> None:
+        Clock.now_ms += KERNEL_MS
+        kernel(*values[:-2])
+
+    STREAMS[hStream].submit(work)
+    return (CUresult.CUDA_SUCCESS,)
 
 
 def cuMemcpyAsync(target: int, source: int, size: int, stream: int) -> tuple[CUresult]:
@@ -274,4 +368,13 @@ core = SimpleNamespace(
     LEGACY_DEFAULT_STREAM=LEGACY_DEFAULT_STREAM,
     utils=SimpleNamespace(StridedMemoryView=StridedMemoryView),
 )
-driver = SimpleNamespace(CUresult=CUresult, cuMemcpyAsync=cuMemcpyAsync)
+driver = SimpleNamespace(
+    CUresult=CUresult,
+    CUfunction_attribute=CUfunction_attribute,
+    cuFuncSetAttribute=cuFuncSetAttribute,
+    cuLaunchKernel=cuLaunchKernel,
+    cuMemcpyAsync=cuMemcpyAsync,
+    cuModuleGetFunction=cuModuleGetFunction,
+    cuModuleLoadData=cuModuleLoadData,
+    cuModuleUnload=cuModuleUnload,
+)

@@ -41,12 +41,16 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fake_gpu.Device.current.index = None
     fake_gpu.Buffer.alive.clear()
     fake_gpu.STREAMS.clear()
+    fake_gpu.MODULES.clear()
+    fake_gpu.LAUNCHES.clear()
+    fake_gpu.REFUSED.clear()
     fake_gpu.Graph.launches = 0
     fake_gpu.Event.alive = 0
     fake_tensorrt.Runtime.opened.clear()
     yield
     assert not fake_gpu.STREAMS, "a stream was left open"
     assert not fake_gpu.Event.alive, "an event was left open"
+    assert not fake_gpu.MODULES, "machine code was left loaded"
 
 
 def _api_of(version: str) -> Any:

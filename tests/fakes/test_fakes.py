@@ -92,7 +92,16 @@ def test_every_enumeration_is_real(fake: type[enum.Enum]) -> None:
 
 
 def test_the_functions_of_the_driver_are_real() -> None:
-    assert callable(DRIVER.cuMemcpyAsync)
+    for name, function in vars(fake_gpu.driver).items():
+        if inspect.isfunction(function):
+            real = getattr(DRIVER, name).__doc__ or ""
+            first = real.splitlines()[0]
+            taken = [part.split(":")[0].split()[-1] for part in first.split("(")[1].split(",")]
+            ours = list(inspect.signature(function).parameters)
+            assert len(taken) == len(ours), f"{name} takes {first}"
+    attribute = "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES"
+    real_value = getattr(DRIVER.CUfunction_attribute, attribute).value
+    assert getattr(fake_gpu.CUfunction_attribute, attribute).value == real_value
     for member in fake_gpu.CUresult:
         assert getattr(DRIVER.CUresult, member.name).value == member.value
     assert CORE.LEGACY_DEFAULT_STREAM is not None

@@ -111,9 +111,7 @@ def open_on_gpu(
                 wanted = {"precision": precision, "kernels": "plain"}
                 return open_runtime(MODEL, "torch", "cuda", **wanted, **options)
             if kind.startswith("ort-"):
-                provider = {"ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}.get(
-                    kind, "nv-tensorrt-rtx"
-                )
+                provider = {"ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}.get(kind, "rtx")
                 target = "any" if provider == "cuda" else "tensorrt"
                 path = onnx_file(precision, target)
                 return open_runtime(path, "ort", "cuda", provider=provider, **options)

@@ -46,7 +46,7 @@ def test_a_replayed_graph_gives_the_pixels_of_the_plain_run(
             for picture, result in zip(pictures, wanted, strict=True):
                 np.testing.assert_allclose(runtime.run(picture), result, atol=2e-3)
         assert runtime.graph_errors == ()
-        if runtime.spec.backend == "trt":
+        if runtime.spec.backend == "tensorrt":
             assert runtime.captured_graphs == 3
 
 

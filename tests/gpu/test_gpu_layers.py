@@ -49,7 +49,7 @@ def check_layers(path: Path, backend: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("backend", ["trt", "trt-rtx"])
+@pytest.mark.parametrize("backend", ["tensorrt", "rtx"])
 def test_an_engine_is_compared_tensor_by_tensor(
     gpu: Gpu, onnx_file: Callable[[str, str], Path], tmp_path: Path, backend: str, precision: str
 ) -> None:

@@ -147,8 +147,8 @@ def shift_and_mask(side: int, rows: int, columns: int) -> tuple[float, float]:
 
     The second figure proves that the comparison would see a wrong mask.
     """
+    from swinir_deploy.artifacts.launch_program import Plan
     from swinir_deploy.kernels.packing import pack
-    from swinir_deploy.kernels.plan import Plan
 
     config = replace(BASE, window_size=side, img_size=side * 4)
     oracle, network = networks(config)

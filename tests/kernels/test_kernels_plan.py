@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from swinir_deploy.artifacts.launch_program import Buffer, Launch, Plan
 from swinir_deploy.kernels.packing import pack
-from swinir_deploy.kernels.plan import Buffer, Launch, Plan, make_plan, usual_numbers
+from swinir_deploy.kernels.plan import make_plan, usual_numbers
 from swinir_deploy.kernels.roofline import roofline, traffic_bytes
 from swinir_deploy.kernels.settings import ARCHITECTURES, settings_for
 from swinir_deploy.kernels.widths import stored_channels

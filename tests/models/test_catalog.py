@@ -201,7 +201,8 @@ def test_a_name_that_is_like_no_other_gets_no_suggestion() -> None:
         ({"task": "sr", "scale": 8}, "medium-sr-x8"),
         ({"task": "sr", "scale": 4, "size": "medium"}, "medium-sr-x4"),
         ({"task": "sr", "scale": 4, "size": "tiny"}, "tiny-sr-x4"),
-        ({"task": "sr", "scale": 4, "real": True}, "medium-real-sr-x4-gan"),
+        ({"task": "sr", "scale": 4, "real": True}, "tiny-real-sr-x4"),
+        ({"task": "sr", "scale": 4, "real": True, "size": "medium"}, "medium-real-sr-x4-gan"),
         ({"task": "sr", "scale": 2, "real": True}, "medium-real-sr-x2-gan"),
         ({"task": "sr", "scale": 4, "size": "large"}, "large-real-sr-x4-gan"),
         ({"task": "sr", "scale": 4, "gray": False, "real": False}, "tiny-sr-x4"),
@@ -228,7 +229,7 @@ def test_select(request_: dict[str, Any], model_id: str) -> None:
         ({"task": "denoise", "noise": 30}, "denoise 25, gray (tiny, medium)", "jpeg"),
         ({"task": "denoise", "noise": 15, "size": "tiny"}, "denoise 15 (medium)", "sr x2"),
         ({"task": "jpeg", "quality": 75}, "jpeg 40 (tiny, medium)", "sr x2"),
-        ({"task": "superres"}, "sr x4, real-world (medium, large)", "superres ("),
+        ({"task": "superres"}, "sr x4, real-world (tiny, medium, large)", "superres ("),
         ({"task": "sr", "scale": 3, "real": True}, "sr x2, real-world (medium)", "jpeg"),
     ],
 )

@@ -67,7 +67,7 @@ def test_the_mlp_ratio_gives_the_hidden_channels_again(embed_dim: int, hidden: i
 @pytest.mark.parametrize(
     ("name", "shape", "wanted"),
     [
-        ("conv_first.weight", (12, 4, 3, 3), "1 (gray) or 3 (RGB)"),
+        ("conv_first.weight", (12, 17, 3, 3), "1 to 16 input channels"),
         ("conv_first.weight", (12, 3), "4 sizes"),
         ("conv_first.weight", (0, 3, 3, 3), "at least 1"),
         (

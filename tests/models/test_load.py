@@ -11,7 +11,7 @@ import torch
 from oracle import official_network
 
 from swinir_deploy.errors import CatalogError, CheckpointError, DownloadError, UsageError
-from swinir_deploy.models import checkpoint, find, state_dict, weights_cache
+from swinir_deploy.models import checkpoint, checkpoint_file, find, weights_cache
 from swinir_deploy.models import load as loading
 from swinir_deploy.models.catalog import Catalog, ModelCard, load_catalog
 from swinir_deploy.models.checkpoint import save_checkpoint
@@ -95,7 +95,7 @@ def test_an_official_file_is_hashed_once(
         hashed.append(file)
         return sha256_of(file)
 
-    for module in (weights_cache, state_dict):
+    for module in (weights_cache, checkpoint_file):
         monkeypatch.setattr(module, "sha256_of", counted)
     model = load_model("light-sr-x2", cache_dir=path.parent, offline=True)
     assert model.source_sha256 == sha256_of(path)

@@ -10,7 +10,7 @@ from strategies import configs
 
 from swinir_deploy.errors import UsageError
 from swinir_deploy.models.catalog import load_catalog
-from swinir_deploy.network.config import SwinIRConfig
+from swinir_deploy.network.config import RGB_MEAN, SwinIRConfig
 
 VALID = SwinIRConfig(
     upscale=2,
@@ -27,9 +27,16 @@ VALID = SwinIRConfig(
 @pytest.mark.parametrize(
     ("field", "value", "wanted"),
     [
-        ("upscale", 5, "1, 2, 3, 4 or 8"),
-        ("upscale", 0, "1, 2, 3, 4 or 8"),
-        ("in_chans", 4, "1 .gray. or 3 .RGB."),
+        ("upscale", 5, "a power of two, or 3, with upsampler 'pixelshuffle'"),
+        ("upscale", 0, "from 1 to 16"),
+        ("upscale", 17, "from 1 to 16"),
+        ("in_chans", 0, "from 1 to 16"),
+        ("in_chans", 17, "from 1 to 16"),
+        ("out_chans", 17, "from 1 to 16"),
+        ("unshuffle", 0, "from 1 to 16"),
+        ("unshuffle", 3, "a power of two, or 3"),
+        ("mean", (0.5,), "3 numbers from 0 to 1"),
+        ("mean", (0.5, 0.5, 128.0), "3 numbers from 0 to 1"),
         ("window_size", 1, "at least 2"),
         ("img_range", 0.0, "positive"),
         ("img_range", -1.0, "positive"),
@@ -54,9 +61,9 @@ def test_a_bad_field_is_named_with_what_it_must_be(field: str, value: Any, wante
     assert "SwinIRConfig." in str(caught.value)
 
 
-@pytest.mark.parametrize("upscale", [1, 3, 8])
-def test_nearest_needs_scale_2_or_4(upscale: int) -> None:
-    with pytest.raises(UsageError, match="2 or 4 with upsampler"):
+@pytest.mark.parametrize("upscale", [1, 3, 6])
+def test_nearest_needs_a_power_of_two(upscale: int) -> None:
+    with pytest.raises(UsageError, match="2, 4, 8 or 16 with upsampler"):
         replace(VALID, upsampler="nearest+conv", upscale=upscale)
 
 
@@ -65,13 +72,30 @@ def test_the_bottleneck_needs_four_channels() -> None:
         replace(VALID, embed_dim=3, num_heads=(1, 1), resi_connection="3conv")
 
 
-@pytest.mark.parametrize("img_size", [8, 12, 4])
-def test_ape_needs_a_training_side_of_several_whole_windows(img_size: int) -> None:
-    # With img_size <= window_size the official network does not shift its windows.
-    with pytest.raises(UsageError, match="a multiple of window_size 8 and larger than it"):
+@pytest.mark.parametrize("img_size", [12, 4, 0])
+def test_ape_needs_a_training_side_of_whole_windows(img_size: int) -> None:
+    with pytest.raises(UsageError, match="a multiple of window_size 8 with ape"):
         replace(VALID, ape=True, img_size=img_size)
     assert replace(VALID, ape=True, img_size=16).img_size == 16
     assert replace(VALID, ape=False, img_size=img_size).img_size == img_size
+
+
+def test_a_training_side_of_one_window_shifts_nothing() -> None:
+    """``SwinTransformerBlock`` of the official network sets shift_size to 0 there."""
+    assert replace(VALID, img_size=8).shift_size == 0
+    assert replace(VALID, img_size=4).shift_size == 0
+    assert replace(VALID, img_size=9).shift_size == 4
+
+
+def test_channels_and_mean_have_their_usual_values_once() -> None:
+    assert replace(VALID, out_chans=VALID.in_chans) == VALID
+    assert replace(VALID, mean=RGB_MEAN) == VALID
+    assert "mean" not in VALID.to_dict()
+    odd = replace(VALID, in_chans=4, out_chans=3, mean=(0.1, 0.2, 0.3, 0.4), unshuffle=2)
+    assert SwinIRConfig.from_dict(json.loads(json.dumps(odd.to_dict()))) == odd
+    assert (odd.channels_out, odd.side_multiple, odd.head_scale) == (3, 16, 2 * VALID.upscale)
+    assert odd.output_mean == (0.0, 0.0, 0.0)
+    assert replace(odd, mean=(0.5,) * 4).output_mean == (0.5,) * 3
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,12 @@ TABLE = {
     "empty": (b"", "0 bytes"),
     "text": (b"hello, this is no picture", "begins with b'hello"),
     "one byte": (b"\x89", "begins with"),
-    "gif": (b"GIF89a" + bytes(40), "begins with b'GIF89a"),
-    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n" + bytes(40), "begins with b'%!PS"),
+    "gif of nothing": (b"GIF89a" + bytes(40), "damaged"),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n" + bytes(40), "it is a PostScript file"),
+    "photoshop": (b"8BPS" + bytes(40), "it is a Photoshop file"),
+    "avif of nothing": (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + bytes(40), "damaged"),
+    "film": (b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(40), "begins with"),
+    "jpeg 2000 of nothing": (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40), "damaged"),
     "png signature only": (b"\x89PNG\r\n\x1a\n", "damaged"),
     "png without pixels": (png_header(8, 8), "damaged"),
     "16-bit png without pixels": (png_header(8, 8, 16), "damaged"),
@@ -118,15 +122,6 @@ def test_a_missing_file_and_a_folder(tmp_path):
         read_picture(tmp_path / "file" / "a.png")
 
 
-@pytest.mark.parametrize(
-    ("mode", "says"), [("F", "floating point"), ("I", "32 bit"), ("LAB", "colours are LAB")]
-)
-def test_kinds_of_pixels_that_are_not_supported(tmp_path, mode, says):
-    Image.new(mode, (4, 4)).save(tmp_path / "a.tif")
-    with pytest.raises(PictureError, match=says):
-        read_picture(tmp_path / "a.tif")
-
-
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -151,9 +146,9 @@ def test_a_20000_pixel_wide_panorama_is_read(tmp_path):
 # ------------------------------------------------------------------------------------- writing
 
 
-@pytest.mark.parametrize("name", ["a.gif", "a", "a.txt", "a.png.bak", ".png"])
+@pytest.mark.parametrize("name", ["a.psd", "a", "a.txt", "a.png.bak", ".png"])
 def test_an_unknown_suffix_is_refused(tmp_path, name):
-    with pytest.raises(PictureError, match=r"the suffix .* not one of \.bmp, \.jpeg"):
+    with pytest.raises(PictureError, match=r"the suffix .* not one of .*\.bmp.*\.png"):
         write_picture(tmp_path / name, Picture(NOISE))
     assert list(tmp_path.iterdir()) == []
 

@@ -52,8 +52,8 @@ TABLE: dict[str, tuple[int, str, Arguments]] = {
     "info: no such id": (2, "swinir-deploy models", lambda d: ["info", "mediocre"]),
     "info: folder": (4, "folder", lambda d: ["info", d / "empty"]),
     "info: cut ONNX": (4, "damaged", lambda d: ["info", d / "cut.onnx"]),
-    "info: empty ONNX": (4, "damaged", lambda d: ["info", d / "empty.onnx"]),
-    "info: text as ONNX": (4, "damaged", lambda d: ["info", d / "text.onnx"]),
+    "info: empty ONNX": (4, "is empty", lambda d: ["info", d / "empty.onnx"]),
+    "info: text as ONNX": (4, "web page", lambda d: ["info", d / "text.onnx"]),
     "info: cut checkpoint": (4, "cut short", lambda d: ["info", d / "cut.safetensors"]),
     "info: picture": (4, "good.png", lambda d: ["info", d / "good.png"]),
     "info: key of safetensors": (
@@ -104,7 +104,7 @@ TABLE: dict[str, tuple[int, str, Arguments]] = {
     ),
     "export: img_range": (
         2,
-        "img_range",
+        "--img-range",
         lambda d: ["export", "--model", d / "good.safetensors", "--img-range", "-1"],
     ),
     "export: needs a download": (

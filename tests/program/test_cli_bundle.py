@@ -45,7 +45,8 @@ def test_everything_is_there_and_the_checksums_are_right(swinir: Program, onnx_f
         digest, name = line.split("  ")
         listed[name] = digest
     files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    assert set(listed) == files - {"SHA256SUMS"} == set(document["files"])
+    assert files - {"SHA256SUMS"} == set(document["files"])
+    assert set(listed) == files - {"SHA256SUMS", "LICENSES/weights.txt"}  # that one is to be filled
     for name, digest in listed.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     assert (folder / onnx_file.name).read_bytes() == onnx_file.read_bytes()
@@ -95,6 +96,17 @@ def test_the_program_compiles(swinir: Program, onnx_file: Path, target: str) -> 
     subprocess.run(["cc", *flags, source], check=True)
 
 
+def wrong_sums(folder: Path) -> list[str]:
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    pairs = [line.split("  ", 1) for line in lines]
+    assert len(pairs) > 5
+    return [
+        name
+        for digest, name in pairs
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest
+    ]
+
+
 def test_an_engine_goes_with_its_sidecar(swinir: Program, engine: Path) -> None:
     document = swinir("bundle", engine, "-o", "shipped", "--json").document
     assert document["target"] == "rtx"
@@ -105,6 +117,11 @@ def test_an_engine_goes_with_its_sidecar(swinir: Program, engine: Path) -> None:
     # Whose weights they are, and on what terms, only the user knows.
     assert "not know" in Path("shipped/LICENSES/weights.txt").read_text()
     assert "LICENSES/weights.txt" in document["notes"][0]
+    # The checksums hold after that was done, and still say if anything else was changed.
+    Path("shipped/LICENSES/weights.txt").write_text("CC0-1.0")
+    assert set(wrong_sums(Path("shipped"))) == set()
+    Path("shipped/README.md").write_text("another")
+    assert set(wrong_sums(Path("shipped"))) == {"README.md"}
 
 
 def test_built_in_weights_have_a_licence(swinir: Program) -> None:

@@ -38,7 +38,8 @@ def test_models_lists_the_whole_catalogue(swinir: Program) -> None:
     run = swinir("models")
     for card in load_catalog().all():
         assert f"{card.id} " in run.stdout
-    assert len(run.stdout.splitlines()) == 1 + len(load_catalog().all())
+    # Four groups, each with two lines that say what for, the titles, and a line between.
+    assert len(run.stdout.splitlines()) == 4 * 3 + 3 + len(load_catalog().all())
     document = swinir("models", "--json").document
     assert [entry["id"] for entry in document["models"]] == [c.id for c in load_catalog().all()]
     assert document["models"][0]["config"]["window_size"] == 8
@@ -60,7 +61,7 @@ def test_models_knows_what_is_here(swinir: Program, tmp_path: Path) -> None:
     found = swinir("models", "--local", "--json").document["models"]
     states = {entry["id"]: entry["state"] for entry in found}
     built_in = {card.id for card in load_catalog().all() if card.builtin}
-    assert len(built_in) == 7
+    assert len(built_in) == 8
     assert states == {**dict.fromkeys(built_in, "built in"), "light-sr-x2": "downloaded"}
 
 
@@ -147,6 +148,7 @@ def test_export_passes_its_options_on(
         "levels over 1 shape) in 6.1 s\n"
     )
     shape = {"shape": "1x3x16x24", "opset": 18, "img_range": 255.0}
+    del asked["stages"]
     assert asked == {"io": "image", "target": "tensorrt", **shape}
     assert [path.name for path in Path().iterdir()] == ["small.onnx"]
 
@@ -166,11 +168,23 @@ def test_restore_by_a_checkpoint_gives_the_same(
     swinir: Program, onnx_file: Path, checkpoint: Path, picture: Path
 ) -> None:
     swinir("restore", picture, "ort.png", "--model", onnx_file, "--threads", "1")
-    run = swinir("restore", picture, "-o", "torch.png", "-m", checkpoint, "--json")
+    named = ("restore", picture, "-m", checkpoint, "--json")
+    run = swinir(*named, "-o", "torch.png", "--backend", "torch")
     assert run.document["model"]["backend"] == "torch"
     assert run.document["restored"][0]["target_width"] == 28
-    pixels = [read_picture(name).pixels.astype(int) for name in ("ort.png", "torch.png")]
-    assert np.abs(pixels[0] - pixels[1]).max() <= 1
+    first = swinir(*named, "-o", "named.png")
+    assert first.document["model"]["backend"] == "ort"
+    assert "kept for the next time" in first.stderr
+    assert swinir(*named, "-o", "again.png").stderr == ""
+    names = ("ort.png", "torch.png", "named.png", "again.png")
+    pixels = [read_picture(name).pixels.astype(int) for name in names]
+    assert all(np.abs(pixels[0] - other).max() <= 1 for other in pixels[1:])
+    (entry,) = swinir("cache", "ls", "--json").document["exports"]["entries"]
+    assert entry["metadata"]["model_id"] == checkpoint.stem
+    assert checkpoint.stem in swinir("cache", "ls").stdout
+    run = swinir("cache", "rm", entry["key"][:8], "--json")
+    assert [removed["key"] for removed in run.document["removed_exports"]] == [entry["key"]]
+    assert swinir("cache", "ls", "--json").document["exports"]["entries"] == []
 
 
 def test_restore_in_tiles(swinir: Program, onnx_file: Path, picture: Path) -> None:
@@ -349,7 +363,7 @@ def test_bench_exports_for_back_ends_that_need_it(
 
     exports: list[tuple[str, str]] = []
 
-    def export_onnx(model: LoadedModel, path: Path, target: str) -> None:
+    def export_onnx(model: LoadedModel, path: Path, target: str, **_: object) -> None:
         exports.append((model.model_id, target))
         shutil.copy(onnx_file, path)
 
@@ -358,8 +372,11 @@ def test_bench_exports_for_back_ends_that_need_it(
         *("bench", "--model", checkpoint, "--backend", "torch,ort", "--shape", "8x8"),
         *("--duration", "0.05", "--batch", "2", "--threads", "1"),
     )
-    _, head, *lines = run.stdout.splitlines()
+    times, rates = run.stdout.partition("\n")[2].split("\n\n")
+    head, *lines = times.splitlines()
     assert head.split()[:3] == ["CONTENDER", "PRECISION", "SHAPE"]
+    assert "RATIO" in head
+    assert "MPIX/s" in rates
     assert [line.split()[:3] for line in lines] == [
         ["torch", "fp32", "2x8x8"],
         ["ort", "fp32", "2x8x8"],
@@ -396,11 +413,11 @@ def test_bench_compares_with_an_older_report(
 
 def test_bench_says_which_percentiles_it_cannot_tell(swinir: Program, onnx_file: Path) -> None:
     options = ("bench", "--model", onnx_file, "--shape", "8x8", "--runs")
-    _, head, row = swinir(*options, 2).stdout.splitlines()
+    _, head, row, *_ = swinir(*options, 2).stdout.splitlines()
     cells = row.split()
     assert cells[3] == "2"
     assert cells[5:7] == ["-", "-"]
-    assert head.index("P90") < row.index(" - ") < head.index("MPIX/s")
+    assert head.index("P90") < row.index(" - ") < head.index("RATIO")
     cells = swinir(*options, 10).stdout.splitlines()[2].split()
     assert float(cells[4]) <= float(cells[5])
     assert cells[6] == "-"
@@ -412,7 +429,7 @@ def test_bench_refuses_bf16_on_onnx_runtime_before_it_exports(
     from swinir_deploy.exporters.onnx import export as exporter
 
     monkeypatch.delattr(exporter, "export_onnx")
-    options = ("bench", "--model", checkpoint, "--backend", "torch,ort", "--precision", "bf16")
+    options = ("bench", "--model", checkpoint, "--backend", "ort", "--precision", "bf16")
     assert "no BF16 kernels on a CPU" in swinir(*options, code=3).stderr
 
 

@@ -95,7 +95,7 @@ def test_a_graph_for_others_is_refused(swinir: Program, onnx_file: Path) -> None
 
 @pytest.mark.parametrize(
     ("target", "module", "extra"),
-    [("rtx:sm89", "tensorrt_rtx", "trt-rtx"), ("rtx:sm89", "onnx", "export")],
+    [("rtx:sm89", "tensorrt_rtx", "rtx"), ("rtx:sm89", "onnx", "export")],
 )
 def test_missing_packages_are_named(
     engine_onnx: Path, target: str, module: str, extra: str

@@ -28,6 +28,16 @@ def test_an_onnx_file_needs_onnxruntime_only(
     assert Image.open(target).size == (28, 22)
 
 
+def test_a_built_in_model_needs_onnxruntime_only(picture: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.png"
+    named = ["restore", picture, target, "--task", "sr", "--scale", "4"]
+    run = run_process(named, without(*EXPORTERS))
+    assert run.code == 0, run.stderr
+    assert Image.open(target).size == (56, 44)
+    bench = ["bench", "-m", "tiny-sr-x4", "--backend", "ort", "--shape", "8x8", "--runs", "1"]
+    assert run_process(bench, without(*EXPORTERS)).code == 0
+
+
 def test_info_and_bench_of_an_onnx_file_without_onnx(onnx_file: Path) -> None:
     run = run_process(["info", onnx_file, "--json"], without(*EXPORTERS))
     assert run.code == 0, run.stderr
@@ -50,8 +60,8 @@ def test_info_and_bench_of_an_onnx_file_without_onnx(onnx_file: Path) -> None:
         (["demo", "-o", "{tmp}"], EXPORTERS, "export"),
         (["verify", "{onnx}", "-m", "tiny-sr-x4"], EXPORTERS, "export"),
         (["info", "{checkpoint}"], EXPORTERS, "export"),
-        (["restore", "{picture}", "{tmp}/o.png", "-m", "tiny-sr-x4"], EXPORTERS, "export"),
-        (["bench", "-m", "tiny-sr-x4", "--backend", "ort"], EXPORTERS, "export"),
+        (["restore", "{picture}", "{tmp}/o.png", "-m", "{checkpoint}"], EXPORTERS, "export"),
+        (["bench", "-m", "{checkpoint}", "--backend", "ort"], EXPORTERS, "export"),
         (["restore", "{picture}", "{tmp}/o.png", "-m", "{onnx}"], ("onnxruntime",), "ort"),
         (["info", "{onnx}"], ("onnx", "onnxruntime"), "ort"),
     ],
@@ -89,4 +99,4 @@ def test_require(monkeypatch: pytest.MonkeyPatch) -> None:
     require("export", "This test")
     monkeypatch.setattr(extras, "is_importable", lambda name: name != "tensorrt_rtx")
     with pytest.raises(BackendUnavailableError, match=r"This test needs .*tensorrt_rtx"):
-        require("trt-rtx", "This test")
+        require("rtx", "This test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ def engine(folder: Path, **changes: Any) -> Path:
 
 
 def lines_of(text: str) -> list[str]:
-    return [" ".join(line.split()) for line in text.splitlines()]
+    """Return the rows; what was wrapped into further lines, which are indented more, is joined."""
+    rows = re.sub(r"\n {3,}", " ", text)
+    return [" ".join(line.split()) for line in rows.splitlines()]
 
 
 def test_the_text(swinir: Program, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_the_network_in_pytorch_is_compared_with_a_file(
     assert f"differ first at {DAMAGED}/Gemm" in run.stderr
 
 
-@pytest.mark.parametrize("backend", ["trt", "trt-rtx"])
+@pytest.mark.parametrize("backend", ["tensorrt", "rtx"])
 def test_an_engine_of_the_file_needs_library_and_gpu(
     swinir: Program, onnx_file: Path, checkpoint: Path, backend: str
 ) -> None:

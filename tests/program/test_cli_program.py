@@ -18,7 +18,9 @@ from cli_runs import Program, run_process
 from swinir_deploy import errors
 from swinir_deploy._version import __version__
 from swinir_deploy.cli.main import COMMANDS, program
-from swinir_deploy.cli.output import plain, size_text, table
+from swinir_deploy.cli.options import ModelRequest
+from swinir_deploy.cli.output import Output, plain, size_text, table
+from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import SwinIRDeployError
 from swinir_deploy.models import catalog
 
@@ -127,15 +129,12 @@ def test_wrong_usage(swinir: Program, arguments: list[str], wanted: str) -> None
 
 
 def test_a_model_as_an_argument_is_explained(swinir: Program) -> None:
-    assert "named with --model" in swinir("export", "tiny-sr-x4", code=2).stderr
+    run = swinir("restore", "a.png", "b.png", "tiny-sr-x4", code=2)
+    assert "named with --model" in run.stderr
     assert "--model" not in swinir("models", "tiny-sr-x4", code=2).stderr
 
 
-def test_the_default_says_that_it_is_tiny(swinir: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    from swinir_deploy.cli.options import ModelRequest
-    from swinir_deploy.cli.output import Output
-    from swinir_deploy.cli.selection import select_model
-
+def test_the_default_says_that_it_is_tiny() -> None:
     out = Output()
     chosen = select_model(ModelRequest(task="sr", scale=4), out, "export")
     assert chosen.name == "tiny-sr-x4"
@@ -144,14 +143,61 @@ def test_the_default_says_that_it_is_tiny(swinir: Program, monkeypatch: pytest.M
     note = out.document["notes"][0]
     assert "tiny built-in model" in note
     assert "--model light-sr-x4 or medium-sr-x4" in note
-    for request in (
+    out = Output()
+    assert select_model(ModelRequest(model="tiny-sr-x4"), out, "export").name == "tiny-sr-x4"
+    out.answer({}, "")
+    assert out.document == {}
+    out = Output()
+    named = ModelRequest(task="sr", scale=4, size="tiny")
+    assert select_model(named, out, "export").name == "tiny-sr-x4"
+    out.answer({}, "")
+    assert out.document is not None
+    assert not any("tiny built-in model" in note for note in out.document["notes"])
+
+
+def notes_of(request: ModelRequest) -> tuple[str, list[str]]:
+    """The model that a request selects, and what is said about it."""
+    out = Output()
+    name = select_model(request, out, "export").name
+    out.answer({}, "")
+    assert out.document is not None
+    return name, out.document.get("notes", [])
+
+
+@pytest.mark.parametrize("size", [None, "tiny", "light", "medium"])
+def test_a_model_for_clean_pictures_names_those_for_photographs(size: str | None) -> None:
+    _, notes = notes_of(ModelRequest(task="sr", scale=4, size=size))
+    (note,) = [note for note in notes if "photographs" in note]
+    assert "add --real (tiny-real-sr-x4, built in; official: --model medium-real-sr-x4-gan" in note
+    assert "large-real-sr-x4-psnr" in note
+    assert "params-and-ema" not in note
+
+
+def test_at_scale_2_only_the_official_ones_are_for_photographs() -> None:
+    _, notes = notes_of(ModelRequest(task="sr", scale=2))
+    assert "add --real (official: --model medium-real-sr-x2-gan or" in notes[-1]
+    assert "tiny-real" not in notes[-1]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ModelRequest(task="sr", scale=3),
+        ModelRequest(task="sr", scale=8),
+        ModelRequest(task="denoise", noise=25),
+        ModelRequest(task="sr", scale=4, real=True),
         ModelRequest(model="tiny-sr-x4"),
-        ModelRequest(task="sr", scale=4, size="tiny"),
-    ):
-        out = Output()
-        assert select_model(request, out, "export").name == "tiny-sr-x4"
-        out.answer({}, "")
-        assert out.document == {}
+    ],
+)
+def test_nothing_is_said_where_it_would_not_help(request_: ModelRequest) -> None:
+    assert not any("photographs" in note for note in notes_of(request_)[1])
+
+
+def test_real_selects_the_built_in_model_for_photographs() -> None:
+    name, notes = notes_of(ModelRequest(task="sr", scale=4, real=True))
+    assert name == "tiny-real-sr-x4"
+    assert "--model medium-real-sr-x4-gan or medium-real-sr-x4-psnr" in notes[0]
+    assert notes_of(ModelRequest(task="sr", scale=2, real=True))[0] == "medium-real-sr-x2-gan"
 
 
 # ------------------------------------------------------------------------------ errors and signals

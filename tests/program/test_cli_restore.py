@@ -146,22 +146,33 @@ def test_a_folder_with_everything_in_it(
     (source / "h folder.png").mkdir()
     (source / "i dangling.png").symlink_to(source / "nowhere.png")
     Image.new("F", (4, 4)).save(source / "j float.tif")
+    (source / "k raw.cr2").write_bytes(b"II*\0" + bytes(60))
+    (source / "l drawing.psd").write_bytes(b"8BPS" + bytes(60))
+    (source / "m drawing.psd").write_bytes(b"8BPS" + bytes(60))
+    (source / "n notes.txt").write_text("no picture at all")
     before = {
         name: (source / name).read_bytes() for name in files(source) if "dangling" not in name
     }
     run = swinir("restore", source, "out", "-m", onnx_file, code=1)
-    assert "Restored 3 of 9 pictures" in run.stdout
-    assert "Error: 6 could not be restored:" in run.stderr
+    assert "Restored 4 of 9 pictures" in run.stdout
+    assert "Error: 5 could not be restored:" in run.stderr
     for says in (
         "b bomb.png: 50000x50000 is 2,500,000,000 pixels",
         "c cut.png: this PNG file",
         "d empty.png: it has 0 bytes",
         "e text.jpg: it begins with",
         "i dangling.png: there is no such file",
-        "j float.tif: its samples are floating point",
     ):
         assert says in run.stderr
-    assert files(Path("out")) == ["a good.png", "f one pixel.png", "g tall.png"]
+    assert "3 pictures are of kinds that cannot be read: 1 .cr2 (" in run.stderr
+    assert "k raw.cr2), 2 .psd (" in run.stderr
+    assert "1 files in" in run.stderr
+    assert files(Path("out")) == ["a good.png", "f one pixel.png", "g tall.png", "j float.tif"]
+    document = swinir("restore", source, "out", "-m", onnx_file, "--overwrite", "--json", code=1)
+    assert {kind: len(names) for kind, names in document.document["unread"].items()} == {
+        ".cr2": 1,
+        ".psd": 2,
+    }
     assert Image.open("out/f one pixel.png").size == (2, 2)
     assert Image.open("out/g tall.png").size == (6, 1800)
     assert {name: (source / name).read_bytes() for name in before} == before
@@ -196,7 +207,7 @@ def test_a_full_disk_fails_each_picture_and_leaves_no_part_of_one(
         ("/dev/full", "suffix ''"),
         ("{tmp}/none/out.png", "none"),
         ("{tmp}/in.png/out.png", "in.png"),
-        ("out.gif", "suffix '.gif'"),
+        ("out.psd", "suffix '.psd'"),
     ],
 )
 def test_targets_that_cannot_be(
@@ -225,3 +236,74 @@ def test_paths_that_may_not_be_read_or_written(
     locked.chmod(0o500)
     run = swinir("restore", picture, locked / "out.png", "-m", onnx_file, code=4)
     assert "may not be written" in run.stderr
+
+
+# ------------------------------------------------------------------- metadata, pages, limits, notes
+
+
+def with_metadata(path: Path) -> None:
+    exif = Image.Exif()
+    exif[271], exif[274] = "Maker", 6
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
+    Image.fromarray(pixels).save(path, exif=exif, dpi=(300, 300), comment=b"a comment")
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+
+
+def test_metadata_is_carried_or_stripped(swinir: Program, onnx_file: Path, tmp_path: Path) -> None:
+    with_metadata(tmp_path / "a.jpg")
+    swinir("restore", tmp_path / "a.jpg", "kept.jpg", "-m", onnx_file)
+    with Image.open("kept.jpg") as image:
+        assert image.size == (24, 40)
+        exif = image.getexif()
+        assert (exif[271], exif[274]) == ("Maker", 1)
+        assert image.info["comment"] == b"a comment" and image.info["dpi"] == (300, 300)
+    assert Path("kept.jpg").stat().st_mtime == 1_000_000_000
+    swinir("restore", tmp_path / "a.jpg", "bare.jpg", "-m", onnx_file, "--strip")
+    with Image.open("bare.jpg") as image:
+        assert image.size == (24, 40)
+        assert not image.getexif() and "comment" not in image.info and "dpi" not in image.info
+    assert Path("bare.jpg").stat().st_mtime > 1_700_000_000
+
+
+def test_all_pages(swinir: Program, onnx_file: Path, tmp_path: Path) -> None:
+    pages = [Image.new("RGB", (8 + i, 9), (40 * i, 10, 10)) for i in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    run = swinir("restore", tmp_path / "a.tif", "a.png", "-m", onnx_file)
+    assert "3 pages; the first is used. --pages" in run.stderr
+    run = swinir("restore", tmp_path / "a.tif", "b.png", "-m", onnx_file, "--pages", "--json")
+    assert [Path(entry["target"]).name for entry in run.document["restored"]] == [
+        "b.png",
+        "b-page2.png",
+        "b-page3.png",
+    ]
+    sizes = [Image.open(name).size for name in ("b.png", "b-page2.png", "b-page3.png")]
+    assert sizes == [(16, 18), (18, 18), (20, 18)]
+    Path("b.png").unlink()
+    run = swinir("restore", tmp_path / "a.tif", "b.png", "-m", onnx_file, "--pages", code=2)
+    assert "b-page2.png, the result of page 2, exists" in run.stderr
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.tif").rename(tmp_path / "in/a.tif")
+    swinir("restore", tmp_path / "in", "out", "-m", onnx_file, "--pages", "--format", "png")
+    assert files(Path("out")) == ["a-page2.png", "a-page3.png", "a.png"]
+
+
+def test_notes_of_many_pictures_are_told_once(
+    swinir: Program, onnx_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for index in range(5):
+        Image.new("L", (8, 9), 50 * index).save(tmp_path / f"in/{index}.png")
+    run = swinir("restore", tmp_path / "in", "out", "-m", onnx_file)
+    lines = [line for line in run.stderr.splitlines() if "gray went in as RGB" in line]
+    assert len(lines) == 1 and lines[0].startswith("5 pictures: ")
+
+
+def test_a_result_too_large_for_its_format_is_refused_before_the_work(
+    swinir: Program, onnx_file: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (8200, 4)).save(tmp_path / "a.png")
+    run = swinir("restore", tmp_path / "a.png", "a.webp", "-m", onnx_file, code=4)
+    assert "16400x8 pixels; WEBP holds sides of at most 16383" in run.stderr
+    Image.new("RGBA", (8, 4), (1, 2, 3, 100)).save(tmp_path / "b.png")
+    run = swinir("restore", tmp_path / "b.png", "b.jpg", "-m", onnx_file, code=4)
+    assert "transparent pixels and JPEG cannot hold them" in run.stderr

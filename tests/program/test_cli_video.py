@@ -131,7 +131,7 @@ def test_frames_alone_go_into_files(swinir: Program, clip: Path) -> None:
     [
         (["-", "-", "--format", "rawvideo"], "--frame-size"),
         (["-", "-", "--format", "rawvideo", "--frame-size", "wide"], "no size such as"),
-        (["-", "-", "--format", "y4m", "--json"], "--json prints to standard output"),
+        (["-", "-", "--format", "y4m", "--json"], "--json both write to stdout"),
     ],
 )
 def test_pipes_need_to_know_what_comes(swinir: Program, arguments: list[str], words: str) -> None:
@@ -140,7 +140,7 @@ def test_pipes_need_to_know_what_comes(swinir: Program, arguments: list[str], wo
 
 def test_a_pipe_that_is_no_video_is_told(swinir: Program) -> None:
     run = swinir("restore", "-", "-", "--format", "y4m", "--model", MODEL, code=4)
-    assert "Cannot read standard input" in run.stderr
+    assert "Cannot read stdin" in run.stderr
 
 
 def test_without_pyav_the_extra_is_named(clip: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from swinir_deploy.errors import PictureError, RuntimeClosedError, UsageError
 from swinir_deploy.pictures.picture import Picture
 from swinir_deploy.pictures.read import read_picture
 from swinir_deploy.pictures.write import write_picture
-from swinir_deploy.restoration.folder import find_pictures
+from swinir_deploy.restoration.folder import is_done
 from swinir_deploy.restoration.restorer import Restorer
 
 
@@ -43,7 +43,7 @@ def test_notes_of_reading_restoring_and_writing_come_together(tmp_path, restorer
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     write_picture(tmp_path / "b.png", Picture(np.zeros((8, 8, 3), np.uint16)))
     done = restorer.restore_file(tmp_path / "a.tif", tmp_path / "a.png")
-    assert ["frames" in done.notes[0], "luma" in done.notes[1]] == [True, True]
+    assert ["pages" in done.notes[0], "luma" in done.notes[1]] == [True, True]
     done = restorer.restore_file(tmp_path / "b.png", tmp_path / "b.jpg")
     assert "16 bits" in done.notes[0]
 
@@ -71,7 +71,7 @@ def test_the_input_is_not_overwritten_unless_asked_for(tmp_path, restorer):
 def test_a_target_that_cannot_be_is_noticed_before_the_work(tmp_path):
     picture(tmp_path / "a.png")
     with FakeRuntime() as runtime:
-        for target in ("b.gif", "none/b.png", "a.png/b.png"):
+        for target in ("b.psd", "none/b.png", "a.png/b.png"):
             with pytest.raises(PictureError, match="Cannot write"):
                 Restorer(runtime).restore_file(tmp_path / "a.png", tmp_path / target)
         assert runtime.shapes == []
@@ -138,13 +138,94 @@ def test_one_suffix_for_all(tmp_path, restorer):
     assert names(tmp_path / "out") == ["a.png", "b.c.png"]
 
 
-def test_two_results_of_one_name_do_not_replace_each_other(tmp_path, restorer):
-    for i, name in enumerate(("a.bmp", "a.jpg", "a.png")):
+def test_pictures_that_differ_by_suffix_only_are_all_kept(tmp_path, restorer):
+    pixels = {}
+    for i, name in enumerate(("a.bmp", "a.tif", "a.png")):
+        pixels[name] = picture(tmp_path / "in" / name, i)
+    for resume in (False, True):
+        report = restorer.restore_folder(
+            tmp_path / "in", tmp_path / "out", suffix=".png", resume=resume
+        )
+        assert report.ok and len(report.restored) + len(report.skipped) == 3
+    assert len(report.skipped) == 3, "the names do not depend on what is there"
+    for name, result in (("a.bmp", "a.bmp.png"), ("a.tif", "a.tif.png"), ("a.png", "a.png")):
+        restored = read_picture(tmp_path / "out" / result).pixels
+        assert np.array_equal(restored, pixels[name].repeat(2, 0).repeat(2, 1))
+
+
+def test_two_results_through_a_link_do_not_replace_each_other(tmp_path, restorer):
+    for i, name in enumerate(("a.png", "b.png")):
         picture(tmp_path / "in" / name, i)
-    report = restorer.restore_folder(tmp_path / "in", tmp_path / "out", suffix=".png")
-    assert [r.source.name for r in report.restored] == ["a.bmp"]
-    assert all("would replace that for" in f.error for f in report.failures)
-    assert len(report.failures) == 2
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/b.png").symlink_to("a.png")
+    report = restorer.restore_folder(tmp_path / "in", tmp_path / "out")
+    assert [r.source.name for r in report.restored] == ["a.png"]
+    assert "would replace that for" in report.failures[0].error
+
+
+def test_a_result_that_is_an_input_by_another_name_is_refused(tmp_path, restorer):
+    picture(tmp_path / "in/a.png")
+    picture(tmp_path / "in/b.png", 1)
+    (tmp_path / "out").mkdir()
+    os.link(tmp_path / "in/b.png", tmp_path / "out/a.png")
+    before = (tmp_path / "in/b.png").read_bytes()
+    report = restorer.restore_folder(tmp_path / "in", tmp_path / "out")
+    assert [f.source.name for f in report.failures] == ["a.png"]
+    assert "would replace the input" in report.failures[0].error
+    assert (tmp_path / "in/b.png").read_bytes() == before
+
+
+def test_what_cannot_be_read_is_a_failure_and_not_the_end(tmp_path, restorer):
+    picture(tmp_path / "in/a.png")
+    (tmp_path / "in/gone").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "in/pipe.png")
+    (tmp_path / "in/all").symlink_to(tmp_path)
+    report = restorer.restore_folder(tmp_path / "in", tmp_path / "out")
+    assert [r.source.name for r in report.restored] == ["a.png"]
+    assert [f.source.name for f in report.failures] == ["gone", "pipe.png"]
+    assert report.linked_folders == (tmp_path / "in/all",)
+    with pytest.raises(PictureError, match="nowhere"):
+        restorer.restore_folder(tmp_path / "in", tmp_path / "out2", on_error="raise")
+    (tmp_path / "in/a.png").unlink()
+    assert len(restorer.restore_folder(tmp_path / "in", tmp_path / "out").failures) == 2
+
+
+def test_a_folder_of_links_to_folders_says_so(tmp_path, restorer):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/all").symlink_to(tmp_path)
+    with pytest.raises(PictureError, match=r"holds no picture.*not followed \(.*in/all\)"):
+        restorer.restore_folder(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_read_at_all(tmp_path, restorer, monkeypatch):
+    picture(tmp_path / "in/a.png")
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PictureError, match=r"Cannot read the folder .*in: Permission denied"):
+        restorer.restore_folder(tmp_path / "in", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("source_ns", "target_ns", "done"),
+    [
+        (5_000_000_000, 5_000_000_000, True),
+        (5_000_000_002, 5_000_000_001, False),
+        (5_900_000_000, 4_000_000_000, True),  # FAT keeps even seconds
+        (6_000_000_000, 4_000_000_000, False),
+        (5_900_000_000, 4_000_000_001, False),
+        (5_900_000_000, 5_000_000_000, True),  # exFAT keeps seconds
+        (6_000_000_000, 5_000_000_000, False),
+    ],
+)
+def test_when_a_result_is_done(tmp_path, source_ns, target_ns, done):
+    for name, time_ns in (("source", source_ns), ("target", target_ns)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, ns=(time_ns, time_ns))
+    assert is_done(tmp_path / "source", tmp_path / "target") is done
+    assert not is_done(tmp_path / "source", tmp_path / "none")
 
 
 def test_results_below_the_input_are_not_restored_again(tmp_path, restorer):
@@ -177,7 +258,7 @@ def test_folders_that_cannot_be(tmp_path, restorer):
         ((tmp_path / "file", tmp_path / "out"), PictureError, "not a folder"),
         ((source, tmp_path / "file"), PictureError, "is a file"),
         ((tmp_path / "empty", tmp_path / "out"), PictureError, "holds no picture"),
-        ((source, tmp_path / "out", ".gif"), UsageError, "suffix is '.gif'"),
+        ((source, tmp_path / "out", ".psd"), UsageError, "suffix is '.psd'"),
         ((source, tmp_path / "out", "png"), UsageError, "with the dot"),
     ):
         with pytest.raises(error, match=says):
@@ -197,16 +278,6 @@ def test_a_closed_runtime_stops_everything(tmp_path, restorer):
     restorer.runtime.close()
     with pytest.raises(RuntimeClosedError):
         restorer.restore_folder(tmp_path / "in", tmp_path / "out")
-
-
-@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
-def test_links_to_files_are_read_and_links_to_folders_are_not_followed(tmp_path):
-    picture(tmp_path / "elsewhere/a.png")
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in/link.png").symlink_to(tmp_path / "elsewhere/a.png")
-    (tmp_path / "in/loop").symlink_to(tmp_path / "in")
-    found, others = find_pictures(tmp_path / "in")
-    assert [str(path) for path in found] == ["link.png"] and others == 0
 
 
 def test_a_bar_of_files_is_drawn_when_asked_for_only(tmp_path, capfd):
@@ -265,13 +336,3 @@ def test_resume_takes_up_what_failed_and_what_was_cut_off(tmp_path, restorer):
     assert [done.source.name for done in report.restored] == ["b.png"]
     assert report.skipped == (source / "a.png",)
     assert read_picture(target / "a.png").width == 2 * whole.shape[1]
-
-
-def test_resume_still_refuses_two_results_of_one_name(tmp_path, restorer):
-    for i, name in enumerate(("a.bmp", "a.jpg")):
-        picture(tmp_path / "in" / name, i)
-    for _ in range(2):
-        report = restorer.restore_folder(
-            tmp_path / "in", tmp_path / "out", suffix=".png", resume=True
-        )
-        assert [f.source.name for f in report.failures] == ["a.jpg"]

@@ -56,7 +56,7 @@ def test_no_thread_is_left():
     stream = one_ahead(iter(range(9)))
     next(stream)
     stream.close()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_usable_cpus_is_at_least_one():
@@ -118,4 +118,4 @@ def test_a_sink_that_fails_leaves_no_run_behind():
     rows = PictureRows(restorer._model, Picture(np.zeros((160, 32, 3), np.uint8)))
     with pytest.raises(OSError, match="no space"):
         rows.write_to(FullDisk)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before

@@ -15,7 +15,7 @@ from fake_runtimes import FakeRuntime, nearest
 
 from swinir_deploy.errors import PictureError
 from swinir_deploy.pictures.picture import Picture
-from swinir_deploy.pictures.probe import probe_picture
+from swinir_deploy.pictures.read import probe_picture
 from swinir_deploy.pictures.write import write_picture
 from swinir_deploy.restoration import file_job as jobs
 from swinir_deploy.restoration.memory_budget import memory_needed

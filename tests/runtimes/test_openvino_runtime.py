@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,6 +102,55 @@ def test_compiled_models_are_kept_and_give_the_same(
     assert cached
     assert list((tmp_path / "cache" / "openvino").iterdir())
     np.testing.assert_array_equal(*results)
+
+
+def test_without_a_cache_it_goes_on(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A HOME that is read-only, a user without one, a file in the way."""
+    (tmp_path / "file").touch()
+    picture = sample_picture(1, 3, 8, 8)
+    with open_runtime(models["tensor"], "openvino", cache=False) as runtime:
+        wanted = runtime.run(picture)
+    monkeypatch.setenv("SWINIR_DEPLOY_CACHE", str(tmp_path / "file" / "cache"))
+    with (
+        pytest.warns(SwinIRDeployWarning, match=r"cannot be used \(Not a directory\)"),
+        open_runtime(models["tensor"], "openvino") as runtime,
+    ):
+        assert np.array_equal(runtime.run(picture), wanted)
+
+
+def test_a_cache_that_breaks_while_it_is_written_is_left_out(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_model = openvino.Core.compile_model
+
+    def full_disk(self: Any, model: Any, device: str, config: dict[str, Any]) -> Any:
+        if "CACHE_DIR" in config:
+            raise RuntimeError("somewhere.cpp:12:\nNo space left on device")
+        return compile_model(self, model, device, config)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", full_disk)
+    with (
+        pytest.warns(SwinIRDeployWarning, match=r"\(No space left on device\)"),
+        open_runtime(models["tensor"], "openvino") as runtime,
+    ):
+        runtime.run(sample_picture(1, 3, 8, 8))
+
+
+def test_a_model_that_cannot_be_compiled_is_not_blamed_on_the_cache(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise RuntimeError("somewhere.cpp:12:\nno such kernel")
+
+    monkeypatch.setattr(openvino.Core, "compile_model", refused)
+    with (
+        pytest.raises(BackendUnavailableError, match="no such kernel"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("error")
+        open_runtime(models["tensor"], "openvino")
 
 
 def test_the_cache_can_be_left_alone(models: dict[str, Path], tmp_path: Path) -> None:

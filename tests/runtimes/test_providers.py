@@ -54,7 +54,7 @@ def test_the_names_are_those_of_onnxruntime(name: str) -> None:
 
 
 def test_the_plug_in_has_the_name_that_onnxruntime_documents() -> None:
-    assert PROVIDERS["nv-tensorrt-rtx"].name == "NvTensorRTRTXExecutionProvider"
+    assert PROVIDERS["rtx"].name == "NvTensorRTRTXExecutionProvider"
 
 
 @pytest.mark.parametrize("name", ["cpu", "CPU", "CPUExecutionProvider", "cpuexecutionprovider"])
@@ -67,9 +67,9 @@ def test_a_provider_has_several_names(name: str) -> None:
     [
         ("cuda", r"no CUDAExecutionProvider; it has .*ort-gpu"),
         ("tensorrt", r"no TensorrtExecutionProvider.*ort-gpu"),
-        ("nv-tensorrt-rtx", r"no NvTensorRTRTXExecutionProvider.*ort-rtx"),
+        ("rtx", r"no NvTensorRTRTXExecutionProvider.*ort-rtx"),
         ("tensorrtt", "Did you mean 'tensorrt'"),
-        ("Warp", "has no Warp; it has CPUExec.* or cpu, cuda, tensorrt, nv-tensorrt-rtx"),
+        ("Warp", "has no Warp; it has CPUExec.* or cpu, cuda, tensorrt, rtx"),
     ],
 )
 def test_a_provider_that_is_not_there_says_what_to_install(
@@ -154,7 +154,7 @@ def test_a_device_that_contradicts_the_provider_is_refused(
 @pytest.fixture
 def plugin(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The wheel of the RTX plug-in, with the functions that it documents, and two GPUs."""
-    name = PROVIDERS["nv-tensorrt-rtx"].name
+    name = PROVIDERS["rtx"].name
     state = SimpleNamespace(devices=[], registered=[], gpus=2, given=[])
     module: Any = ModuleType("onnxruntime_ep_nv_tensorrt_rtx")
     module.get_ep_name = lambda: name
@@ -193,7 +193,7 @@ def test_a_plug_in_is_registered_once_and_gets_the_device(
         with open_runtime(
             models["tensor"],
             device="cuda:1",
-            provider="nv-tensorrt-rtx",
+            provider="rtx",
             provider_options={"nv_runtime_cache_path": "kernels", "enable_cuda_graph": True},
         ) as runtime:
             assert runtime.spec.provider == "NvTensorRTRTXExecutionProvider"
@@ -222,7 +222,7 @@ def test_a_plug_in_without_the_device_says_so(
 ) -> None:
     plugin.gpus = gpus
     with pytest.raises(error, match=message):
-        open_runtime(models["tensor"], device=device, provider="nv-tensorrt-rtx")
+        open_runtime(models["tensor"], device=device, provider="rtx")
 
 
 def test_a_plug_in_that_cannot_be_loaded_says_why(
@@ -233,7 +233,7 @@ def test_a_plug_in_that_cannot_be_loaded_says_why(
 
     monkeypatch.setattr(onnxruntime, "register_execution_provider_library", fail)
     with pytest.raises(BackendUnavailableError, match=r"libcuda\.so\.1.*NVIDIA driver"):
-        open_runtime(models["tensor"], provider="nv-tensorrt-rtx")
+        open_runtime(models["tensor"], provider="rtx")
 
 
 @pytest.mark.parametrize(

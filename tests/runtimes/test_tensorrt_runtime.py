@@ -63,12 +63,12 @@ def flavour(request: pytest.FixtureRequest) -> str:
 
 def test_the_sidecar_chooses_the_back_end(tmp_path: Path, flavour: str) -> None:
     path = engine_file(tmp_path, flavour=flavour)
-    wanted = {"tensorrt": "trt", "rtx": "trt-rtx"}
+    wanted = {"tensorrt": "tensorrt", "rtx": "rtx"}
     assert backend_for(path).name == wanted[flavour]
     with open_runtime(path) as runtime:
         assert runtime.spec.backend == wanted[flavour]
         assert runtime.spec.device == "cuda:0"
-    other = {"tensorrt": "trt-rtx", "rtx": "trt"}[flavour]
+    other = {"tensorrt": "rtx", "rtx": "tensorrt"}[flavour]
     with pytest.raises(UsageError, match=f"Use --backend {wanted[flavour]}"):
         open_runtime(path, other)
 
@@ -260,8 +260,8 @@ def test_options_that_make_no_sense_are_refused(
 @pytest.mark.parametrize(
     ("model", "backend", "message"),
     [
-        ("model.onnx", "trt", "swinir-deploy build model.onnx --target tensorrt"),
-        ("model.pth", "trt-rtx", "swinir-deploy build MODEL.onnx --target rtx"),
+        ("model.onnx", "tensorrt", "swinir-deploy build model.onnx --target tensorrt"),
+        ("model.pth", "rtx", "swinir-deploy build model.pth --target rtx"),
         ("x.engine", "ort", "opens .onnx files"),
         ("x.engine", "torch", "opens checkpoints"),
     ],

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from swinir_deploy.kernels.plan import Plan
+from swinir_deploy.artifacts.launch_program import Plan
 from swinir_deploy.runtimes.torch_graphs import GraphedNetwork
 
 ELEMENTS_A_PIXEL = 10

@@ -20,9 +20,9 @@ from oracle import official_network
 from torch import Tensor
 
 from swinir_deploy import open_runtime
+from swinir_deploy.artifacts.launch_program import Plan
 from swinir_deploy.comparison import compare, sample_picture
 from swinir_deploy.errors import BackendUnavailableError, UsageError
-from swinir_deploy.kernels.plan import Plan
 from swinir_deploy.models.checkpoint import save_checkpoint
 from swinir_deploy.models.load import LoadedModel, load_model
 from swinir_deploy.network.config import SwinIRConfig

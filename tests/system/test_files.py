@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from swinir_deploy.errors import InputError
-from swinir_deploy.system.files import atomic_output, check_output
+from swinir_deploy.system.files import atomic_output, check_output, file_lock
 
 
 def test_the_name_appears_with_the_whole_file(tmp_path: Path) -> None:
@@ -85,11 +87,146 @@ def test_a_device_or_pipe_is_not_replaced(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_a_name_at_the_file_systems_limit(tmp_path: Path) -> None:
-    name = "n" * 251 + ".png"
-    with pytest.raises(InputError, match="too long"), atomic_output(tmp_path / name) as temporary:
-        temporary.write_bytes(b"")
+def test_names_at_the_file_systems_limit(tmp_path: Path) -> None:
+    for name in ("n" * 251 + ".png", "n" + "." * 254, "." + 254 * "x"):
+        with atomic_output(tmp_path / name) as temporary:
+            temporary.write_bytes(b"whole")
+        assert (tmp_path / name).read_bytes() == b"whole"
+    for check in (check_output, lambda path: atomic_output(path).__enter__()):
+        with pytest.raises(InputError, match=r"Cannot write .*too long"):
+            check(tmp_path / ("n" * 252 + ".png"))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+# --------------------------------------------------------------------------------------- links
+
+
+def test_a_link_stays_and_the_file_that_it_names_is_written(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near.json").symlink_to("far/real.json")
+    for content in ("new", "replaced"):  # first there is no such file
+        with atomic_output(tmp_path / "near.json") as temporary:
+            assert temporary.parent == tmp_path / "far", "only there it can be renamed"
+            temporary.write_text(content)
+        assert (tmp_path / "near.json").is_symlink()
+        assert (tmp_path / "far/real.json").read_text() == content
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["real.json"]
+
+
+def test_a_hard_link_is_taken_apart(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("old")
+    os.link(tmp_path / "one", tmp_path / "other")
+    with atomic_output(tmp_path / "one") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "one").read_text() == "new"
+    assert (tmp_path / "other").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("leads_to", "says"),
+    [("link", "a link in a circle"), ("none/file", "there is no folder"), (".", "it is a folder")],
+)
+def test_links_that_lead_nowhere(tmp_path: Path, leads_to: str, says: str) -> None:
+    (tmp_path / "link").symlink_to(leads_to)
+    with pytest.raises(InputError, match=says), atomic_output(tmp_path / "link"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+# ------------------------------------------------- file systems that cannot do everything
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, name: str, number: int, module: object = os) -> None:
+    def refused(*_arguments: object, **_options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(module, name, refused)
+
+
+UNSUPPORTED = [errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP, errno.EACCES]
+
+
+@pytest.mark.parametrize("number", UNSUPPORTED)
+def test_neither_flushing_nor_permissions_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """CIFS refuses to change permissions, some FUSE mounts to flush."""
+    target = tmp_path / "a.png"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    refusing(monkeypatch, "fsync", number)
+    refusing(monkeypatch, "chmod", number)
+    with atomic_output(target) as temporary:
+        temporary.write_bytes(b"new")
+    assert target.read_bytes() == b"new"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_data_that_did_not_reach_the_disk_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    target = tmp_path / "a.png"
+    target.write_bytes(b"old")
+    refusing(monkeypatch, "fsync", number)
+    with pytest.raises(InputError, match="Cannot write"), atomic_output(target) as temporary:
+        temporary.write_bytes(b"new")
+    assert target.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EXDEV, errno.EBUSY])
+@pytest.mark.parametrize("exists", [True, False])
+def test_without_a_rename_the_finished_file_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, exists: bool
+) -> None:
+    """Mounts of object stores, and a file that is mounted into a container by itself."""
+    target = tmp_path / "a.png"
+    if exists:
+        target.write_bytes(b"old and longer")
+    refusing(monkeypatch, "replace", number)
+    refusing(monkeypatch, "rename", number)
+    with atomic_output(target) as temporary:
+        temporary.write_bytes(b"new")
+    assert target.read_bytes() == b"new"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_copy_that_fails_leaves_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def runs_full(_source: object, target: str) -> None:
+        Path(target).write_bytes(b"ha")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    refusing(monkeypatch, "replace", errno.ENOSYS)
+    monkeypatch.setattr(shutil, "copyfile", runs_full)
+    failing = pytest.raises(InputError, match="No space left")
+    with failing, atomic_output(tmp_path / "a.png") as temporary:
+        temporary.write_bytes(b"half")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rename_that_is_forbidden_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing(monkeypatch, "replace", errno.EROFS)
+    failing = pytest.raises(InputError, match="Read-only")
+    with failing, atomic_output(tmp_path / "a.png") as temporary:
+        temporary.write_bytes(b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
+def test_without_locks_the_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    refusing(monkeypatch, "flock", number, fcntl)
+    for _ in range(2):
+        with file_lock(tmp_path / "lock"):
+            done = True
+    assert done
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")

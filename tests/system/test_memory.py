@@ -24,7 +24,6 @@ from swinir_deploy.system.memory import (
         ("1gib", 2**30),
         ("4T", 4 * 10**12),
         ("64k", 64_000),
-        ("12345", 12_345),
         ("12345B", 12_345),
     ],
 )
@@ -33,16 +32,21 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"),
-    [("512", 512 * 2**20), ("512m", 512 * 10**6), ("4GiB", 2**32), ("7B", 7), ("0", 0)],
+    ("text", "size"), [("0", 0), ("0MB", 0), ("7B", 7), ("512m", 512 * 10**6), ("4GiB", 2**32)]
 )
-def test_a_bare_number_counts_what_the_option_says(text: str, size: int) -> None:
-    assert parse_bytes(text, bare_unit=2**20, minimum=0) == size
+def test_nothing_may_be_allowed(text: str, size: int) -> None:
+    assert parse_bytes(text, minimum=0) == size
+
+
+@pytest.mark.parametrize("text", ["4", "512", "2.5", " 2000000000 "])
+def test_a_number_without_a_unit_is_not_guessed_at(text: str) -> None:
+    with pytest.raises(UsageError, match=f"has no unit. Give one: {text.strip()}GB"):
+        parse_bytes(text)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "MB", "-1MB", "0", "0.1", "1XB", "1iB", "2GBB", "nan", "1e9", "x", "9" * 400],
+    ["", "MB", "-1MB", "0", "0B", "0.1B", "1XB", "1iB", "2GBB", "nan", "1e9", "x", "9" * 400],
 )
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(UsageError, match="is not a size of memory such as 500MB, 2GB or 4GiB"):

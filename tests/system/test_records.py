@@ -96,3 +96,15 @@ def test_the_value_that_does_not_fit_is_named(values: dict[str, Any], said: str)
     with pytest.raises(ArtifactError) as caught:
         record_of(values, Outer, "f.json: ", "Write it again.", ArtifactError)
     assert str(caught.value) == f"f.json: {said}. Write it again."
+
+
+@dataclass(frozen=True)
+class Named:
+    entries: dict[str, tuple[int, ...]]
+
+
+def test_a_value_under_a_key_of_its_own() -> None:
+    """The library that checks does not tell the key, so the value cannot be shown."""
+    with pytest.raises(ArtifactError) as caught:
+        record_of({"entries": {"x": [1, "a"]}}, Named, "f.json: ", "Write it.", ArtifactError)
+    assert str(caught.value) == "f.json: entries[...][1]: Expected `int`, got `str`. Write it."

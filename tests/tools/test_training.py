@@ -21,6 +21,7 @@ from training_network import TrainingForward  # noqa: E402
 from training_tasks import TASKS, Task  # noqa: E402
 
 from swinir_deploy import load_catalog  # noqa: E402
+from swinir_deploy.evaluation.protocol import Protocol  # noqa: E402
 from swinir_deploy.network import SwinIR  # noqa: E402
 
 TASK = TASKS["tiny-sr-x4"]
@@ -59,6 +60,7 @@ def test_a_task_is_what_the_catalogue_says(name):
     protocol = task.protocol
     assert (card.task, card.gray, card.scale) == (protocol.task, protocol.gray, protocol.scale)
     assert (card.noise, card.quality) == (protocol.noise, protocol.quality)
+    assert card.real == protocol.real
     ours = dataclasses.replace(task.config((4, 4)), img_size=card.config.img_size)
     assert ours == card.config
 
@@ -97,6 +99,40 @@ def test_crops_of_both_sizes_show_the_same_part(picture):
     means = high.reshape(8, 3, 16, 4, 16, 4).mean(axis=(3, 5))
     for reduced, mean in zip(low.astype(float), means, strict=True):
         assert np.corrcoef(reduced.ravel(), mean.ravel())[0, 1] > 0.98
+
+
+def test_crops_are_degraded_anew_and_stay_aligned(picture):
+    """Each time with another seed; on average, low is the mean of blocks of high."""
+    seen = []
+
+    def block_means(crop, seed):
+        seen.append((crop.shape, seed))
+        return crop.reshape(24, 4, 24, 4, 3).mean(axis=(1, 3)).astype(np.uint8)
+
+    sampler = training_data.PatchSampler([TASK.pair(picture)], 4, 16, 0, block_means)
+    low, high = sampler.batch(8)
+    assert low.shape == (8, 3, 16, 16) and high.shape == (8, 3, 64, 64)
+    assert {shape for shape, _ in seen} == {(96, 96, 3)}
+    assert len({seed for _, seed in seen}) == 8
+    means = high.reshape(8, 3, 16, 4, 16, 4).mean(axis=(3, 5))
+    assert np.abs(means - low).max() <= 1
+
+
+def test_the_real_world_task_degrades_by_its_seed(picture):
+    task = Task(Protocol("sr", False, 4, real=True), "", 1, 1.0)
+    first = task.degrade(picture, 1)
+    assert first.shape == (60, 80, 3)
+    assert (task.degrade(picture, 1) == first).all()
+    assert (task.degrade(picture, 2) != first).any()
+
+
+def test_real_world_validation_has_several_degradations(picture):
+    task = Task(Protocol("sr", False, 4, real=True), "", 1, 1.0)
+    training, validation = train.split({"one": [picture], "coffee": [picture]}, task)
+    assert len(training) == 1
+    assert len(validation) == 4
+    assert len({sample.degraded.tobytes() for sample in validation}) == 4
+    assert len({sample.truth.tobytes() for sample in validation}) == 1
 
 
 def test_detail_is_drawn_more_often_than_flat_areas(picture):

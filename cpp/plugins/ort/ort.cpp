@@ -2,12 +2,14 @@
 #include <onnxruntime_c_api.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "plugin_model.hpp"
+#include "system/environment.hpp"
 #include "system/native_path.hpp"
 
 namespace plugin = swinir::plugin;
@@ -32,6 +34,20 @@ constexpr std::initializer_list<const char*> kLibraries = {"onnxruntime.dll"};
 constexpr std::initializer_list<const char*> kLibraries = {"libonnxruntime.so.1",
                                                            "libonnxruntime.so"};
 #endif
+
+// ONNX Runtime reads this when it is loaded, and sends usage data to its makers unless it is 1.
+constexpr const char* kTelemetryVariable = "ORT_DISABLE_TELEMETRY";
+
+// Opens ONNX Runtime with its telemetry switched off, unless the user has set the variable.
+Library without_telemetry(const char* path) {
+  swinir::core::set_if_unset(kTelemetryVariable, "1");
+  return Library(path, kLibraries, kRemedy);
+}
+
+bool may_send() {
+  const char* set = std::getenv(kTelemetryVariable);
+  return set != nullptr && std::strcmp(set, "0") == 0;
+}
 
 // Takes the messages of the environment, which the whole process shares: no model's log is theirs.
 void ORT_API_CALL discard(void*, OrtLoggingLevel, const char*, const char*, const char*,
@@ -118,7 +134,7 @@ void append_cuda(const Api& api, OrtSessionOptions* options, const std::string& 
 // Members are destroyed from last to first: the session before its environment.
 struct swinir_backend_model {
   explicit swinir_backend_model(const swinir_backend_options& requested)
-      : library(requested.library, kLibraries, kRemedy),
+      : library(without_telemetry(requested.library)),
         api(api_of(library, version)),
         log(requested),
         device(requested.device != nullptr ? requested.device : "cpu"),
@@ -135,6 +151,8 @@ struct swinir_backend_model {
     check(api->CreateEnvWithCustomLogger(discard, nullptr, ORT_LOGGING_LEVEL_ERROR, "swinir",
                                          &raw_environment));
     environment.reset(raw_environment);
+    // Where the program has loaded the library before, and on Windows, which has other telemetry.
+    if (!may_send()) check(api->DisableTelemetryEvents(raw_environment));
     OrtMemoryInfo* raw_memory = nullptr;
     check(api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &raw_memory));
     memory.reset(raw_memory);

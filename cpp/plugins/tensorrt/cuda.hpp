@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <initializer_list>
 #include <string>
-#include <utility>
 
+#include "cuda_device.hpp"
 #include "plugin.hpp"
 
 namespace swinir::plugin {
@@ -115,32 +115,6 @@ class CurrentDevice {
   int before_;
 };
 
-// Memory of the device that grows when more is asked for.
-class DeviceBuffer {
- public:
-  explicit DeviceBuffer(const Cuda& cuda) : cuda_(cuda) {}
-  ~DeviceBuffer() {
-    if (memory_ != nullptr) cuda_.release(memory_);
-  }
-  DeviceBuffer(const DeviceBuffer&) = delete;
-  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
-
-  void* at_least(std::size_t bytes) {
-    if (bytes > bytes_) {
-      if (memory_ != nullptr) cuda_.release(std::exchange(memory_, nullptr));
-      bytes_ = 0;
-      memory_ = cuda_.allocate(bytes);
-      bytes_ = bytes;
-    }
-    return memory_;
-  }
-
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  const Cuda& cuda_;
-  void* memory_ = nullptr;
-  std::size_t bytes_ = 0;
-};
+using DeviceBuffer = GrowingBuffer<Cuda>;
 
 }  // namespace swinir::plugin

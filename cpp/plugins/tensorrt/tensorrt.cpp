@@ -11,7 +11,6 @@
 #include <NvInferRuntime.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -108,19 +107,6 @@ class Logger : public nvinfer1::ILogger {
   Log log_;
 };
 
-// Returns the number of a device: "cuda" -> 0, "cuda:1" -> 1.
-int device_index(const std::string& device) {
-  if (device == "cuda") return 0;
-  int index = -1;
-  const char* end = device.data() + device.size();
-  if (device.rfind("cuda:", 0) == 0) {
-    const auto result = std::from_chars(device.data() + 5, end, index);
-    if (result.ec == std::errc() && result.ptr == end && index >= 0) return index;
-  }
-  fail(SWINIR_INVALID_ARGUMENT, "device '", device, "' for ", kName,
-       "; it must be cuda or cuda:N.");
-}
-
 Shape shape_of(const nvinfer1::Dims& dims) {
   Shape shape{};
   std::copy_n(dims.d, std::min<std::size_t>(4, static_cast<std::size_t>(std::max(0, dims.nbDims))),
@@ -156,7 +142,7 @@ std::size_t bytes_of(const Shape& shape, std::size_t sample) {
 struct swinir_backend_model {
   explicit swinir_backend_model(const swinir_backend_options& requested)
       : device(requested.device != nullptr ? requested.device : "cuda"),
-        index(device_index(device)),
+        index(plugin::cuda_device_index(device, kName)),
         library(requested.library, {kLibrary}, kRemedy),
         version_number(checked_version(library)),
         version(version_text(version_number)),

@@ -21,6 +21,7 @@ using Members = std::map<std::string, JsonValue>;
 constexpr std::string_view kPrefix = "swinir_deploy.";
 constexpr std::int64_t kSchemaVersion = 1, kEngineSchemaVersion = 1;
 constexpr std::uint64_t kLargestSidecar = 4 << 20;
+constexpr std::int32_t kLargestScale = 16, kMostChannels = 16, kLargestWindow = 256;
 
 // Values that ONNX properties hold as plain text; all others are JSON there.
 constexpr std::string_view kTexts[] = {"io",       "precision",     "task",
@@ -173,13 +174,13 @@ Metadata checked_model(const Members& members, const std::string& source, const 
   metadata.precision =
       checked.choice("precision", precision.empty() ? "fp32" : precision,
                      {{"fp32", SWINIR_FP32}, {"fp16", SWINIR_FP16}, {"bf16", SWINIR_BF16}});
-  metadata.scale = checked.integer("scale", 1, 8);
-  for (const std::int32_t no_scale : {5, 6, 7}) {
-    if (metadata.scale == no_scale) checked.refuse("scale", "1, 2, 3, 4 or 8");
+  metadata.scale = checked.integer("scale", 1, kLargestScale);
+  metadata.channels = checked.integer("in_chans", 1, kMostChannels);
+  if (members.count("out_chans") != 0) {  // files of older versions have no such value
+    metadata.out_channels = checked.integer("out_chans", 0, kMostChannels);
   }
-  metadata.channels = checked.integer("in_chans", 1, 3);
-  if (metadata.channels == 2) checked.refuse("in_chans", "1 or 3");
-  metadata.window_px = checked.integer("window_size", 2, 64);
+  if (metadata.out_channels == 0) metadata.out_channels = metadata.channels;
+  metadata.window_px = checked.integer("window_size", 2, kLargestWindow);
   metadata.task = checked.string("task");
   metadata.model_id = checked.string("model_id");
   metadata.source_sha256 = checked.string("source_sha256");
@@ -214,10 +215,11 @@ Metadata read_metadata(const ModelSource& source) {
   const auto plan_bytes = checked.number("plan_bytes", 1, std::numeric_limits<std::int64_t>::max());
   check_plan(path, actual_bytes, plan_bytes);
   check_weights(path, engine);
-  const bool rtx =
-      checked.choice("flavour", checked.string("flavour"), {{"tensorrt", 0}, {"rtx", 1}}) == 1;
+  static constexpr const char* kBackends[] = {"tensorrt", "tensorrt_rtx", "cuda"};
+  const std::int32_t flavour = checked.choice("flavour", checked.string("flavour"),
+                                              {{"tensorrt", 0}, {"rtx", 1}, {"cuda", 2}});
   const auto model = parse_json_object(engine.at("model").string);
-  return checked_model(model.value_or(Members()), sidecar, rtx ? "tensorrt_rtx" : "tensorrt");
+  return checked_model(model.value_or(Members()), sidecar, kBackends[flavour]);
 }
 
 }  // namespace swinir::core

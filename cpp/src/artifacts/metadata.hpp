@@ -20,7 +20,8 @@ struct Metadata {
   std::int32_t io = 0;         // a SWINIR_IO constant
   std::int32_t precision = 0;  // SWINIR_FP32 ...
   std::int32_t scale = 0;
-  std::int32_t channels = 0;
+  std::int32_t channels = 0;      // of the input
+  std::int32_t out_channels = 0;  // of the output
   std::int32_t window_px = 0;
   std::string backend;  // the one for such a file, where the caller names none
   std::string task, model_id, source_sha256, target;

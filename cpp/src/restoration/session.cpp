@@ -139,6 +139,12 @@ void Session::restore(const swinir_picture& input, const swinir_picture& output)
   check_picture(output, "output", false);
   const std::int32_t scale = model_->metadata().scale;
   check_pair(input, output, scale);
+  const std::int32_t channels = model_->metadata().channels;
+  if ((channels != 1 && channels != 3) || model_->metadata().out_channels != channels) {
+    fail(SWINIR_INVALID_ARGUMENT, "The model takes ", channels, " channels and gives ",
+         model_->metadata().out_channels,
+         "; pictures have 1 (gray) or 3 (RGB). Run it on tensors: swinir_session_run().");
+  }
 
   Channels colour = colour_of(input);
   std::vector<unsigned char> filled;

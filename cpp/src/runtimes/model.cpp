@@ -89,6 +89,7 @@ swinir_model_info Model::info() const {
   info.backend = backend_->name;
   info.backend_version = graph_.library_version;
   info.device = graph_.device;
+  info.out_channels = metadata_.out_channels;
   return info;
 }
 
@@ -98,8 +99,13 @@ std::int64_t Model::min_side() const {
 }
 
 Shape Model::input_shape(std::int64_t batch, std::int64_t height, std::int64_t width) const {
-  return is_tensor() ? Shape{batch, metadata_.channels, height, width}
-                     : Shape{batch, height, width, metadata_.channels};
+  return shape_of(batch, metadata_.channels, height, width);
+}
+
+Shape Model::shape_of(std::int64_t batch, std::int64_t channels, std::int64_t height,
+                      std::int64_t width) const {
+  return is_tensor() ? Shape{batch, channels, height, width}
+                     : Shape{batch, height, width, channels};
 }
 
 Shape Model::output_shape(const Shape& input) const {
@@ -108,15 +114,16 @@ Shape Model::output_shape(const Shape& input) const {
   for (std::size_t axis = 0; axis < 4; ++axis) {
     takes = takes && (fixed(axis) == 0 || fixed(axis) == input[axis]);
   }
-  // So that a count of bytes fits in 64 bits: 2 * (19 + 3) + 16 + 4 bits.
-  constexpr std::int64_t kLargestSide = std::int64_t{1} << 19, kLargestBatch = 1 << 16;
+  // So that a count of bytes fits in 64 bits: 2 * (18 + 4) + 13 + 6 bits.
+  constexpr std::int64_t kLargestSide = std::int64_t{1} << 18, kLargestBatch = 1 << 13;
   const std::int64_t minimum = min_side();
   if (!takes || height < minimum || width < minimum || height > kLargestSide ||
       width > kLargestSide || input[0] > kLargestBatch) {
     fail(SWINIR_INVALID_ARGUMENT, "shape ", describe(input), "; this model takes ",
          describe_input(), ".");
   }
-  return input_shape(input[0], height * metadata_.scale, width * metadata_.scale);
+  return shape_of(input[0], metadata_.out_channels, height * metadata_.scale,
+                  width * metadata_.scale);
 }
 
 std::string Model::describe_input() const {

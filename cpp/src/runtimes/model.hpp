@@ -44,6 +44,8 @@ class Model {
   Shape output_shape(const Shape& input) const;
 
  private:
+  Shape shape_of(std::int64_t batch, std::int64_t channels, std::int64_t height,
+                 std::int64_t width) const;
   bool is_tensor() const { return metadata_.io == SWINIR_IO_TENSOR; }
   std::size_t height_axis() const { return is_tensor() ? 2 : 1; }
   std::int64_t fixed(std::size_t axis) const {

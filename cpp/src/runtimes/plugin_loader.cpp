@@ -57,9 +57,18 @@ void* open_plugin(const std::string& file, const std::string& folder) {
        ". Ship it beside libswinir, or name its folder in plugin_dir.");
 }
 
+// The names of swinir-deploy's back ends and those that people give them, as
+// system/library_names.py has them; the plug-in of TensorRT for RTX has a longer one.
+std::string plugin_name(const std::string& name) {
+  if (name == "trt") return "tensorrt";
+  if (name == "rtx" || name == "trt-rtx" || name == "tensorrt-rtx") return "tensorrt_rtx";
+  return name == "onnxruntime" ? "ort" : name;
+}
+
 }  // namespace
 
-const swinir_backend& load_backend(const std::string& name, const std::string& folder) {
+const swinir_backend& load_backend(const std::string& asked, const std::string& folder) {
+  const std::string name = plugin_name(asked);
   check_name(name);
   const std::string file = kPrefix + name + kSuffix;
   const auto entry = reinterpret_cast<swinir_backend_entry_function>(

@@ -1,6 +1,9 @@
 #include "system/json.hpp"
 
 #include <charconv>
+#include <limits>
+#include <locale>
+#include <sstream>
 #include <utility>
 
 namespace swinir::core {
@@ -28,6 +31,27 @@ void append_utf8(std::string& text, std::uint32_t code) {
   }
 }
 
+// Returns how many bytes of UTF-8 begin a text; 0 where it begins with something else (RFC 3629:
+// the shortest form, no surrogates, nothing beyond U+10FFFF).
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t length = first < 0xC2   ? 0
+                             : first < 0xE0 ? 2
+                             : first < 0xF0 ? 3
+                             : first < 0xF5 ? 4
+                                            : 0;
+  if (length == 0 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  const unsigned second = byte(1);
+  const bool wrong = (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
+                     (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F);
+  return wrong ? 0 : length;
+}
+
 // Every function reads one thing from the front of what is left, or returns false.
 class Reader {
  public:
@@ -52,7 +76,7 @@ class Reader {
         return true;
       case '[':
         found.kind = JsonValue::Kind::array;
-        if (!array(depth)) return false;
+        if (!array(nullptr, depth)) return false;
         found.string = start.substr(0, start.size() - left_.size());
         return true;
       case '"':
@@ -92,6 +116,21 @@ class Reader {
     return character('}');
   }
 
+  // `items` may be null likewise.
+  bool array(std::vector<JsonValue>* items, int depth) {
+    skip_space();
+    if (!character('[')) return false;
+    skip_space();
+    if (character(']')) return true;
+    do {
+      JsonValue item;
+      if (!value(item, depth + 1)) return false;
+      if (items != nullptr) items->push_back(std::move(item));
+      skip_space();
+    } while (character(','));
+    return character(']');
+  }
+
  private:
   void skip_space() {
     const auto first = left_.find_first_not_of(" \t\n\r");
@@ -108,18 +147,6 @@ class Reader {
     if (left_.substr(0, expected.size()) != expected) return false;
     left_.remove_prefix(expected.size());
     return true;
-  }
-
-  bool array(int depth) {
-    if (!character('[')) return false;
-    skip_space();
-    if (character(']')) return true;
-    do {
-      JsonValue ignored;
-      if (!value(ignored, depth + 1)) return false;
-      skip_space();
-    } while (character(','));
-    return character(']');
   }
 
   bool digits() {
@@ -142,7 +169,10 @@ class Reader {
       if (!character('+')) character('-');
       if (!digits()) return false;
     }
-    if (found.kind == JsonValue::Kind::number) return true;
+    if (found.kind == JsonValue::Kind::number) {
+      found.string = start.substr(0, start.size() - left_.size());
+      return true;
+    }
     const char* end = start.data() + (start.size() - left_.size());
     const auto result = std::from_chars(start.data(), end, found.integer);
     return result.ec == std::errc() && result.ptr == end;
@@ -152,14 +182,12 @@ class Reader {
     if (!character('"')) return false;
     while (!left_.empty()) {
       const char c = left_.front();
-      left_.remove_prefix(1);
+      const std::size_t length = utf8_length(left_);
+      if (length == 0 || static_cast<unsigned char>(c) < 0x20) return false;
+      if (c != '"' && c != '\\') found += left_.substr(0, length);
+      left_.remove_prefix(length);
       if (c == '"') return true;
-      if (static_cast<unsigned char>(c) < 0x20) return false;
-      if (c != '\\') {
-        found += c;
-      } else if (!escape(found)) {
-        return false;
-      }
+      if (c == '\\' && !escape(found)) return false;
     }
     return false;
   }
@@ -200,6 +228,16 @@ class Reader {
 
 }  // namespace
 
+double JsonValue::real() const {
+  if (kind == Kind::integer) return static_cast<double>(integer);
+  // Not strtod, which follows the program's locale; from_chars came for it after GCC 10.
+  std::istringstream stream(string);
+  stream.imbue(std::locale::classic());
+  double value = 0;
+  stream >> value;
+  return stream.fail() ? std::numeric_limits<double>::infinity() : value;
+}
+
 std::optional<JsonValue> parse_json(std::string_view document) {
   Reader reader(document);
   JsonValue value;
@@ -212,6 +250,13 @@ std::optional<std::map<std::string, JsonValue>> parse_json_object(std::string_vi
   Reader::Members members;
   if (!reader.object(&members, 0) || !reader.at_end()) return std::nullopt;
   return members;
+}
+
+std::optional<std::vector<JsonValue>> parse_json_array(std::string_view document) {
+  Reader reader(document);
+  std::vector<JsonValue> items;
+  if (!reader.array(&items, 0) || !reader.at_end()) return std::nullopt;
+  return items;
 }
 
 }  // namespace swinir::core

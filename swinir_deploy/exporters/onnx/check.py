@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.pictures.values import nchw_values, nhwc_levels
 from swinir_deploy.system.packages import require
 from swinir_deploy.system.processors import one_thread
+from swinir_deploy.system.telemetry import without_telemetry
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -62,7 +64,7 @@ def check_shapes(network: SwinIR, pattern: ShapePattern) -> list[tuple[int, int,
     multiple of the window in either direction, with batches, and at a size that is neither the
     traced one nor a multiple of it. Fixed sides of the pattern replace these sizes.
     """
-    window, minimum = network.config.window_size, network.config.min_side
+    window, minimum = network.config.side_multiple, network.config.min_side
     sizes = [
         (1, minimum, minimum),
         (1, window, window),
@@ -86,6 +88,7 @@ def check_against_network(
     io: IoLayout,
     pattern: ShapePattern,
     precision: Precision = "fp32",
+    step: Callable[[], None] = lambda: None,
 ) -> list[ShapeCheck]:
     """Run the exported model at every shape of :func:`check_shapes` and compare.
 
@@ -97,6 +100,7 @@ def check_against_network(
         precision: precision of the graph. A BF16 graph must come from
             :func:`~swinir_deploy.exporters.onnx.rounding.round_every_result`, because ONNX
             Runtime's CPU provider cannot run BF16.
+        step: called after each shape.
 
     Returns:
         One result for each shape.
@@ -157,6 +161,7 @@ def check_against_network(
                 "Nothing was written. Use --precision fp32."
             )
         results.append(ShapeCheck(shape, comparison))
+        step()
     return results
 
 
@@ -172,7 +177,8 @@ def open_session(model: bytes, optimise: bool = True) -> onnxruntime.InferenceSe
         CheckFailedError: ONNX Runtime cannot load the graph.
     """
     require("export", "An export, which checks itself with ONNX Runtime,")
-    import onnxruntime
+    with without_telemetry():
+        import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -22,7 +22,12 @@ from swinir_deploy._version import __version__
 from swinir_deploy.artifacts.metadata import ArtifactMetadata, IoLayout, Precision
 from swinir_deploy.artifacts.shapes import DEFAULT_SHAPE, ShapePattern
 from swinir_deploy.exporters.onnx.assemble import GraphAssembler, assemble_core
-from swinir_deploy.exporters.onnx.check import ShapeCheck, check_against_network, structure_check
+from swinir_deploy.exporters.onnx.check import (
+    ShapeCheck,
+    check_against_network,
+    check_shapes,
+    structure_check,
+)
 from swinir_deploy.exporters.onnx.passes import simplify
 from swinir_deploy.exporters.onnx.pre_post import (
     INPUT_NAME,
@@ -40,11 +45,10 @@ from swinir_deploy.network.swinir import SwinIR
 from swinir_deploy.precision.plan import PrecisionPlan, deployed_network
 from swinir_deploy.precision.prepare import prepare_precision
 from swinir_deploy.system.files import atomic_output
+from swinir_deploy.system.same_file import check_not_inputs
+from swinir_deploy.system.stages import Stages
 
-__all__ = ["ExportReport", "build_graph", "export_onnx"]
-
-_IR_VERSION = 10
-"""Version of the ONNX file format, for ONNX Runtime 1.18, TensorRT 10, OpenVINO 2024 and newer."""
+__all__ = ["ExportReport", "build_graph", "export_onnx", "stages_of_export"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ def export_onnx(
     opset: int | None = None,
     precision: Precision = "fp32",
     calibrate: str | os.PathLike[str] | None = None,
+    stages: Stages | None = None,
 ) -> ExportReport:
     """Export a model to an ONNX file, which is checked before it is written.
 
@@ -100,12 +105,14 @@ def export_onnx(
             output, LayerNorm and softmax always stay FP32 (docs/precision.md).
         calibrate: folder of pictures to measure the network with, for ``fp16`` and ``bf16``; None
             takes the built-in pictures.
+        stages: is told each stage of the export; :func:`stages_of_export` counts them.
 
     Returns:
         The path, size, metadata and check results of the file.
 
     Raises:
-        UsageError: an argument is unknown, or arguments exclude each other.
+        UsageError: an argument is unknown, arguments exclude each other, or the output is the
+            checkpoint itself.
         InputError: the checkpoint cannot be read, or the output cannot be written.
         CheckFailedError: the graph's output differs from the network's; nothing is written.
         BackendUnavailableError: onnxruntime is not installed.
@@ -123,19 +130,30 @@ def export_onnx(
         output, io=io, target=target, precision=precision, opset=opset, calibrate=calibrate
     )
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    check_not_inputs(output, [loaded.path])
     pattern = ShapePattern.parse(shape, loaded.config)
 
-    prepared = None if precision == "fp32" else prepare_precision(loaded, precision, calibrate)
+    stages = stages or Stages()
+    prepared = (
+        None
+        if precision == "fp32"
+        else prepare_precision(loaded, precision, calibrate, stages=stages)
+    )
     plan = prepared.plan if prepared else PrecisionPlan()
+    stages.begin("Tracing the network and simplifying its graph")
     graph_model = build_graph(loaded.network, recipe, io, pattern, opset, plan)
     checked = round_every_result(graph_model) if precision == "bf16" else graph_model
+    shapes = len(check_shapes(loaded.network, pattern))
+    stages.begin(f"Checking against PyTorch at {shapes} shape{'s' if shapes > 1 else ''}", shapes)
     checks = check_against_network(
-        checked.SerializeToString(), loaded.network, io, pattern, precision
+        checked.SerializeToString(), loaded.network, io, pattern, precision, stages.step
     )
     precision_report = {}
     if prepared:
         dynamic = _with_sides(graph_model, loaded.config, io, ShapePattern())
-        precision_report = proved_report(prepared, dynamic, recipe.rewrites_for(precision, opset))
+        rewrites = recipe.rewrites_for(precision, opset)
+        precision_report = proved_report(prepared, dynamic, rewrites, stages)
+    stages.close()
     metadata = replace(
         _metadata(loaded, checks, io, rounded=checked is not graph_model),
         precision=precision,
@@ -145,6 +163,9 @@ def export_onnx(
         shape=pattern.describe(loaded.config.in_chans),
         opset=opset,
     )
+    if prepared:  # as the proof, in dB
+        lowest = min(check.comparison.psnr_db for check in checks)
+        metadata.parity["psnr_db"] = round(min(lowest, 200.0), 1)
     onnx.helper.set_model_props(graph_model, metadata.to_props())
     structure_check(graph_model)
     with atomic_output(output) as temporary:
@@ -160,6 +181,11 @@ def export_onnx(
     )
 
 
+def stages_of_export(precision: Precision) -> int:
+    """Return the number of stages that :func:`export_onnx` goes through."""
+    return {"fp32": 2, "bf16": 3, "fp16": 4}[precision]
+
+
 def _metadata(
     loaded: LoadedModel, checks: Sequence[ShapeCheck], io: IoLayout, *, rounded: bool
 ) -> ArtifactMetadata:
@@ -171,7 +197,9 @@ def _metadata(
         io=io,
         scale=loaded.config.upscale,
         in_chans=loaded.config.in_chans,
-        window_size=loaded.config.window_size,
+        out_chans=loaded.config.out_chans or 0,
+        window_size=loaded.config.side_multiple,
+        weights=loaded.weights,
         task=loaded.task,
         model_id=loaded.model_id,
         source_sha256=loaded.source_sha256,
@@ -235,12 +263,14 @@ def build_graph(
         *_interface(network.config, io, ShapePattern()),
         list(assembler.initializers.values()),
     )
+    opset_imports = [onnx.helper.make_opsetid("", opset)]
     model = onnx.helper.make_model(
         graph,
-        opset_imports=[onnx.helper.make_opsetid("", opset)],
+        opset_imports=opset_imports,
         producer_name="swinir-deploy",
         producer_version=__version__,
-        ir_version=_IR_VERSION,
+        # The oldest file format that may hold the operator set: older runtimes open it.
+        ir_version=onnx.helper.find_min_ir_version_for(opset_imports),
     )
     simplified = simplify(model)
     if pattern == ShapePattern():
@@ -264,17 +294,20 @@ def _interface(
             return fixed * scale
         return symbol if scale == 1 else f"{scale}*{symbol}"
 
-    def value(name: str, scale: int) -> onnx.ValueInfoProto:
+    def value(name: str, scale: int, channels: int) -> onnx.ValueInfoProto:
         batch: int | str = pattern.batch if pattern.batch is not None else "batch"
         height = side(pattern.height, "height", scale)
         width = side(pattern.width, "width", scale)
         if io == "image":
-            shape, dtype = [batch, height, width, config.in_chans], onnx.TensorProto.UINT8
+            shape, dtype = [batch, height, width, channels], onnx.TensorProto.UINT8
         else:
-            shape, dtype = [batch, config.in_chans, height, width], onnx.TensorProto.FLOAT
+            shape, dtype = [batch, channels, height, width], onnx.TensorProto.FLOAT
         return onnx.helper.make_tensor_value_info(name, dtype, shape)
 
-    return [value(INPUT_NAME, 1)], [value(OUTPUT_NAME, config.upscale)]
+    return (
+        [value(INPUT_NAME, 1, config.in_chans)],
+        [value(OUTPUT_NAME, config.upscale, config.channels_out)],
+    )
 
 
 def _with_sides(

@@ -68,7 +68,8 @@ def opening_edge(config: SwinIRConfig, io: IoLayout) -> onnx.GraphProto:
         config: hyper-parameters of the network.
         io: layout of ``input``: ``tensor`` for NCHW float32, ``image`` for NHWC uint8.
     """
-    pad = _PAD_TO_WINDOW.format(window=config.window_size, window_less_one=config.window_size - 1)
+    side = config.side_multiple
+    pad = _PAD_TO_WINDOW.format(window=side, window_less_one=side - 1)
     if io == "image":
         body = _FROM_BYTES + pad
         return _parse("uint8[N, H, W, C] input", "float[N, C, PH, PW] padded", body)
@@ -90,9 +91,9 @@ def closing_edge(config: SwinIRConfig, io: IoLayout) -> onnx.GraphProto:
     crop = _CROP.format(height_axis=axis, width_end=axis + 2, scale=config.upscale)
     restored = "float[N, C, PH, PW] restored"
     if io == "image":
-        inputs = f"{restored}, uint8[N, H, W, C] input"
+        inputs = f"{restored}, uint8[N, H, W, CI] input"
         return _parse(inputs, "uint8[N, SH, SW, C] output", crop + _TO_BYTES)
-    inputs = f"{restored}, float[N, C, H, W] input"
+    inputs = f"{restored}, float[N, CI, H, W] input"
     body = crop + "output = Identity (cropped)\n"
     return _parse(inputs, "float[N, C, SH, SW] output", body)
 

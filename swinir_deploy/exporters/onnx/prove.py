@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from swinir_deploy.precision.plan import deployed_network
 from swinir_deploy.precision.prepare import PreparedPrecision
 from swinir_deploy.precision.samples import NamedPicture
 from swinir_deploy.system.processors import one_thread
+from swinir_deploy.system.stages import Stages
 
 __all__ = ["ProofRow", "proved_report"]
 
@@ -55,6 +56,7 @@ def _prove_precision(
     network: SwinIR,
     precision: Precision,
     pictures: Sequence[NamedPicture],
+    step: Callable[[], None],
 ) -> list[ProofRow]:
     """Run the graph, the typed network and the FP32 network on every picture.
 
@@ -64,6 +66,7 @@ def _prove_precision(
         network: the network as it was loaded, in FP32 without rewrites.
         precision: ``fp16`` or ``bf16``.
         pictures: pictures of sizes that the network takes.
+        step: called after each picture.
 
     Returns:
         One result for each picture.
@@ -89,6 +92,7 @@ def _prove_precision(
                 _psnr_db(in_onnx, expected, picture, precision, "ONNX Runtime"),
             )
         )
+        step()
     return rows
 
 
@@ -139,7 +143,10 @@ _INFINITE_DB = 200.0
 
 
 def proved_report(
-    prepared: PreparedPrecision, model: onnx.ModelProto, rewrites: Sequence[str]
+    prepared: PreparedPrecision,
+    model: onnx.ModelProto,
+    rewrites: Sequence[str],
+    stages: Stages | None = None,
 ) -> dict[str, Any]:
     """Prove a half-precision graph and report how it was made.
 
@@ -147,6 +154,7 @@ def proved_report(
         prepared: the model, plan and pictures that the graph was made from.
         model: the exported graph with dynamic sides.
         rewrites: names of the rewrites that the graph was built with.
+        stages: is told that the graph is proved.
 
     Returns:
         The report for the metadata: ``pictures``, ``proof`` with the lowest PSNR of each back end
@@ -157,7 +165,9 @@ def proved_report(
     """
     network, precision = prepared.model.network, prepared.plan.precision
     typed = deployed_network(network, rewrites, prepared.plan)
-    rows = _prove_precision(model, typed, network, precision, prepared.pictures)
+    stages, pictures = stages or Stages(), prepared.pictures
+    stages.begin(f"Proving {precision} on {len(pictures)} pictures", len(pictures))
+    rows = _prove_precision(model, typed, network, precision, pictures, stages.step)
     worst = min(rows, key=lambda row: row.worst_db)
     report: dict[str, Any] = {
         "pictures": prepared.source,

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import get_args
 
 from swinir_deploy.artifacts.metadata import IoLayout, Precision
-from swinir_deploy.errors import UsageError
+from swinir_deploy.errors import InputError, UsageError
 from swinir_deploy.system.choices import unknown_choice
 from swinir_deploy.system.files import check_output
+from swinir_deploy.system.library_names import library_name
 
 __all__ = [
     "RECIPES",
@@ -82,14 +83,19 @@ RECIPES: dict[str, Recipe] = {
 """Name -> recipe. docs/performance.md and docs/tensorrt.md have measurements of each."""
 
 
+_RECIPE_OF = {"rtx": "tensorrt"}
+"""Library -> recipe, where the names differ: TensorRT for RTX fuses what TensorRT fuses."""
+
+
 def get_recipe(name: str) -> Recipe:
     """Return the recipe with this name.
 
     Raises:
         UsageError: there is no such recipe; the message suggests a near name.
     """
-    if name in RECIPES:
-        return RECIPES[name]
+    known = _RECIPE_OF.get(library_name(name), library_name(name))
+    if known in RECIPES:
+        return RECIPES[known]
     raise UsageError(unknown_choice("recipe", name, RECIPES))
 
 
@@ -120,7 +126,7 @@ def check_request(
 
     Raises:
         UsageError: a name is unknown, or arguments exclude each other.
-        InputError: the output cannot be written.
+        InputError: the output cannot be written, or there is no folder ``calibrate``.
     """
     recipe = get_recipe(target)
     if precision not in get_args(Precision):
@@ -130,6 +136,8 @@ def check_request(
             "Calibration pictures are for half precision; FP32 needs none. Add --precision fp16, "
             "or leave out --calibrate."
         )
+    if calibrate is not None and not Path(str(calibrate)).is_dir():
+        raise InputError(f"There is no folder {calibrate}; --calibrate takes a folder of pictures.")
     if io not in get_args(IoLayout):
         raise UsageError(unknown_choice("io", io, get_args(IoLayout)))
     if output is not None:

@@ -83,6 +83,7 @@ class _Sizes:
             config.embed_dim,
             config.window_size,
         )
+        self.unshuffle = config.unshuffle
         self.stream_dim = self.dim + network.spare_channels
         self.axes, self.mask_axes = network.layout.axes, network.layout.mask_axes
         self.device = network.mean.device
@@ -96,19 +97,23 @@ class _Sizes:
 
     def picture(self, fixed_side: int | None = None) -> _Example:
         """Return an example [B, in_chans, H, W]; with ``fixed_side`` only the batch is symbolic."""
-        return self._image(self.channels, self.picture_dtype, fixed_side)
+        side = self.window * self.unshuffle
+        return self._image(self.channels, self.picture_dtype, side, fixed_side)
 
     def shallow(self) -> _Example:
         """Return an example of the shallow features, [B, embed_dim, H, W]."""
-        return self._image(self.dim, self.shallow_dtype)
+        return self._image(self.dim, self.shallow_dtype, self.window)
 
-    def _image(self, channels: int, dtype: torch.dtype, fixed_side: int | None = None) -> _Example:
-        height = fixed_side or self.window * _EXAMPLE_ROWS
-        width = fixed_side or self.window * _EXAMPLE_COLUMNS
+    def _image(
+        self, channels: int, dtype: torch.dtype, covered: int, fixed_side: int | None = None
+    ) -> _Example:
+        """Return an example whose windows cover squares of ``covered`` pixels a side."""
+        height = fixed_side or covered * _EXAMPLE_ROWS
+        width = fixed_side or covered * _EXAMPLE_COLUMNS
         example = self._zeros((_EXAMPLE_BATCH, channels, height, width), dtype)
         if fixed_side:
             return example, {0: self.batch}
-        return example, {0: self.batch, 2: self.window * self.rows, 3: self.window * self.columns}
+        return example, {0: self.batch, 2: covered * self.rows, 3: covered * self.columns}
 
     def windows(self) -> _Example:
         """Return an example of the stream, [B, rows, columns, N, C] in the order of the layout."""

@@ -11,11 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from swinir_deploy._version import __version__
-from swinir_deploy.artifacts.engine import ENGINE_SUFFIX, EngineMetadata, write_engine
+from swinir_deploy.artifacts.engine import (
+    ENGINE_SUFFIX,
+    EngineMetadata,
+    sidecar_path,
+    write_engine,
+)
 from swinir_deploy.artifacts.engine_cache import EngineCache
-from swinir_deploy.errors import UsageError
+from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.exporters.tensorrt.compile import compile_model
 from swinir_deploy.exporters.tensorrt.kernel_log import activation_bytes
 from swinir_deploy.exporters.tensorrt.onnx_input import read_source
@@ -25,8 +31,9 @@ from swinir_deploy.exporters.tensorrt.target import Target
 from swinir_deploy.nvidia.gpu import Gpu, find_gpu
 from swinir_deploy.nvidia.tensorrt_library import Library, Message, load_library
 from swinir_deploy.system.files import atomic_output, check_output
+from swinir_deploy.system.same_file import check_not_inputs
 
-__all__ = ["BuildReport", "build_engine", "log_path"]
+__all__ = ["BuildReport", "build_engine", "check_build", "log_path"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class BuildReport:
 
 def build_engine(
     model: str | os.PathLike[str],
-    target: str,
+    target: str | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
     shapes: ShapeRequest | None = None,
@@ -64,13 +71,14 @@ def build_engine(
     device: int = 0,
     progress: bool | None = None,
     on_wait: Callable[[], None] | None = None,
+    built_from: str = "",
 ) -> BuildReport:
     """Build an engine, or take it from the cache.
 
     Args:
         model: an ONNX file of this package, exported for TensorRT.
         target: ``tensorrt``, ``rtx``, or ``rtx:sm86,sm89`` for GPUs that need not be in this
-            machine.
+            machine. None is the GPU in this machine, with the library that is installed.
         output: the engine to write; None writes ``MODEL.engine`` into the working directory.
         shapes: input shapes of the engine; None takes tiles (see :func:`shape_profiles`).
         options: options of the builder; None takes the defaults.
@@ -79,12 +87,14 @@ def build_engine(
         device: number of the GPU to build for, where one is needed.
         progress: show a progress bar; None shows one if stderr is a terminal.
         on_wait: called once if another process is building the same engine.
+        built_from: what the sidecar names as the source, where ``model`` is a temporary file: a
+            checkpoint or an id.
 
     Returns:
         The path, metadata and notes of the engine.
 
     Raises:
-        UsageError: options or shapes are impossible.
+        UsageError: options or shapes are impossible, or the output is the model itself.
         InputError: the model cannot be read, or the output cannot be written.
         ArtifactError: the graph was exported for another target, or the library cannot parse it.
         BackendUnavailableError: the library, a driver or a GPU is missing.
@@ -102,23 +112,17 @@ def build_engine(
         'x4.engine'
     """
     started = time.perf_counter()
-    selected = Target.parse(target)
-    checked = (options or BuildOptions()).checked_for(selected)
     path = Path(output) if output is not None else Path(f"{Path(model).stem}{ENGINE_SUFFIX}")
-    if path.suffix.lower() == ".onnx":
-        raise UsageError(
-            f"The output {path} would replace an ONNX file. Give a name that ends in .engine."
-        )
-    check_output(path)
+    selected, checked, gpu, library = check_build(target, path, options=options, device=device)
+    for written in (path, sidecar_path(path), log_path(path)):
+        check_not_inputs(written, [model])
     source = read_source(model)
     if not any_graph:
         source.check_recipe()
     profiles = shape_profiles(shapes or ShapeRequest(), source.metadata)
-    gpu = find_gpu(device) if selected.needs_gpu else None
-    library = load_library(selected.flavour.name)
     expected = EngineMetadata(
         model=source.metadata,
-        onnx_name=source.path.name,
+        onnx_name=built_from or source.path.name,
         onnx_sha256=source.sha256,
         flavour=selected.flavour.name,
         library_version=library.version,
@@ -139,7 +143,7 @@ def build_engine(
         cached = cache.load(key) if cache is not None else None
         if cached is not None:
             plan, kept = cached
-            metadata = write_engine(path, plan, replace(kept, onnx_name=source.path.name))
+            metadata = write_engine(path, plan, replace(kept, onnx_name=expected.onnx_name))
             _write_log(log_path(path), [])  # Remove the log of an earlier engine.
         else:
             messages: list[Message] = []
@@ -176,6 +180,54 @@ def build_engine(
         log=log,
         notes=() if note is None else (note,),
     )
+
+
+class CheckedBuild(NamedTuple):
+    """What a build needs of this machine, found and checked."""
+
+    target: Target
+    options: BuildOptions
+    gpu: Gpu | None
+    library: Library
+
+
+def check_build(
+    target: str | None,
+    output: str | os.PathLike[str],
+    *,
+    options: BuildOptions | None = None,
+    device: int = 0,
+) -> CheckedBuild:
+    """Check what can be checked without the model, before a checkpoint is exported.
+
+    Arguments and errors are as in :func:`build_engine`.
+    """
+    selected = Target.of_installed() if target is None else Target.parse(target)
+    checked = (options or BuildOptions()).checked_for(selected)
+    if Path(output).suffix.lower() == ".onnx":
+        raise UsageError(
+            f"The output {output} would replace an ONNX file. Give a name that ends in .engine."
+        )
+    check_output(output)
+    gpu = _gpu_for(selected, device) if selected.needs_gpu else None
+    return CheckedBuild(selected, checked, gpu, load_library(selected.flavour.name))
+
+
+def _gpu_for(target: Target, device: int) -> Gpu:
+    """Return the GPU to build for; the error says how to build without one.
+
+    Raises:
+        BackendUnavailableError: there is no GPU, or no driver.
+        UsageError: there is no GPU with this number.
+    """
+    try:
+        return find_gpu(device)
+    except BackendUnavailableError as error:
+        raise BackendUnavailableError(
+            f"{error} An engine for --target {target} is built on the GPU that runs it; ahead of "
+            "time and without a GPU, TensorRT for RTX builds one for the GPUs that you name, such "
+            "as --target rtx:sm89."
+        ) from error
 
 
 def log_path(engine: str | os.PathLike[str]) -> Path:

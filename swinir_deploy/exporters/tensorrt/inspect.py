@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from swinir_deploy.exporters.tensorrt.target import Target
 from swinir_deploy.nvidia.tensorrt_library import Library, load_library
 from swinir_deploy.system.records import read_object, record_of
 
-__all__ = ["Activation", "EngineInspection", "inspect_model", "read_inspection"]
+__all__ = ["Activation", "EngineInspection", "check_inspection", "inspect_model", "read_inspection"]
 
 _LARGEST = 10
 _REPORT = "a report of 'swinir-deploy inspect --json'"
@@ -76,6 +76,7 @@ class EngineInspection:
         casts: number of kernels that only convert types.
         kernels_per_block: block -> names of its kernels, in the order in which they run.
         largest: the ten largest activations at the largest shape, the largest first.
+        kinds_per_block: block -> kinds of its kernels, in the same order; empty in older reports.
     """
 
     model: str
@@ -94,6 +95,7 @@ class EngineInspection:
     casts: int
     kernels_per_block: dict[str, list[str]]
     largest: tuple[Activation, ...]
+    kinds_per_block: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def most_kernels_in_a_block(self) -> int:
@@ -125,6 +127,7 @@ def inspect_model(
     shapes: ShapeRequest | None = None,
     options: BuildOptions | None = None,
     progress: bool | None = None,
+    named: str = "",
 ) -> EngineInspection:
     """Compile a model for a GPU that need not be in this machine, and describe the engine.
 
@@ -134,6 +137,7 @@ def inspect_model(
         shapes: input shapes of the engine; None takes one tile.
         options: options of the builder; None takes the defaults.
         progress: show a progress bar; None shows one if stderr is a terminal.
+        named: what the report names as the model, where ``model`` is a temporary file.
 
     Returns:
         The kernels, fusions and memory of the engine, which itself is not kept.
@@ -155,13 +159,7 @@ def inspect_model(
         >>> inspection.fused_attentions == inspection.blocks  # doctest: +SKIP
         True
     """
-    selected = Target.parse(target)
-    if len(selected.architectures) != 1:
-        raise UsageError(
-            f"The target {target!r} names {len(selected.architectures) or 'no'} GPUs; inspect "
-            "compiles for exactly one. Give a target such as --target rtx:sm89."
-        )
-    checked = (options or BuildOptions()).checked_for(selected)
+    selected, checked, library = check_inspection(target, options)
     source = read_source(model)
     request = shapes or ShapeRequest()
     if (
@@ -171,7 +169,6 @@ def inspect_model(
     ):
         request = ShapeRequest(tile_px=request.tile_px, batch=(1, 1, 1))
     profiles = shape_profiles(request, source.metadata)
-    library = load_library(selected.flavour.name)
 
     def compile_for(requested: Sequence[ShapeProfile]) -> Compilation:
         return compile_model(
@@ -191,7 +188,25 @@ def inspect_model(
         biggest = max(profiles, key=lambda profile: _volume(profile.max)).max
         alone = compile_for([ShapeProfile(biggest, biggest, biggest)])
         largest = _largest(parse_kernels(alone.messages)) or ()
-    return _describe(source, selected, library, profiles, compilation, kernels, largest)
+    described = _describe(source, selected, library, profiles, compilation, kernels, largest)
+    return replace(described, model=named) if named else described
+
+
+def check_inspection(
+    target: str, options: BuildOptions | None = None
+) -> tuple[Target, BuildOptions, Library]:
+    """Check what can be checked without the model, before a checkpoint is exported.
+
+    Arguments and errors are as in :func:`inspect_model`.
+    """
+    selected = Target.parse(target)
+    if len(selected.architectures) != 1:
+        raise UsageError(
+            f"The target {target!r} names {len(selected.architectures) or 'no'} GPUs; inspect "
+            "compiles for exactly one. Give a target such as --target rtx:sm89."
+        )
+    checked = (options or BuildOptions()).checked_for(selected)
+    return selected, checked, load_library(selected.flavour.name)
 
 
 def read_inspection(
@@ -224,9 +239,11 @@ def _describe(
     computing = [kernel for kernel in kernels if kernel.kind != "shape"]
     kinds = Counter(kernel.kind for kernel in computing)
     per_block: dict[str, list[str]] = {}
+    kinds_per_block: dict[str, list[str]] = {}
     for kernel, block in zip(kernels, block_of_each(kernels), strict=True):
         if block is not None and kernel.kind != "shape":
             per_block.setdefault(block, []).append(kernel.name)
+            kinds_per_block.setdefault(block, []).append(kernel.kind)
     return EngineInspection(
         model=str(source.path),
         target=str(target),
@@ -244,6 +261,7 @@ def _describe(
         casts=kinds["cast"],
         kernels_per_block=per_block,
         largest=largest,
+        kinds_per_block=kinds_per_block,
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from swinir_deploy.artifacts.metadata import ArtifactMetadata
 from swinir_deploy.artifacts.onnx_file import metadata_of, parse_onnx, sha256_of_onnx
 from swinir_deploy.errors import ArtifactError, InputError
+from swinir_deploy.models.origin import model_argument
 
 __all__ = ["SourceModel", "read_source"]
 
@@ -37,21 +39,21 @@ class SourceModel:
     blocks: int
 
     def check_recipe(self) -> None:
-        """Check that the graph was exported for TensorRT.
+        """Check that the graph was exported for TensorRT, or adopted, which has no other graph.
 
         Raises:
             ArtifactError: it was exported for another target; the message has the command that
                 exports it for TensorRT.
         """
-        if self.metadata.target == "tensorrt":
+        if self.metadata.target == "tensorrt" or self.metadata.adopted:
             return
-        model = self.metadata.model_id or "MODEL"
+        model = model_argument(self.metadata.model_id, self.metadata.source_sha256)
         precision = "fp16" if self.metadata.precision == "fp32" else self.metadata.precision
         raise ArtifactError(
             f"{self.path} was exported for {self.metadata.target!r}; TensorRT fuses less of such "
-            "a graph, or refuses it. Export the model for TensorRT: swinir-deploy export --model "
-            f"{model} --for tensorrt --precision {precision} --io {self.metadata.io}. To build "
-            "this file anyway, give --any-graph."
+            "a graph, or refuses it. Export the model for TensorRT: swinir-deploy export "
+            f"{model} --for tensorrt --precision {precision} --io {self.metadata.io} (or give it "
+            "to 'build', which does that). To build this file anyway, add --any-graph."
         )
 
     def precision_note(self) -> str | None:
@@ -75,8 +77,8 @@ def read_source(path: str | os.PathLike[str]) -> SourceModel:
     file = Path(path)
     if file.suffix.lower() != ".onnx":
         raise InputError(
-            f"{file} is not an ONNX file. Export the model first: swinir-deploy export --model "
-            f"{file} --for tensorrt --precision fp16"
+            f"{file} is not an ONNX file. Export the model first: swinir-deploy export "
+            f"{shlex.quote(str(file))} --for tensorrt --precision fp16"
         )
     try:
         content = file.read_bytes()

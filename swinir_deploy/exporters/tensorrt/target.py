@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from swinir_deploy.errors import UsageError
+from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS, Flavour
 from swinir_deploy.system.choices import did_you_mean
+from swinir_deploy.system.library_names import library_name
+from swinir_deploy.system.packages import is_importable
 
 __all__ = ["Target"]
 
@@ -37,6 +39,7 @@ class Target:
             UsageError: the library or a GPU is unknown; the message suggests others.
         """
         name, colon, rest = text.strip().lower().partition(":")
+        name = library_name(name)
         flavour = next((f for f in FLAVOURS.values() if f.name == name), None)
         if flavour is None:
             hint = did_you_mean(name, FLAVOURS)
@@ -58,6 +61,23 @@ class Target:
                 )
         order = flavour.architectures.index
         return cls(flavour, tuple(sorted(set(requested), key=order)))
+
+    @classmethod
+    def of_installed(cls) -> Target:
+        """Return the target for the GPU in this machine with the library that is installed.
+
+        Where both are, it is TensorRT.
+
+        Raises:
+            BackendUnavailableError: neither is installed.
+        """
+        for flavour in FLAVOURS.values():
+            if is_importable(flavour.module):
+                return cls(flavour)
+        ways = " or ".join(
+            f"pip install 'swinir-deploy[{f.extra}]' for {f.title}" for f in FLAVOURS.values()
+        )
+        raise BackendUnavailableError(f"No library that builds engines is installed: {ways}.")
 
     @property
     def needs_gpu(self) -> bool:

@@ -24,9 +24,11 @@ from swinir_deploy.errors import (
     InputError,
     SwinIRDeployError,
 )
+from swinir_deploy.nvidia.cuda import CudaStream
 from swinir_deploy.nvidia.gpu import Gpu
 from swinir_deploy.nvidia.tensorrt_api import IExecutionContext, IRuntimeCache, IRuntimeConfig
 from swinir_deploy.nvidia.tensorrt_library import Library, Message
+from swinir_deploy.runtimes.tensorrt.context import TensorRtContext
 from swinir_deploy.system.files import atomic_output
 from swinir_deploy.system.memory import says_out_of_memory
 
@@ -138,8 +140,21 @@ class LoadedEngine:
         """
         return self.library.flavour.captures_graphs
 
-    def create_context(self) -> IExecutionContext:
+    @property
+    def captures_graphs(self) -> bool:
+        """Return whether the library captures CUDA graphs by itself."""
+        return self.library.flavour.captures_graphs
+
+    def create_context(self, stream: CudaStream) -> TensorRtContext:
         """Create an execution context, for one thread at a time.
+
+        Raises:
+            DeviceMemoryError: its memory does not fit into the memory of the GPU.
+        """
+        return TensorRtContext(self, stream)
+
+    def create_native_context(self) -> IExecutionContext:
+        """Create an execution context of the library.
 
         Raises:
             DeviceMemoryError: its memory does not fit into the memory of the GPU.

@@ -21,6 +21,7 @@ from swinir_deploy.artifacts.metadata import Precision, coarsest
 from swinir_deploy.errors import ArtifactError, BackendUnavailableError, UsageError
 from swinir_deploy.runtimes import BACKENDS
 from swinir_deploy.system.choices import unknown_choice
+from swinir_deploy.system.library_names import library_name
 from swinir_deploy.system.packages import require
 from swinir_deploy.verification.inputs import layer_input
 from swinir_deploy.verification.layers.judging import judge
@@ -67,8 +68,8 @@ def compare_layers(
         against: the reference. It is an ONNX file, or the network that ``model`` was exported
             from, which is then exported in FP32. None is ``model`` itself; use it with another
             back end or provider or, in FP32, with another optimisation level.
-        backend: the back end that runs the candidate: ``ort``, ``openvino``, ``trt`` or
-            ``trt-rtx`` (an engine is built), or ``torch``, which runs ``network`` and compares the
+        backend: the back end that runs the candidate: ``ort``, ``openvino``, ``tensorrt`` or
+            ``rtx`` (an engine is built), or ``torch``, which runs ``network`` and compares the
             outputs of its modules.
         device: device of the back end; ``ort`` takes ``provider`` instead.
         precision: precision of the arithmetic, for ``openvino`` and ``torch``; None is FP32. The
@@ -109,6 +110,7 @@ def compare_layers(
         True
     """
     require("layers", "Comparing layers")
+    backend = library_name(backend)
     _require_known(model, backend, device, precision, provider, optimization, against_optimization)
     candidate = MarkedModel.read(model)
     reference = _reference(candidate, against)
@@ -178,7 +180,7 @@ def _require_known(
         raise UsageError(
             f"{os.fspath(model)} is an engine, which does not give its intermediate tensors. Give "
             "the ONNX file that it was built from; it is built again with its tensors as outputs: "
-            "swinir-deploy verify MODEL.onnx --layers --backend trt (or trt-rtx)"
+            "swinir-deploy verify MODEL.onnx --layers --backend tensorrt (or rtx)"
         )
     if backend not in BACKENDS:
         raise UsageError(unknown_choice("back end", backend, BACKENDS))

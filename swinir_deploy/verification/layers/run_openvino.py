@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from swinir_deploy.artifacts.metadata import coarsest
@@ -16,7 +15,11 @@ from swinir_deploy.runtimes.openvino_runtime import (
     precision_hint,
     require_device,
 )
+from swinir_deploy.system.telemetry import without_telemetry
 from swinir_deploy.verification.layers.marked import MarkedModel, Tensors, mark
+
+with without_telemetry():
+    import openvino
 
 __all__ = ["run_on_openvino"]
 

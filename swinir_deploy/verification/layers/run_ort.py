@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swinir_deploy.errors import InferenceError, SwinIRDeployError
+from swinir_deploy.system.telemetry import without_telemetry
 from swinir_deploy.verification.layers.marked import MarkedModel, Tensors, mark, quiet_polygraphy
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def run_on_onnxruntime(
         BackendUnavailableError: the installed onnxruntime lacks the provider, or it cannot start.
         InferenceError: ONNX Runtime failed.
     """
-    import onnxruntime
+    with without_telemetry():
+        import onnxruntime
     from polygraphy.backend.onnxrt import OnnxrtRunner
     from polygraphy.comparator import Comparator
 

@@ -47,7 +47,7 @@ def run_on_tensorrt(
     Args:
         marked: the model.
         batch: the input, in the model's layout. The engine is built for its shape.
-        backend: ``trt`` or ``trt-rtx``.
+        backend: ``tensorrt`` or ``rtx``.
         device: ``cuda`` (default) or ``cuda:N``.
 
     Raises:
@@ -55,7 +55,7 @@ def run_on_tensorrt(
         CheckFailedError: the library could not build or run the engine.
         UsageError: the device is unknown, or this process uses Polygraphy with the other library.
     """
-    flavour = BACKENDS[backend].flavour or "tensorrt"
+    flavour: FlavourName = "rtx" if BACKENDS[backend].flavour == "rtx" else "tensorrt"
     gpu = gpu_for(device)
     library = load_library(flavour)
     select_flavour(flavour)

@@ -250,7 +250,7 @@ def test_options_that_a_back_end_lacks_are_refused(
         compare_layers(fp32, **options)
 
 
-@pytest.mark.parametrize("backend", ["openvino", "torch", "trt", "trt-rtx"])
+@pytest.mark.parametrize("backend", ["openvino", "torch", "tensorrt", "rtx"])
 def test_a_back_end_that_is_not_installed_is_exit_code_3(
     fp32: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
@@ -261,14 +261,14 @@ def test_a_back_end_that_is_not_installed_is_exit_code_3(
 
 
 def test_an_engine_is_not_looked_into() -> None:
-    with pytest.raises(UsageError, match=r"is an engine.*--backend trt"):
-        compare_layers("x4.engine", backend="trt")
+    with pytest.raises(UsageError, match=r"is an engine.*--backend tensorrt"):
+        compare_layers("x4.engine", backend="tensorrt")
 
 
 # -------------------------------------------------- TensorRT and TensorRT for RTX: up to the GPU
 
 
-@pytest.mark.parametrize("backend", ["trt", "trt-rtx"])
+@pytest.mark.parametrize("backend", ["tensorrt", "rtx"])
 def test_an_engine_without_a_gpu_is_exit_code_3(
     fp32: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
@@ -448,10 +448,12 @@ def fake_engines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_an_engine_of_a_damaged_file(
     fp32: Path, tmp_path: Path, fake_engines: list[str], name: str
 ) -> None:
-    report = compare_layers(damaged(fp32, tmp_path, name), fp32, backend="trt", device="cuda:1")
+    report = compare_layers(
+        damaged(fp32, tmp_path, name), fp32, backend="tensorrt", device="cuda:1"
+    )
     assert report.first is not None
     assert module_of(report.first.node) == DAMAGE[name]
-    assert report.ran_on == "trt cuda:1, fp32"
+    assert report.ran_on == "tensorrt cuda:1, fp32"
     assert fake_engines == ["Fake"]
 
 

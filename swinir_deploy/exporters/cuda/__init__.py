@@ -1,0 +1,1 @@
+"""Engines of this project's own kernels, compiled without a GPU."""

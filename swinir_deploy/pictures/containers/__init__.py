@@ -1,0 +1,1 @@
+"""The containers of picture files: where the pixels are, and what stands beside them."""

@@ -1,0 +1,1 @@
+"""The back end for engines of this project's own kernels."""
