@@ -123,9 +123,9 @@ class VideoJob:
                 run = self._into_container(opened, plan, target, name, notes)
             elif isinstance(target, Path):
                 with mux_errors(name), open(target, "wb") as stream:
-                    run = self._into_pipe(opened, plan, stream, name, pipe_format)
+                    run = self._into_pipe(opened, plan, stream, name, pipe_format, notes)
             else:
-                run = self._into_pipe(opened, plan, target, name, pipe_format)
+                run = self._into_pipe(opened, plan, target, name, pipe_format, notes)
             elapsed = time.perf_counter() - started
             return self.report(opened, plan, run, name, elapsed, notes)
 
@@ -156,13 +156,19 @@ class VideoJob:
         stream: IO[bytes],
         name: str,
         pipe_format: str,
+        notes: list[str],
     ) -> Run:
-        """Write frames alone."""
+        """Write frames alone; add to the notes what they do not hold."""
         writer = PipeWriter(stream, plan.layout, name, pipe_format)
         writer.start()
         frames = (item for item in FrameReader(opened).items() if isinstance(item, Picture))
         run = self.work(opened, frames, writer.write_frame)
         writer.finish()
+        if writer.lost_times:
+            notes.append(
+                "Frames alone have one rate and no times: those of this variable rate were left "
+                f"out ({float(plan.layout.rate):.3f} frames per second). A container keeps them."
+            )
         return run
 
     def _pipe_format(self, name: str) -> str | None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Y4M_FORMATS", "PipeWriter", "y4m_head"]
 
+_HALF = Fraction(1, 2)  # of the distance of two frames: times are rounded to ticks
+
 _DEPTHS = (9, 10, 12, 14, 16)
 
 _Y4M_NAMES = {
@@ -69,6 +71,9 @@ def y4m_head(layout: FrameLayout) -> bytes:
 class PipeWriter:
     """Writes frames into a stream.
 
+    Attributes:
+        lost_times: whether the rate does not give the times of the frames.
+
     Args:
         stream: an open binary stream, which stays open.
         layout: what the frames are; for ``y4m`` its format is one of :data:`Y4M_FORMATS`.
@@ -80,6 +85,9 @@ class PipeWriter:
         self._name, self._layout, self._is_y4m = name, layout, pipe_format == "y4m"
         self._stream = stream
         self._frames = FrameEncoder(layout, EncoderChoice("rawvideo", {}))
+        self._first_pts: int | None = None
+        self._count = 0
+        self.lost_times = False
 
     def start(self) -> None:
         """Write the head, if the format has one.
@@ -97,6 +105,11 @@ class PipeWriter:
         Raises:
             VideoError: it cannot be written.
         """
+        if self._first_pts is None:
+            self._first_pts = picture.pts
+        frames = (picture.pts - self._first_pts) * self._layout.time_base * self._layout.rate
+        self.lost_times = self.lost_times or abs(frames - self._count) > _HALF
+        self._count += 1
         self._write_packets(self._frames.encode(picture))
 
     def finish(self) -> None:

@@ -136,19 +136,12 @@ class WritePlan:
 
 def _lost_without_container(opened: VideoSource) -> list[str]:
     """Return sentences on what frames alone do not hold."""
-    notes = []
-    if opened.others:
-        notes.append(
-            "Frames alone (y4m, rawvideo) have no sound and no subtitles: "
-            f"{len(opened.others)} other streams were left out."
-        )
-    if not opened.is_regular:
-        notes.append(
-            "Frames alone have no times: those of this variable rate were left out, and the mean "
-            f"rate of {float(opened.rate):.3f} frames per second was written. A container (.mkv, "
-            ".mp4) keeps them."
-        )
-    return notes
+    if not opened.others:
+        return []
+    return [
+        "Frames alone (y4m, rawvideo) have no sound and no subtitles: "
+        f"{len(opened.others)} other streams were left out."
+    ]
 
 
 def _with_hdr(encoder: EncoderChoice, opened: VideoSource) -> tuple[EncoderChoice, list[str]]:

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'swinir-deploy[video]'")
+
 __all__ = [
     "FLAGS",
+    "av",
     "decoded",
     "decoded_planes",
     "make",
@@ -56,11 +59,7 @@ def tones(count: int = 1, duration: float = 1.0) -> list[str]:
 
 def decoded(path: Path, pix_fmt: str, filters: str = "null") -> np.ndarray:
     """All frames as ffmpeg decodes them: [n, height, width, channels]."""
-    sides = run(
-        *("ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries"),
-        *("stream=width,height", "-of", "csv=p=0", path),
-    )
-    width, height = map(int, sides.decode().split()[0].strip(",").split(",")[:2])
+    width, height = sides(path)
     # -noautorotate: frames as they are stored
     raw = run(
         *("ffmpeg", "-v", "error", "-noautorotate", "-i", path, "-map", "0:v:0", "-vf", filters),
@@ -73,7 +72,7 @@ def decoded(path: Path, pix_fmt: str, filters: str = "null") -> np.ndarray:
 
 def decoded_planes(path: Path, pix_fmt: str, filters: str = "null") -> np.ndarray:
     """All frames of a planar format with full resolution: [n, planes, height, width]."""
-    width, height = (probe(path, "stream=width,height", "v:0")["streams"][0][k] for k in SIDES)
+    width, height = sides(path)
     raw = run(
         *("ffmpeg", "-v", "error", "-noautorotate", "-i", path, "-map", "0:v:0", "-vf", filters),
         *("-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", pix_fmt, "-"),
@@ -83,7 +82,10 @@ def decoded_planes(path: Path, pix_fmt: str, filters: str = "null") -> np.ndarra
     return np.frombuffer(raw, dtype).reshape(-1, planes, height, width)
 
 
-SIDES = ("width", "height")
+def sides(path: Path) -> tuple[int, int]:
+    """Width and height of the frames. (PyAV is quicker to ask; a wrong answer would be noticed.)"""
+    with av.open(str(path)) as video:
+        return video.streams.video[0].width, video.streams.video[0].height
 
 
 def probe(path: Path, entries: str, stream: str | None = None) -> Any:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
-from clips import FLAGS, decoded, decoded_planes, make, needs_ffmpeg, probe
+from clips import FLAGS, av, decoded, decoded_planes, make, needs_ffmpeg, probe
 from fake_runtimes import FakeRuntime
 
 from swinir_deploy.restoration.restorer import Restorer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import av.error
 import pytest
+from clips import av
 
 from swinir_deploy.errors import VideoError
 from swinir_deploy.video.decoding import Decoder, MissingFrame
