@@ -20,10 +20,13 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 demo: $(VENV)/installed-cpu
 	$(BIN)/swinir-deploy demo -o $(OUT) --overwrite
 
-# Tests that measure time or the whole machine run alone, after the others, and without coverage,
-# which takes time of its own. The limit for lines and branches stands in pyproject.toml.
+# Coverage is measured on the fast tests: on the slow ones it would cost as much time as they take.
+# Tests that measure time or the whole machine run alone, after the others. The limit for lines and
+# branches stands in pyproject.toml.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest $(PARALLEL) -m "not serial" --cov --cov-report= --cov-fail-under=0
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not serial" \
+		--cov --cov-report= --cov-fail-under=0
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow and not serial"
 	$(BIN)/python -m pytest -m serial
 	$(BIN)/coverage combine --append --quiet || true # of processes that ended late, if any
 	$(BIN)/coverage report

@@ -2,7 +2,8 @@
 
     python tools/gpu_report.py OUT_FOLDER [--official network_swinir.py] [--seconds 420]
 
-Needs torch, triton and NumPy, and this checkout. The official network file is not part of the
+Needs torch, triton and NumPy, and this checkout; the rows of engines need cuda-core and
+lazy-loader, and say so where they are missing. The official network file is not part of the
 project; without it the rows of the official network are left out, and the report says so. Every row
 is appended to OUT_FOLDER/rows.jsonl as soon as it is measured; a row that fails says why, and the
 next one runs. At the end come OUT_FOLDER/report.json and a table; --plot draws report.svg where
@@ -31,7 +32,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+# The package without its __init__.py, so that what that imports need not be installed.
+sys.modules["swinir_deploy"] = types.ModuleType("swinir_deploy")
+sys.modules["swinir_deploy"].__path__ = [str(ROOT / "swinir_deploy")]
 
 import torch  # noqa: E402
 
@@ -359,6 +362,7 @@ class Measurements:
         self.tera_flops = self.tera_bytes = math.nan
         self.references: dict[tuple[str, int, int], torch.Tensor] = {}
         self.networks: dict[tuple[str, str], FusedSwinIR] = {}
+        self.engines: dict[str, Any] = {}
         self.sizes = ((16, 24),) if self.smoke else SIZES
 
     def machine(self) -> None:
@@ -511,6 +515,66 @@ class Measurements:
         plan = network.plan(1, *size)
         self.measured(who, name, size, lambda: network(picture), graph=True, plan=plan)
 
+    def open_engine(self, name: str) -> Any:
+        """Return the back end ``cuda`` with an engine of our kernels, compiled once and opened."""
+        if name in self.engines:
+            return self.engines[name]
+        from swinir_deploy.artifacts.cuda_engine import write_cuda_engine
+        from swinir_deploy.artifacts.engine import EngineMetadata, write_engine
+        from swinir_deploy.artifacts.metadata import ArtifactMetadata
+        from swinir_deploy.artifacts.shapes import ShapeProfile
+        from swinir_deploy.exporters.cuda.assemble import compile_engine, pack_model
+        from swinir_deploy.models.load import LoadedModel
+        from swinir_deploy.runtimes.cuda.runtime import CudaRuntime
+
+        folder = self.report.folder / "engines"
+        folder.mkdir(parents=True, exist_ok=True)
+        network = network_of(name)
+        model = LoadedModel(network, CONFIGS[name], None, name, "sr", Path(name), "0" * 64)
+        began = time.perf_counter()
+        engine = compile_engine(
+            pack_model(model, PrecisionPlan("fp16")),
+            [self.architecture],
+            settings=self.settings[name],
+        )
+        content = write_cuda_engine(engine)
+        built = time.perf_counter()
+        metadata = EngineMetadata(
+            model=ArtifactMetadata(
+                io="tensor", scale=4, in_chans=3, window_size=8, model_id=name, precision="fp16"
+            ),
+            onnx_name=name,
+            onnx_sha256="0" * 64,
+            flavour="cuda",
+            library_version=engine.compiler,
+            architectures=(f"sm{self.architecture}",),
+            profiles=(ShapeProfile((1, 3, 8, 8), (1, 3, 256, 256), (1, 3, 2048, 2048)),),
+        )
+        write_engine(folder / f"{name}.engine", content, metadata)
+        opening = time.perf_counter()
+        self.engines[name] = CudaRuntime(folder / f"{name}.engine", "cuda", contexts=1)
+        self.report.row(
+            "engine",
+            model=name,
+            size_bytes=len(content),
+            build_s=round(built - began, 2),
+            open_s=round(time.perf_counter() - opening, 3),
+        )
+        return self.engines[name]
+
+    def engine(self, name: str, size: tuple[int, int]) -> None:
+        """Measure the same kernels in an engine, which replays a CUDA graph by itself."""
+        runtime = self.open_engine(name)
+        picture, _ = self.reference(name, size)
+        self.measured(
+            "ours, engine, fp16",
+            name,
+            size,
+            lambda: torch.from_dlpack(runtime.run_on_gpu(picture)),
+            graph=False,
+            plan=plan_of(name, self.settings[name], *size),
+        )
+
     def parts(self, name: str, size: tuple[int, int]) -> None:
         """Where the time of a fused network goes."""
         network = self.fused_network(name, "fp16")
@@ -600,6 +664,12 @@ class Measurements:
                         f"fused {name} {half} {size}",
                         lambda name=name, half=half, size=size: self.fused(name, half, size),
                     )
+        for size in self.sizes if ON_GPU else ():
+            for name in CONFIGS:
+                report.attempt(
+                    f"engine {name} {size}",
+                    lambda name=name, size=size: self.engine(name, size),
+                )
         for name in CONFIGS:
             report.attempt(f"parts {name}", lambda name=name: self.parts(name, self.sizes[0]))
         for size in self.sizes[:2]:

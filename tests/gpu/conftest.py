@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpu_backends import MODEL
+from gpu_backends import FLAVOURS_OF, MODEL
 
-from swinir_deploy import export_onnx, open_runtime
+from swinir_deploy import export_onnx, load_model, open_runtime
 from swinir_deploy.errors import BackendUnavailableError
+from swinir_deploy.kernels.settings import ARCHITECTURES
 from swinir_deploy.nvidia.gpu import Gpu, find_gpu
 from swinir_deploy.nvidia.tensorrt_library import FLAVOURS
 from swinir_deploy.runtimes import Runtime
@@ -59,18 +60,28 @@ def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], 
     return export
 
 
+def code_for(gpu: Gpu) -> str:
+    """Return the target whose machine code runs on a GPU: its major version, at most its minor."""
+    major, minor = map(int, gpu.capability.split("."))
+    fitting = [number for number in ARCHITECTURES if 10 * major <= number <= 10 * major + minor]
+    if not fitting:
+        pytest.skip(f"the kernels are not made for {gpu.name} ({gpu.architecture})")
+    return f"cuda:sm{fitting[-1]}"
+
+
 @pytest.fixture(scope="session")
 def engine_file(
     gpu: Gpu, onnx_file: Callable[[str, str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
     """(flavour, precision) -> an engine for sides from 8 to 128 and batches to 3, built once."""
+    from swinir_deploy.exporters.cuda.build import build_cuda_engine
     from swinir_deploy.exporters.tensorrt.build import build_engine
     from swinir_deploy.exporters.tensorrt.shapes import ShapeRequest
 
     folder = tmp_path_factory.mktemp("gpu-engines")
     failed: dict[str, str] = {}
 
-    def build(flavour: str, precision: str) -> Path:
+    def build(flavour: str, precision: Any) -> Path:
         name = f"{flavour}-{precision}"
         path = folder / f"{name}.engine"
         if name in failed:
@@ -84,6 +95,9 @@ def engine_file(
                 min_shapes=("1x3x8x8",), opt_shapes=("1x3x64x64",), max_shapes=("3x3x128x128",)
             )
             try:
+                if flavour == "cuda":
+                    build_cuda_engine(load_model(MODEL), code_for(gpu), path, precision=precision)
+                    return path
                 build_engine(
                     onnx_file(precision, "tensorrt"), flavour, path, shapes=shapes, progress=False
                 )
@@ -115,9 +129,8 @@ def open_on_gpu(
                 target = "any" if provider == "cuda" else "tensorrt"
                 path = onnx_file(precision, target)
                 return open_runtime(path, "ort", "cuda", provider=provider, **options)
-            flavour = {"trt": "tensorrt", "rtx": "rtx"}[kind]
             build = request.getfixturevalue("engine_file")
-            return open_runtime(build(flavour, precision), **options)
+            return open_runtime(build(FLAVOURS_OF[kind], precision), **options)
         except BackendUnavailableError as error:
             pytest.skip(str(error))
 

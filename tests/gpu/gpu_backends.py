@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BACKENDS", "ENGINES", "MODEL", "precision_of"]
+__all__ = ["BACKENDS", "ENGINES", "FLAVOURS_OF", "MODEL", "precision_of"]
 
 MODEL = "tiny-sr-x2"
 
@@ -14,10 +14,13 @@ BACKENDS = [
     *("ort-rtx-fp32", "ort-rtx-fp16"),
     *("trt-fp32", "trt-fp16", "trt-bf16"),
     *("rtx-fp32", "rtx-fp16", "rtx-bf16"),
+    *("cuda-fp16", "cuda-bf16"),
 ]
 """Everything that computes on a GPU: back end or provider, and what it computes in."""
 
-ENGINES = [name for name in BACKENDS if name.startswith(("trt-", "rtx-"))]
+ENGINES = [name for name in BACKENDS if name.startswith(("trt-", "rtx-", "cuda-"))]
+
+FLAVOURS_OF = {"trt": "tensorrt", "rtx": "rtx", "cuda": "cuda"}
 
 
 def precision_of(name: str) -> str:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpu_backends import ENGINES, MODEL
+from gpu_backends import ENGINES, FLAVOURS_OF, MODEL
 
 from swinir_deploy import open_runtime
 from swinir_deploy.benchmarking.benchmark import Contender, benchmark
 from swinir_deploy.comparison import compare, sample_picture
 from swinir_deploy.errors import BackendUnavailableError, UsageError
 from swinir_deploy.runtimes import Runtime
-from swinir_deploy.runtimes.tensorrt.runtime import TensorRtRuntime
+from swinir_deploy.runtimes.engine_runtime import EngineRuntime
 from swinir_deploy.verification.parity import LIMITS
 
 FP16_ENGINES = [name for name in ENGINES if name.endswith("fp16")]
@@ -53,15 +53,14 @@ def test_the_gpu_s_time_is_within_the_host_s(
                 assert device_ms is not None
                 assert 0 < device_ms <= host_ms
         assert LIMITS["fp16"].holds(compare(on_host(result), wanted))
-        if isinstance(runtime, TensorRtRuntime):
+        if isinstance(runtime, EngineRuntime):
             assert runtime.graph_errors == ()
 
 
 @pytest.mark.parametrize("name", FP16_ENGINES)
 @pytest.mark.parametrize("transfers", [True, False])
 def test_bench_of_an_engine(name: str, engine_file: Callable[..., Path], transfers: bool) -> None:
-    flavour = {"trt": "tensorrt", "rtx": "rtx"}[name.partition("-")[0]]
-    engine = Contender(str(engine_file(flavour, "fp16")))
+    engine = Contender(str(engine_file(FLAVOURS_OF[name.partition("-")[0]], "fp16")))
     (row,) = benchmark([engine], shapes=[SHAPE], runs=10, transfers=transfers).rows
     assert row.device_p50_ms is not None
     assert 0 < row.device_p50_ms <= row.p50_ms

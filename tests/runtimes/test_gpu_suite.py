@@ -18,6 +18,7 @@ import fake_gpu
 import fake_tensorrt
 import numpy as np
 import pytest
+from fake_cuda_engine import cuda_engine_file, know_kernels
 from fake_gpu import Buffer
 from fake_machine import GPU, engine_file, machine
 
@@ -55,6 +56,14 @@ def suite(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     return importlib.import_module
 
 
+def made(monkeypatch: pytest.MonkeyPatch, folder: Path, flavour: str) -> Path:
+    """An engine that the fake GPU runs."""
+    if flavour != "cuda":
+        return engine_file(folder, (RANGE,), flavour)
+    know_kernels(monkeypatch)
+    return cuda_engine_file(folder)
+
+
 @pytest.mark.slow
 def test_without_a_gpu_everything_is_skipped_with_the_reason() -> None:
     try:
@@ -72,7 +81,10 @@ def test_without_a_gpu_everything_is_skipped_with_the_reason() -> None:
     assert reason in done.stdout.replace("\n", " ")
 
 
-@pytest.mark.parametrize("flavour", ["tensorrt", "rtx"])
+ALL_ENGINES = {"tensorrt": "trt-fp16", "rtx": "rtx-fp16", "cuda": "cuda-fp16"}
+
+
+@pytest.mark.parametrize("flavour", ALL_ENGINES)
 @pytest.mark.parametrize(
     "name",
     [
@@ -92,11 +104,13 @@ def test_what_is_asserted_of_engines_can_hold(
     flavour: str,
     name: str,
 ) -> None:
+    if flavour == "cuda" and "another_gpu" in name:
+        pytest.skip("it holds machine code for more than one GPU")
     module = suite("test_gpu_engines")
     monkeypatch.setattr(module, "used_bytes", lambda: sum(Buffer.alive.values()))
-    path = engine_file(tmp_path, (RANGE,), flavour)
+    path = made(monkeypatch, tmp_path, flavour)
     offered = {
-        "name": {"tensorrt": "trt-fp16", "rtx": "rtx-fp16"}[flavour],
+        "name": ALL_ENGINES[flavour],
         "open_on_gpu": lambda _, **options: open_runtime(path, **options),
         "engine_file": lambda *_: path,
         "reference": Nearest(),
@@ -108,14 +122,14 @@ def test_what_is_asserted_of_engines_can_hold(
     test(**{argument: offered[argument] for argument in wanted})
 
 
-@pytest.mark.parametrize("flavour", ["tensorrt", "rtx"])
+@pytest.mark.parametrize("flavour", ALL_ENGINES)
 @pytest.mark.usefixtures("fake_machine")
 def test_what_is_asserted_of_times_can_hold_and_can_fail(
     suite: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: str
 ) -> None:
     module = suite("test_gpu_bench")
-    path = engine_file(tmp_path, (RANGE,), flavour)
-    name = {"tensorrt": "trt-fp16", "rtx": "rtx-fp16"}[flavour]
+    path = made(monkeypatch, tmp_path, flavour)
+    name = ALL_ENGINES[flavour]
     monkeypatch.setattr(module, "on_host", lambda result: result.array)
 
     def check() -> None:
@@ -125,10 +139,11 @@ def test_what_is_asserted_of_times_can_hold_and_can_fail(
         for transfers in (True, False):
             module.test_bench_of_an_engine(name, lambda *_: path, transfers)
 
-    with monkeypatch.context() as patch, pytest.raises(AssertionError, match=r"60002\.0\d* <="):
-        patch.setattr(fake_tensorrt, "KERNEL_MS", 60_000.0)  # longer than the host waited
+    clock = fake_gpu if flavour == "cuda" else fake_tensorrt
+    with monkeypatch.context() as patch, pytest.raises(AssertionError, match=r"\d{5,6}\.0\d* <="):
+        patch.setattr(clock, "KERNEL_MS", 60_000.0)  # longer than the host waited
         check()
-    monkeypatch.setattr(fake_tensorrt, "KERNEL_MS", 1e-4)
+    monkeypatch.setattr(clock, "KERNEL_MS", 1e-4)
     monkeypatch.setattr(fake_gpu, "COPY_MS", 1e-4)
     check()
 

@@ -20,7 +20,7 @@ from swinir_deploy.errors import UsageError
 from swinir_deploy.kernels.compile import compile_launch, distinct_launches
 from swinir_deploy.kernels.plan import make_program
 from swinir_deploy.kernels.served import why_network_not_fused
-from swinir_deploy.kernels.settings import settings_for
+from swinir_deploy.kernels.settings import Settings, settings_for
 from swinir_deploy.kernels.widths import stored_channels
 
 if TYPE_CHECKING:
@@ -82,7 +82,10 @@ def pack_model(loaded: LoadedModel, plan: PrecisionPlan, io: Io = "tensor") -> P
 
 
 def compile_engine(
-    model: PackedModel, architectures: Iterable[int], on_kernel: Callable[[str], None] | None = None
+    model: PackedModel,
+    architectures: Iterable[int],
+    on_kernel: Callable[[str], None] | None = None,
+    settings: Settings | None = None,
 ) -> CudaEngine:
     """Compile a packed network. No GPU is needed.
 
@@ -90,6 +93,7 @@ def compile_engine(
         model: the network.
         architectures: numbers of :data:`swinir_deploy.kernels.settings.ARCHITECTURES`.
         on_kernel: called before each kernel is compiled, with a text such as ``swin_block, sm90``.
+        settings: how to launch the kernels; None takes the table's for each architecture.
 
     Raises:
         InferenceError: Triton cannot compile a kernel.
@@ -102,7 +106,8 @@ def compile_engine(
         tensors=model.tensors,
         weights=model.weights,
         architectures={
-            f"sm{number}": _architecture(model, number, on_kernel) for number in architectures
+            f"sm{number}": _architecture(model, number, settings or settings_for(number), on_kernel)
+            for number in architectures
         },
         compiler=f"Triton {triton.__version__}",
     )
@@ -134,9 +139,12 @@ def _blob(packed: PackedSwinIR) -> tuple[tuple[PackedTensor, ...], bytes]:
 
 
 def _architecture(
-    model: PackedModel, number: int, on_kernel: Callable[[str], None] | None
+    model: PackedModel,
+    number: int,
+    settings: Settings,
+    on_kernel: Callable[[str], None] | None,
 ) -> Architecture:
-    config, settings = model.packed.config, settings_for(number)
+    config = model.packed.config
     program = make_program(config, model.packed.numbers, settings, model.io)
     stored = stored_channels(config.embed_dim)
     kernels: list[Kernel] = []
