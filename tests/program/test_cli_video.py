@@ -67,6 +67,37 @@ def test_wrong_options_are_told(
     assert not [*Path.cwd().iterdir()]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["in.mp4", "absent/out.mkv"], "there is no folder absent"),
+        (["-", ".", "--format", "y4m"], "a pipe has no name"),
+        (["in.mp4", "out.mkv", "--resume", "--overwrite"], "Give one of them"),
+        (["-", "out.mkv", "--format", "y4m", "--resume"], "a pipe cannot be read again"),
+    ],
+)
+def test_places_that_cannot_be_are_told(swinir: Program, arguments: list[str], words: str) -> None:
+    assert words in swinir("restore", *arguments, "--model", MODEL, code=None).stderr
+
+
+def test_a_video_is_never_its_own_result(swinir: Program, clip: Path, tmp_path: Path) -> None:
+    before, link = clip.read_bytes(), tmp_path / "link.mp4"
+    link.symlink_to(clip)
+    for target in (clip, link):
+        run = swinir("restore", clip, target, "--model", MODEL, "--overwrite", code=2)
+        assert "would replace" in run.stderr
+    assert clip.read_bytes() == before
+
+
+def test_a_gif_is_a_video_where_out_is_one(swinir: Program) -> None:
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=32x24:r=5:d=0.6"]
+    subprocess.run([*command, "in.gif"], check=True)
+    run = swinir("restore", "in.gif", "out.mkv", "--model", MODEL, "--pix-fmt", "yuv444p")
+    assert "3 frames" in run.stdout
+    run = swinir("restore", "in.gif", "out.png", "--model", MODEL)
+    assert "frames" not in run.stdout
+
+
 def test_options_for_videos_are_refused_for_pictures(swinir: Program) -> None:
     asked = ["in.png", "out.png", "--model", MODEL, "--crf", 3, "--deinterlace"]
     run = swinir("restore", *asked, code=2)

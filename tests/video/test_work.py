@@ -119,6 +119,16 @@ def test_a_number_of_frames_and_a_preview(tmp_path: Path, restored) -> None:
     np.testing.assert_array_equal(decoded(tmp_path / "every.mkv", "rgb24"), frames)
 
 
+def test_progress_tells_frames_rate_and_time_left(
+    tmp_path: Path, restored, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = moving(tmp_path / "in.mkv", 0.4)
+    restored(source, tmp_path / "out.mkv", codec="ffv1", progress=True)
+    last = capsys.readouterr().err.split("\r")[-1]
+    assert "10/10 [" in last
+    assert "frame/s" in last or "s/frame" in last
+
+
 def test_an_error_of_the_model_ends_everything(tmp_path: Path, restored) -> None:
     source = moving(tmp_path / "in.mkv", 4)
 
