@@ -95,6 +95,6 @@ $(VENV)/installed-cpu: pyproject.toml constraints.txt | $(BIN)/python
 # vsswinir brings the official network, the oracle of the tests. Its own dependencies (VapourSynth)
 # are of no use here.
 $(VENV)/installed-dev: $(VENV)/installed-cpu
-	$(PIP_INSTALL) --group dev --editable '.[cpu,openvino]'
+	$(PIP_INSTALL) --group dev --editable '.[cpu,openvino,video]'
 	$(PIP_INSTALL) --no-deps vsswinir
 	touch $@

@@ -45,6 +45,8 @@ from .verification.layers.reports import LayersReport as LayersReport
 from .verification.parity import Limit as Limit
 from .verification.parity import ParityReport as ParityReport
 from .verification.parity import verify as verify
+from .video.reports import VideoReport as VideoReport
+from .video.restore import restore_video as restore_video
 
 __version__: str
 __all__: list[str]

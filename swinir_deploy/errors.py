@@ -13,7 +13,8 @@ Every message names the thing, the actual value, the expected value and the next
     ├── InputError                  4  the input cannot be used
     │   ├── CheckpointError         4  a checkpoint is damaged, unsafe or not a SwinIR
     │   ├── ArtifactError           4  an ONNX file or an engine is damaged or foreign
-    │   └── PictureError            4  a picture cannot be read or written
+    │   ├── PictureError            4  a picture cannot be read or written
+    │   └── VideoError              4  a video cannot be read or written
     └── DownloadError               5  a download failed
 
 ``SwinIRDeployWarning`` is not an error: the work goes on, and the command line shows the text.
@@ -36,6 +37,7 @@ __all__ = [
     "SwinIRDeployError",
     "SwinIRDeployWarning",
     "UsageError",
+    "VideoError",
 ]
 
 
@@ -111,6 +113,10 @@ class ArtifactError(InputError):
 
 class PictureError(InputError):
     """A picture cannot be read or written."""
+
+
+class VideoError(InputError):
+    """A video cannot be read or written, or holds what cannot be kept."""
 
 
 class DownloadError(SwinIRDeployError):

@@ -36,6 +36,9 @@ PARAMETERS = {
     "open_runtime": "model backend device **options",
     "restore": "source target * model backend device tile overlap_px batch max_pixels "
     "max_memory_bytes resume strip pages progress **options",
+    "restore_video": "source target * model backend device tile overlap_px batch codec crf bitrate "
+    "pix_fmt codec_options decoder matrix deinterlace start_s duration_s frames every_nth dedupe "
+    "on_error drop_unsupported resume progress **options",
     "verify": "model * reference backend device shapes pictures limit show **options",
 }
 """Every public function; callers rely on these names."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,33 @@ def expect(found: NDArray[np.uint8], wanted: NDArray[np.uint8], what: str) -> No
         sys.exit(f"{what}: not the picture that Python makes")
 
 
+def check_y4m(restore: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
+    """Compare a stream of YUV4MPEG2 with the equations of BT.601 in the limited range."""
+    levels = np.random.default_rng(4).integers(60, 190, (2, 3, HEIGHT, WIDTH), dtype=np.uint8)
+    head = b"YUV4MPEG2 W%d H%d F30000:1001 Ip A4:3 C444\n" % (WIDTH, HEIGHT)
+    data = head + b"".join(b"FRAME\n" + frame.tobytes() for frame in levels)
+    stream = run_example("swinir-filter", MODEL, "y4m", LIBRARY, data=data)
+    line, _, rest = stream.partition(b"\n")
+    if line != b"YUV4MPEG2 W%d H%d F30000:1001 Ip A4:3 C444" % (2 * WIDTH, 2 * HEIGHT):
+        sys.exit(f"swinir-filter y4m: the head is {line!r}")
+    size = 12 * HEIGHT * WIDTH
+    if len(rest) != 2 * (6 + size):
+        sys.exit("swinir-filter y4m: the frames have another length")
+    to_luma = np.array([0.299, 0.587, 0.114])
+    for index, frame in enumerate(levels.astype(float)):
+        y, cb, cr = (frame[0] - 16) / 219, (frame[1] - 128) / 224, (frame[2] - 128) / 224
+        red, blue = y + 1.402 * cr, y + 1.772 * cb
+        rgb = np.stack([red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue], axis=-1)
+        large = restore(np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)) / 255
+        luma = large @ to_luma
+        planes = [16 + 219 * luma, 128 + 224 / 1.772 * (large[..., 2] - luma)]
+        planes.append(128 + 224 / 1.402 * (large[..., 0] - luma))
+        start = index * (6 + size) + 6
+        found = np.frombuffer(rest[start : start + size], np.uint8)
+        wanted = np.rint(np.stack(planes)).astype(np.uint8)
+        expect(found.reshape(3, 2 * HEIGHT, 2 * WIDTH), wanted, "swinir-filter y4m")
+
+
 def main() -> None:
     """Run all of them."""
     names = ["swinir-filter", "restore_folder"]
@@ -60,6 +88,8 @@ def main() -> None:
         result = np.frombuffer(stream, np.uint8).reshape(3, 2 * HEIGHT, 2 * WIDTH, 3)
         for found, frame in zip(result, frames, strict=True):
             expect(found, restore(frame), "swinir-filter")
+
+        check_y4m(restore)
 
         source = folder / "in"
         source.mkdir()

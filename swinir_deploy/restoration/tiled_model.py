@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar, cast
 
@@ -283,29 +283,55 @@ class TiledModel:
             MemoryRanOutError: the runtime has no memory for these tiles; see :meth:`attempt`.
             CheckFailedError: the model gave values that are not finite.
         """
-        outputs = self._run_tiles(pixels, plan, is_main)
+        outputs = self._run_tiles([pixels], plan, is_main)
         for strip in blend_strips(plan, self.spec.scale, outputs, ROWS_AT_ONCE):
             yield self.bridge.to_dtype(strip, pixels.dtype)
 
+    def restored(self, pictures: Sequence[NDArray[Any]], plan: TilePlan) -> list[NDArray[Any]]:
+        """Return the restored pictures; a batch may hold tiles of several of them.
+
+        Args:
+            pictures: [height, width, channels] arrays of one shape and dtype.
+            plan: the plan of a picture of this size.
+
+        Raises:
+            MemoryRanOutError: the runtime has no memory for these tiles; see :meth:`attempt`.
+            CheckFailedError: the model gave values that are not finite.
+        """
+        scale = self.spec.scale
+        results = []
+        with contextlib.closing(self._run_tiles(pictures, plan, is_main=True)) as outputs:
+            for picture in pictures:
+                height, width, channels = picture.shape
+                result = np.empty((height * scale, width * scale, channels), picture.dtype)
+                tiles = itertools.islice(outputs, len(plan.tiles))
+                done = 0
+                for strip in blend_strips(plan, scale, tiles, ROWS_AT_ONCE):
+                    result[done : done + len(strip)] = self.bridge.to_dtype(strip, picture.dtype)
+                    done += len(strip)
+                results.append(result)
+        return results
+
     def _run_tiles(
-        self, pixels: NDArray[Any], plan: TilePlan, is_main: bool
-    ) -> Iterator[NDArray[Any]]:
+        self, pictures: Sequence[NDArray[Any]], plan: TilePlan, is_main: bool
+    ) -> Generator[NDArray[Any], None, None]:
         """Yield the result of each tile: [height, width, channels] in the range of the model."""
         rows = reflect_indices(plan.rows.side, plan.rows.padded)
         columns = reflect_indices(plan.columns.side, plan.columns.padded)
 
-        def cut(tile: Tile) -> NDArray[Any]:
+        def cut(picture: NDArray[Any], tile: Tile) -> NDArray[Any]:
             # Rows and columns are taken in one step. Taking all columns of these rows first would
             # make a large copy of a wide picture.
             part = columns[tile.left : tile.left + tile.width]
-            return pixels[np.ix_(rows[tile.top : tile.top + tile.height], part)]
+            return picture[np.ix_(rows[tile.top : tile.top + tile.height], part)]
 
-        has_several = len(plan.tiles) > self._batch
-        groups = _groups(plan.tiles, self._batch)
-        results = (self.bridge.run(np.stack([cut(tile) for tile in group])) for group in groups)
+        count = len(pictures) * len(plan.tiles)
+        groups = _groups(itertools.product(pictures, plan.tiles), self._batch)
+        results = (self.bridge.run(np.stack([cut(*pair) for pair in group])) for group in groups)
+        ahead = is_main and count > self._batch
         with (
-            contextlib.closing(one_ahead(results) if is_main and has_several else results) as made,
-            self._bar(len(plan.tiles) if is_main else 0) as bar,
+            contextlib.closing(one_ahead(results) if ahead else results) as made,
+            self._bar(count if is_main else 0) as bar,
         ):
             for outputs in made:
                 for output in outputs:
@@ -318,14 +344,14 @@ class TiledModel:
         return tqdm(total=tiles, unit="tile", leave=False, disable=True if tiles < 2 else disable)
 
 
-def _groups(tiles: Iterable[Tile], size: int) -> Iterator[list[Tile]]:
-    """Yield lists of ``size`` consecutive tiles; the last one may be shorter."""
-    left = iter(tiles)
+ItemT = TypeVar("ItemT")
+
+
+def _groups(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    """Yield lists of ``size`` consecutive items; the last one may be shorter."""
+    left = iter(items)
     while group := list(itertools.islice(left, size)):
         yield group
-
-
-ItemT = TypeVar("ItemT")
 
 
 def one_ahead(items: Iterator[ItemT]) -> Generator[ItemT, None, None]:

@@ -40,6 +40,7 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "report": ("jinja2", "matplotlib"),
     "heic": ("pillow_heif",),
     "jxl": ("pillow_jxl",),
+    "video": ("av",),
 }
 """For each extra, the import names of the packages that it installs."""
 

@@ -1,0 +1,1 @@
+"""Videos through a model: read, restore frame by frame, write, and lose nothing on the way."""
