@@ -26,7 +26,7 @@ PARAMETERS = {
     "compare_layers": "model against * backend device precision network provider optimization "
     "against_optimization picture shape limit",
     "evaluate": "model data * lr task noise quality backend device tile self_ensemble reference "
-    "offline progress say **options",
+    "offline progress say show **options",
     "export_onnx": "model output * io target shape opset precision calibrate stages",
     "info": "model * key prefix img_range mean",
     "inspect_model": "model target * shapes options progress named",
@@ -39,7 +39,7 @@ PARAMETERS = {
     "restore_video": "source target * model backend device tile overlap_px batch codec crf bitrate "
     "pix_fmt codec_options decoder matrix deinterlace start_s duration_s frames every_nth dedupe "
     "on_error drop_unsupported resume progress **options",
-    "verify": "model * reference backend device shapes pictures limit **options",
+    "verify": "model * reference backend device shapes pictures limit show **options",
 }
 """Every public function; callers rely on these names."""
 

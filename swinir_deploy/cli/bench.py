@@ -25,6 +25,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, Stopwatch
 from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.pages import identified, page_option, save_page
 from swinir_deploy.cli.positional import models_argument
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import BackendUnavailableError, CheckFailedError, UsageError
@@ -122,6 +123,7 @@ from the GPU. On the CPU there are no copies, and the flag has no effect.
     help="Compare with an older report. Exit code 1 if a row is slower by more than the noise.",
 )
 @report_option
+@page_option
 @common_options
 def command(
     out: Output,
@@ -142,6 +144,7 @@ def command(
     csv_file: str | None,
     before: str | None,
     output: str | None,
+    page: str | None,
     overwrite: bool,
 ) -> int:
     """Time models and back ends against each other."""
@@ -154,13 +157,13 @@ def command(
     from swinir_deploy.models.find import find_model
 
     backends = parse_backends(backend)
-    check_outputs([output, csv_file], [request.model, *against, before], overwrite)
+    check_outputs([output, csv_file, page], [request.model, *against, before], overwrite)
     older = read_report(before) if before is not None else None
     if older is not None:
         require_same_way(older, transfers=transfers, isolated=isolate)
     models = [select_model(request, out, "bench --task sr --scale 4 --backend torch,ort")]
     models += [find_model(name) for name in against]
-    check_outputs([output, csv_file], models, overwrite)
+    check_outputs([output, csv_file, page], models, overwrite)
     backends = _chosen(out, backends, models)
     options = ContenderOptions(device, provider, precision, kernels, request.weights)
     watch = Stopwatch()
@@ -191,11 +194,23 @@ def command(
     for note in dict.fromkeys(row.note for row in report.rows if row.note):
         out.note(note)
     changes = compare_reports(report, older) if older is not None else ()
-    document = {**report.to_dict(), "changes": changes, "seconds": watch.seconds}
+    from swinir_deploy.reporting.identity import identify_model
+
+    document = identified(
+        out,
+        "bench",
+        {**report.to_dict(), "changes": changes, "seconds": watch.seconds},
+        lambda: [identify_model(model.name) for model in models],
+        output,
+        page,
+        machine=report.machine,
+        versions=report.versions,
+    )
     tables = [report_text(report), *([changes_text(changes)] if changes else [])]
     out.answer(document, "\n\n".join(tables))
     out.say(footer(report, watch))
     out.save(output)
+    save_page(out, page)
     if csv_file is not None:
         with atomic_output(csv_file) as temporary:
             temporary.write_text(report.to_csv())

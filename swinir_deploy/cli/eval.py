@@ -18,6 +18,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, table, tell_failures
 from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.pages import identified, page_option, save_page
 from swinir_deploy.cli.positional import model_argument
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.errors import UsageError
@@ -63,6 +64,7 @@ ones without --lr, need OpenCV: pip install 'swinir-deploy[eval]'
 )
 @click.option("--no-reference", is_flag=True, help="Do not compare with PyTorch, in half the time.")
 @report_option
+@page_option
 @common_options
 def command(
     out: Output,
@@ -81,6 +83,7 @@ def command(
     reference: str | None,
     no_reference: bool,
     output: str | None,
+    page: str | None,
     overwrite: bool,
 ) -> int:
     """Measure a model by the paper's protocol.
@@ -95,14 +98,17 @@ def command(
         )
     requested, request = _test_options(request)
     selection = select_model(request, out, "eval --task sr --scale 4 --data Set5/HR")
-    check_outputs([output], [selection, data, lr, reference], overwrite)
+    check_outputs([output, page], [selection, data, lr, reference], overwrite)
     from swinir_deploy.models.find import find_model
 
     compared = find_model(reference).checkpoint if reference is not None else not no_reference
     from swinir_deploy.evaluation.evaluate import evaluate
     from swinir_deploy.evaluation.testsets import list_pictures
+    from swinir_deploy.reporting.gallery import Gallery
+    from swinir_deploy.reporting.identity import identify_model
 
     list_pictures(data)  # before a download
+    gallery = Gallery()
 
     report = evaluate(
         selection.name,
@@ -116,6 +122,7 @@ def command(
         offline=out.offline,
         progress=lambda line: out.say(f"Measuring {line}"),
         say=out.say,
+        show=None if page is None else gallery.add_measured,
         **given(task=requested.task, noise=requested.noise, quality=requested.quality),
         **given(provider=provider, provider_options=provider_options, threads=threads),
         **given(precision=precision, kernels=kernels),
@@ -123,10 +130,18 @@ def command(
     )
     for note in report.notes:
         out.note(note)
-    document = report.to_dict()
+    document = identified(
+        out,
+        "eval",
+        report.to_dict(),
+        lambda: [identify_model(report.model, report.spec)],
+        output,
+        page,
+    )
     out.answer(document, "\n\n".join(filter(None, [_table(report), _stated(report)])))
     out.done(document, _line(report))
     out.save(output)
+    save_page(out, page, gallery.pictures)
     return tell_failures("measured", [(str(Path(data, f.name)), f.error) for f in report.failures])
 
 

@@ -20,6 +20,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, size_text
 from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.pages import identified, page_option, save_page
 from swinir_deploy.cli.positional import model_argument
 from swinir_deploy.cli.selection import select_model
 from swinir_deploy.exporters.onnx.recipes import check_request
@@ -85,6 +86,7 @@ Examples:
     metavar="N",
     help="ONNX operator set, 17 to 23.  [default: 20; 22 for bf16; 23 for fp32 --for ort]",
 )
+@page_option
 @overwrite_option
 @common_options
 def command(
@@ -97,6 +99,7 @@ def command(
     precision: str | None,
     calibrate: str | None,
     opset: int | None,
+    page: str | None,
     overwrite: bool,
 ) -> None:
     """Export a model to an ONNX file.
@@ -109,7 +112,7 @@ def command(
     name = found.checkpoint
     requested = given(io=io, target=target, opset=opset, precision=precision, calibrate=calibrate)
     check_request(output, **requested)
-    check_outputs([output], [found, calibrate], overwrite)
+    check_outputs([output, page], [found, calibrate], overwrite)
     if output is None and found.card is not None:
         check_output(f"{found.card.id}.onnx")
     if shape is not None and found.card is not None:
@@ -121,14 +124,24 @@ def command(
 
     model = load_model(name, progress=not out.quiet, offline=out.offline, **request.weights)
     path = Path(output) if output is not None else Path(f"{Path(model.model_id).name}.onnx")
-    check_outputs([path], [found, calibrate], overwrite)
+    check_outputs([path, page], [found, calibrate], overwrite)
     out.say(f"Exporting {model.model_id} and checking it against PyTorch ...")
     total = stages_of_export(requested.get("precision", "fp32"))
     with Stages(out.say, total=total, bar=out.progress) as stages:
         report = export_onnx(model, path, **given(shape=shape), **requested, stages=stages)
     if model.card is None:
         remember_checkpoint(model.path, model.source_sha256)
-    out.done(_document(report), _line(report))
+    from swinir_deploy.reporting.identity import identify_model
+
+    document = identified(
+        out,
+        "export",
+        _document(report),
+        lambda: [identify_model(report.path, metadata=report.metadata)],
+        page,
+    )
+    out.done(document, _line(report))
+    save_page(out, page)
 
 
 def _document(report: ExportReport) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, size_text, table
 from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.pages import identified, page_option, save_page
 from swinir_deploy.cli.selection import require_checkpoint
 from swinir_deploy.cli.tables import facts
 from swinir_deploy.errors import UsageError
@@ -67,6 +68,7 @@ Examples:
     help="Compare two models, or two reports of 'inspect --json'.",
 )
 @report_option
+@page_option
 @common_options
 def command(
     out: Output,
@@ -78,6 +80,7 @@ def command(
     builder: dict[str, Any],
     compare: tuple[str, str] | None,
     output: str | None,
+    page: str | None,
     overwrite: bool,
 ) -> None:
     """Compile a model without a GPU and describe the engine.
@@ -89,7 +92,7 @@ def command(
     With a target cuda:..., for a checkpoint or an id, prints the registers, spilled bytes and
     shared memory of each fused kernel of torch. It needs Triton: pip install 'swinir-deploy[cuda]'
     """
-    check_outputs([output], [model, *(compare or ())], overwrite)
+    check_outputs([output, page], [model, *(compare or ())], overwrite)
     if target.strip().lower().partition(":")[0] == "cuda":
         others = [compare, *vars(shapes).values(), *builder.values()]
         if model is None or any(others):
@@ -97,8 +100,11 @@ def command(
                 f"The target {target!r} takes one checkpoint or id, --precision and --json; its "
                 "kernels are for all shapes. Leave the other options out."
             )
-        _inspect_kernels(out, model, target, precision, weights)
+        kernels = _inspect_kernels(out, model, target, precision, weights)
+        document = _identified(out, "kernels", kernels.to_dict(), [model], output, page)
+        out.answer(document, describe_kernels(kernels))
         out.save(output)
+        save_page(out, page)
         return
     from swinir_deploy.exporters.tensorrt.inspect import read_inspection
     from swinir_deploy.exporters.tensorrt.options import BuildOptions
@@ -113,7 +119,8 @@ def command(
     }
     if model is not None:
         inspection = _inspect(out, model, target, precision, weights, options)
-        out.answer(inspection.to_dict(), describe(inspection))
+        document = _identified(out, "inspect", inspection.to_dict(), [model], output, page)
+        out.answer(document, describe(inspection))
     elif compare is not None:
         if precision is not None or weights:
             raise UsageError(
@@ -122,8 +129,19 @@ def command(
             )
         both = [read_inspection(path, target, **options) for path in compare]
         document = {"a": both[0].to_dict(), "b": both[1].to_dict()}
+        names = [inspection.model for inspection in both]
+        document = _identified(out, "comparison", document, names, output, page)
         out.answer(document, table(["", "A", "B"], list(_side_by_side(*both))))
     out.save(output)
+    save_page(out, page)
+
+
+def _identified(
+    out: Output, report: str, document: dict[str, Any], models: list[str], *files: str | None
+) -> dict[str, Any]:
+    from swinir_deploy.reporting.identity import identify_model
+
+    return identified(out, report, document, lambda: map(identify_model, models), *files)
 
 
 def _inspect(
@@ -160,7 +178,7 @@ def _inspect(
 
 def _inspect_kernels(
     out: Output, model: str, target: str, precision: str | None, weights: dict[str, Any]
-) -> None:
+) -> KernelInspection:
     from swinir_deploy.kernels.inspect import inspect_kernels, parse_target
     from swinir_deploy.models.find import find_model
 
@@ -177,8 +195,7 @@ def _inspect_kernels(
             f"{model}' names it), or --target rtx:sm89."
         )
     check_sources(found, {})
-    kernels = inspect_kernels(model, target, say=out.say, **given(precision=precision), **weights)
-    out.answer(kernels.to_dict(), describe_kernels(kernels))
+    return inspect_kernels(model, target, say=out.say, **given(precision=precision), **weights)
 
 
 def describe_kernels(found: KernelInspection) -> str:

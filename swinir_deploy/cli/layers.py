@@ -8,6 +8,7 @@ import click
 
 from swinir_deploy.artifacts.shapes import shape_text
 from swinir_deploy.cli.output import Output, Stopwatch, table
+from swinir_deploy.cli.pages import identified, save_page
 
 if TYPE_CHECKING:
     from swinir_deploy.verification.layers import LayerRow, LayersReport
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["finish_layers"]
 
 
-def finish_layers(out: Output, report: LayersReport, watch: Stopwatch, output: str | None) -> int:
+def finish_layers(
+    out: Output, report: LayersReport, watch: Stopwatch, output: str | None, page: str | None
+) -> int:
     """Print the worst ten tensors and the first beyond its limit, and return the exit code.
 
     Args:
@@ -23,12 +26,22 @@ def finish_layers(out: Output, report: LayersReport, watch: Stopwatch, output: s
         report: the result of the comparison.
         watch: started before the comparison.
         output: file for the JSON document, or None.
+        page: file for the HTML page, or None.
 
     Returns:
         0 if every tensor is within its limit, else 1.
     """
     out.say(f"Differences are in parts of each tensor's range:\n{_table(report.worst())}")
-    document = {**report.to_dict(), "seconds": watch.seconds}
+    from swinir_deploy.reporting.identity import identify_model
+
+    document = identified(
+        out,
+        "layers",
+        {**report.to_dict(), "seconds": watch.seconds},
+        lambda: [identify_model(report.model)],
+        output,
+        page,
+    )
     worst = report.worst(1)
     what = f"{report.model} on {report.ran_on} and {report.against} on {report.against_ran_on}"
     counted = f"{len(report.rows)} tensors compared, {len(report.unpaired)} without a counterpart"
@@ -45,6 +58,7 @@ def finish_layers(out: Output, report: LayersReport, watch: Stopwatch, output: s
             err=True,
         )
     out.save(output)
+    save_page(out, page)
     return 0 if report.passed else 1
 
 

@@ -38,6 +38,8 @@ COMMANDS = {
     "verify": "Compare an exported model with the network it came from.",
     "eval": "Measure a model by the paper's protocol.",
     "bench": "Time models and back ends against each other.",
+    "serve": "Restore pictures for others over HTTP.",
+    "report": "Join saved reports into one HTML page to hand over.",
     "cache": "List or remove the engines and exports that are kept.",
     "demo": "Export, restore, compare and time a built-in model.",
 }
@@ -53,6 +55,8 @@ _OTHER_NAMES = {
     "export": ("convert", "onnx"),
     "info": ("show", "describe"),
     "models": ("list", "ls", "catalog", "catalogue"),
+    "serve": ("server", "http", "api", "service"),
+    "report": ("html", "page", "join", "summary"),
     "restore": ("run", "upscale", "enhance", "infer", "predict", "denoise", "sr"),
     "verify": ("check", "test", "compare", "validate"),
 }
@@ -134,6 +138,7 @@ class Program(click.Group):
         arguments = list(sys.argv[1:] if args is None else args)
         options = arguments[: arguments.index("--")] if "--" in arguments else arguments
         out = Output("--json" in options and "--help" not in options, "--debug" in options)
+        out.arguments = tuple(arguments)
         stdout = sys.stdout
         is_process = is_descriptor_1(stdout)
         if is_process and out.as_json:

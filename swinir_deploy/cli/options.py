@@ -11,6 +11,7 @@ import click
 
 from swinir_deploy.artifacts.shapes import parse_sides
 from swinir_deploy.cli.output import Output
+from swinir_deploy.cli.pages import checked_json
 from swinir_deploy.errors import UsageError
 from swinir_deploy.system.choices import did_you_mean, unknown_choice
 from swinir_deploy.system.library_names import library_name
@@ -409,6 +410,7 @@ def report_option(function: Function) -> Function:
         "--output",
         type=click.Path(),
         metavar="FILE",
+        callback=checked_json,
         help="Also write the JSON document to a file.",
     )
     return option(overwrite_option(function))

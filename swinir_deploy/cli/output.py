@@ -40,6 +40,7 @@ class Output:
         offline: True never uses the network.
         stdout_is_taken: True prints results to stderr, because stdout gets the bytes of a picture.
         document: the document that ``--json`` prints at the end.
+        arguments: the command line without the program's name; None if a program runs a command.
     """
 
     def __init__(self, as_json: bool = False, debug: bool = False) -> None:
@@ -49,6 +50,7 @@ class Output:
         self.offline = False
         self.stdout_is_taken = False
         self.document: dict[str, Any] | None = None
+        self.arguments: tuple[str, ...] | None = None
         self._notes: list[str] = []
 
     @property

@@ -20,6 +20,7 @@ from swinir_deploy.cli.options import (
 )
 from swinir_deploy.cli.output import Output, Stopwatch, table
 from swinir_deploy.cli.outputs import check_outputs
+from swinir_deploy.cli.pages import identified, page_option, save_page
 from swinir_deploy.cli.selection import local_path
 from swinir_deploy.errors import PictureError, UsageError
 from swinir_deploy.system.packages import require
@@ -92,6 +93,7 @@ Examples:
     help="With --layers: ONNX Runtime's graph optimisation of MODEL.onnx.  [default: basic]",
 )
 @report_option
+@page_option
 @common_options
 def command(
     out: Output,
@@ -113,6 +115,7 @@ def command(
     against: str | None,
     optimization: str | None,
     output: str | None,
+    page: str | None,
     overwrite: bool,
 ) -> int:
     """Compare an exported model with the PyTorch network that it was exported from.
@@ -124,7 +127,7 @@ def command(
     from swinir_deploy.models.find import find_model
 
     selection = find_model(exported)
-    check_outputs([output], [selection, model, against, *pictures], overwrite)
+    check_outputs([output, page], [selection, model, against, *pictures], overwrite)
     watch = Stopwatch()
     if layers:
         _refuse("with --layers", threads=threads, min_psnr=min_psnr)
@@ -150,14 +153,18 @@ def command(
             options["network"] = _load_reference(out, selection.name, *source)
         elif against is None and (backend in (None, "ort") or source != (None, {})):
             other = _load_reference(out, selection.name, *source)
-        return finish_layers(out, compare_layers(selection.name, other, **options), watch, output)
+        compared = compare_layers(selection.name, other, **options)
+        return finish_layers(out, compared, watch, output, page)
     _refuse("without --layers", against=against, optimization=optimization)
     require("export", "Verifying a model")
     for picture in pictures:
         if not Path(picture).is_file():
             raise PictureError(f"Cannot read {picture}: there is no such file. Check the path.")
+    from swinir_deploy.reporting.gallery import Gallery
+    from swinir_deploy.reporting.identity import identify_model
     from swinir_deploy.verification.parity import Limit, target_note, verify
 
+    gallery = Gallery()
     reference = _load_reference(out, selection.name, model, weights)
     requested = None if limit is None and min_psnr is None else Limit(limit, min_psnr)
     report = verify(
@@ -168,6 +175,7 @@ def command(
         shapes=shapes or None,
         pictures=pictures or None,
         limit=requested,
+        show=None if page is None else gallery.add_compared,
         **given(provider=provider, provider_options=provider_options, threads=threads),
         **given(precision=precision, kernels=kernels),
     )
@@ -175,7 +183,14 @@ def command(
     if note is not None:
         out.note(note)
     out.say(f"Differences are in parts of the range of the output:\n{_table(report)}")
-    document = {**report.to_dict(), "seconds": watch.seconds}
+    document = identified(
+        out,
+        "verify",
+        {**report.to_dict(), "seconds": watch.seconds},
+        lambda: [identify_model(report.model, report.spec)],
+        output,
+        page,
+    )
     worst = report.worst.comparison
     summary = (
         f"worst difference {worst.relative_max:.1e} of the range, PSNR {worst.psnr_db:.1f} dB "
@@ -193,6 +208,7 @@ def command(
             err=True,
         )
     out.save(output)
+    save_page(out, page, gallery.pictures)
     return 0 if report.passed else 1
 
 

@@ -20,7 +20,7 @@ from swinir_deploy.errors import (
     UsageError,
 )
 from swinir_deploy.evaluation.metrics import MIN_SIDE_PX
-from swinir_deploy.evaluation.protocol import Candidate, Protocol
+from swinir_deploy.evaluation.protocol import Bytes, Candidate, Protocol, Sample
 from swinir_deploy.evaluation.reports import (
     EvaluationReport,
     PictureScore,
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 
+Show = Callable[[str, Sample, Bytes, float], None]
+"""Gets the name of a picture, the original and degraded one, the result and its score."""
+
 _LOADING = ("key", "prefix", "img_range", "mean")
 """Options that say how a checkpoint is loaded, not how it is run."""
 
@@ -72,6 +75,7 @@ def evaluate(
     offline: bool = False,
     progress: Callable[[str], None] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    show: Show | None = None,
     **options: Any,
 ) -> EvaluationReport:
     """Measure a model on a folder of pictures by the paper's protocol (docs/evaluation.md).
@@ -104,6 +108,8 @@ def evaluate(
         offline: True never downloads a checkpoint.
         progress: called with a line of text before each picture.
         say: called with a line of text before an export.
+        show: called with the name of each picture, the original and degraded one, the model's
+            result ([height, width, 1 or 3] uint8) and its score by the first metric.
 
     Returns:
         A report with the scores of each picture and their means. A picture that cannot be measured
@@ -161,7 +167,7 @@ def evaluate(
             network = stack.enter_context(open_reference(loaded))
             require_same_kind(name, spec, network.spec)
             candidates.append(Candidate(network, tile, self_ensemble))
-        scores, failures = _measure(protocol, candidates, pictures, lr, progress)
+        scores, failures = _measure(protocol, candidates, pictures, lr, progress, show)
     notes += _left_out(protocol, scores)
     dataset = dataset_name(data)
     return EvaluationReport(
@@ -188,6 +194,7 @@ def _measure(
     pictures: list[Path],
     lr: str | os.PathLike[str] | None,
     progress: Callable[[str], None] | None,
+    show: Show | None,
 ) -> tuple[tuple[PictureScore, ...], tuple[UnmeasuredPicture, ...]]:
     """Return the scores of every picture, and why the others have none.
 
@@ -200,7 +207,7 @@ def _measure(
         if progress is not None:
             progress(f"{path.name} ({number} of {len(pictures)})")
         try:
-            scores.append(_score(protocol, candidates, path, lr))
+            scores.append(_score(protocol, candidates, path, lr, show))
         except (BackendUnavailableError, RuntimeClosedError):  # of no picture in particular
             raise
         except SwinIRDeployError as error:
@@ -216,6 +223,7 @@ def _score(
     candidates: list[Candidate],
     path: Path,
     lr: str | os.PathLike[str] | None,
+    show: Show | None,
 ) -> PictureScore:
     reduced = None if lr is None else find_reduced(lr, path, protocol.scale)
     for file in (path, reduced):
@@ -228,15 +236,15 @@ def _score(
             None if reduced is None else read_picture(reduced).pixels,
         )
         baseline = protocol.score(sample.baseline, sample.truth)
-        scores = [
-            protocol.score(candidate.restore(sample.degraded), sample.truth)
-            for candidate in candidates
-        ]
+        results = [candidate.restore(sample.degraded) for candidate in candidates]
+        scores = [protocol.score(result, sample.truth) for result in results]
     except (InputError, UsageError) as error:
         text = str(error)
         if isinstance(error, RuntimeClosedError) or str(path) in text:
             raise
         raise InputError(f"Cannot measure on {path}: {text}") from error
+    if show is not None:
+        show(path.name, sample, results[0], scores[0][protocol.metrics[0]])
     height, width = sample.truth.shape[:2]
     return PictureScore(path.name, height, width, scores[0], baseline, *scores[1:])
 

@@ -51,12 +51,14 @@ class Calibration:
         module_max: path from :func:`typed_modules` -> largest value of its weights, inputs,
             outputs and intermediate results, without those that are rescaled with the stream.
         stream_max_by_picture: name of a picture -> ``stream_max`` of this picture alone.
+        stream_max_by_stage: ``stream_max`` of each RSTB alone, the first one first.
     """
 
     pictures: tuple[str, ...]
     stream_max: float
     module_max: dict[str, float]
     stream_max_by_picture: dict[str, float]
+    stream_max_by_stage: tuple[float, ...] = ()
 
     @property
     def residual_scale_log2(self) -> int:
@@ -82,6 +84,7 @@ def calibrate(
     """
     by_picture: dict[str, float] = {}
     overall = _largest_weights(network)
+    stages = [_stage(number) for number, _ in enumerate(_rstbs(network))]
     for picture in pictures:
         with _watched(network) as maxima, torch.no_grad():
             network(torch.from_numpy(picture.values))
@@ -90,15 +93,17 @@ def calibrate(
                 f"The network itself gives NaN or Inf on the picture {picture.name!r}: its "
                 "weights are damaged. Nothing was written. Use another checkpoint."
             )
-        by_picture[picture.name] = maxima[_STREAM]
+        by_picture[picture.name] = max(maxima[stage] for stage in stages)
         for name, value in maxima.items():
             overall[name] = max(value, overall.get(name, 0.0))
         step()
+    by_stage = tuple(overall.pop(stage) for stage in stages)
     return Calibration(
         pictures=tuple(by_picture),
-        stream_max=overall.pop(_STREAM),
+        stream_max=max(by_stage),
         module_max=overall,
         stream_max_by_picture=by_picture,
+        stream_max_by_stage=by_stage,
     )
 
 
@@ -154,6 +159,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
+def _rstbs(network: SwinIR) -> Iterator[RSTB]:
+    return (module for module in network.modules() if isinstance(module, RSTB))
+
+
+def _stage(number: int) -> str:
+    """Return the place of the stream in the RSTB with this number, which starts from 0."""
+    return f"{_STREAM} {number}"
+
+
 @contextmanager
 def _watched(network: SwinIR) -> Iterator[dict[str, float]]:
     """Yield a dictionary that is filled with maxima while the network runs."""
@@ -171,18 +185,20 @@ def _watched(network: SwinIR) -> Iterator[dict[str, float]]:
         handles.append(module.register_forward_pre_hook(lambda *_: recorder.places.append(place)))
         handles.append(module.register_forward_hook(lambda *_: recorder.forget_innermost()))
 
-    into_stream = {id(layer.conv) for layer in network.modules() if isinstance(layer, RSTB)}
+    rstbs = list(_rstbs(network))
+    into_stream = {id(rstb.conv): _stage(number) for number, rstb in enumerate(rstbs)}
     for path, module in typed_modules(network).items():
-        place = _STREAM if id(module) in into_stream else path
+        place = into_stream.get(id(module), path)
         reads(module, place)
         computes(module, place)
-    for module in network.modules():
-        if isinstance(module, SwinTransformerBlock):
-            computes(module.attn.proj, _STREAM)
-            computes(module.mlp.fc2, _STREAM)
-            reads(module.norm1, _STREAM)
-            reads(module.norm2, _STREAM)
-    reads(network.norm, _STREAM)
+    for number, rstb in enumerate(rstbs):
+        for module in rstb.modules():
+            if isinstance(module, SwinTransformerBlock):
+                computes(module.attn.proj, _stage(number))
+                computes(module.mlp.fc2, _stage(number))
+                reads(module.norm1, _stage(number))
+                reads(module.norm2, _stage(number))
+    reads(network.norm, _stage(len(rstbs) - 1))
     # The sum with the shallow features is no module; its value is the input of the next module.
     paths = list(typed_modules(network))
     reads(network.get_submodule(paths[paths.index(_LAST_OF_THE_BODY) + 1]), _LAST_OF_THE_BODY)

@@ -36,6 +36,8 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "cuda": ("triton",),
     "layers": ("polygraphy", "onnx", "onnxruntime"),
     "eval": ("cv2",),
+    "serve": ("starlette", "uvicorn", "prometheus_client", "python_multipart", "swagger_ui_bundle"),
+    "report": ("jinja2", "matplotlib"),
     "heic": ("pillow_heif",),
     "jxl": ("pillow_jxl",),
     "video": ("av",),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 
 from swinir_deploy.system.partial_files import remove_own_partial_files
 
-__all__ = ["Terminated", "clean_up_when_terminated"]
+__all__ = ["Terminated", "clean_up_when_terminated", "left_to_others"]
 
 _GRACE_S = 5.0
 """Seconds to unwind before the process ends at once. Docker kills after 10."""
@@ -61,6 +63,19 @@ def clean_up_when_terminated() -> None:
         signal.signal(signum, handle)
     arguments = reader, frozenset(map(int, chosen)), once
     threading.Thread(target=_watch, args=arguments, name="swinir-end", daemon=True).start()
+
+
+@contextlib.contextmanager
+def left_to_others() -> Iterator[None]:
+    """Leave the signals to handlers that are installed within the block, such as a server's.
+
+    Without it, the process would end some seconds after a signal, whatever they do.
+    """
+    writer = signal.set_wakeup_fd(-1)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
 
 def _watch(reader: int, chosen: frozenset[int], once: threading.Lock) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +145,7 @@ def verify(
     shapes: Sequence[tuple[int, int]] | None = None,
     pictures: Sequence[str | os.PathLike[str]] | None = None,
     limit: Limit | None = None,
+    show: Callable[[str, NDArray[np.float32], NDArray[Any], NDArray[Any]], None] | None = None,
     **options: Any,
 ) -> ParityReport:
     """Compare a model on a back end with the FP32 network in PyTorch.
@@ -161,6 +162,8 @@ def verify(
             picture in the package.
         limit: the limit of every comparison; None takes that of the file's precision
             (:data:`LIMITS`).
+        show: called with the name of each input, the input as NCHW float32 in 0..1, the model's
+            output and the network's, both in the model's layout.
 
     Returns:
         A report with a row for each input. An input beyond its limit raises nothing: read the
@@ -190,7 +193,10 @@ def verify(
             kept = limit or _limit_for(spec)
             rows = []
             for source, picture in parity_inputs(spec, shapes, pictures):
-                comparison = _compare_one(runtime, network, picture)
+                output, expected = _outputs(runtime, network, picture)
+                comparison = compare(output, expected)
+                if show is not None:
+                    show(source, picture, output, expected)
                 batch, channels, height, width = picture.shape
                 rows.append(
                     ParityRow(
@@ -211,11 +217,14 @@ def _limit_for(spec: RuntimeSpec) -> Limit:
     return Limit(min_psnr_db=psnr_limit_db(spec.precision, spec.io))
 
 
-def _compare_one(runtime: Runtime, network: Runtime, picture: NDArray[np.float32]) -> Comparison:
+def _outputs(
+    runtime: Runtime, network: Runtime, picture: NDArray[np.float32]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the model's output and the network's, in the model's layout."""
     expected = network.run(picture)
     if runtime.spec.io == "tensor":
-        return compare(runtime.run(picture), expected)
-    return compare(runtime.run(nhwc_levels(picture)), nhwc_levels(expected))
+        return runtime.run(picture), expected
+    return runtime.run(nhwc_levels(picture)), nhwc_levels(expected)
 
 
 def _plain(value: float) -> float | str:

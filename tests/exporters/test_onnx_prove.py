@@ -167,7 +167,13 @@ def test_the_file_says_how_it_was_made(exported: tuple[Path, ExportReport]) -> N
     assert calibration["stream_max"] * 2.0**-k * calibration["margin"] <= 65504
     assert calibration["stream_max"] * 2.0 ** -(k - 1) * calibration["margin"] > 65504
     assert calibration["kept_fp32"] == {}
+    stages = calibration["stream_max_by_stage"]
+    assert max(stages) == pytest.approx(calibration["stream_max"], rel=1e-3)
     proved = said["proof"]
+    assert len(proved["by_picture"]) == 13
+    assert min(map(min, proved["by_picture"].values())) == min(
+        proved["worst_torch_db"], proved["worst_onnxruntime_db"]
+    )
     assert proved["pictures"] == 13
     assert min(proved["worst_torch_db"], proved["worst_onnxruntime_db"]) >= 60
     # Read by a version that knows nothing of it, or written by one: the field may be missing.

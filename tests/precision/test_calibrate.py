@@ -84,6 +84,14 @@ def test_the_stream_is_measured_wherever_it_is() -> None:
     assert measured.stream_max == pytest.approx(wanted, rel=1e-5)
     assert measured.pictures == ("picture 0", "picture 1")
     assert max(measured.stream_max_by_picture.values()) == measured.stream_max
+    assert max(measured.stream_max_by_stage) == measured.stream_max
+    for number, largest in enumerate(measured.stream_max_by_stage):
+        own = {
+            name: value
+            for name, value in maxima.items()
+            if name.startswith(f"layers.{number}.") and not name.endswith(("proj", "fc2"))
+        }
+        assert largest >= max(own.values()) * (1 - 1e-5)  # or of a sum inside a block
 
 
 def test_the_largest_write_counts_even_where_it_cancels() -> None:

@@ -158,7 +158,8 @@ def proved_report(
 
     Returns:
         The report for the metadata: ``pictures``, ``proof`` with the lowest PSNR of each back end
-        against FP32, and for FP16 ``calibration`` with the maxima and what stays FP32.
+        against FP32 and both values of every picture, and for FP16 ``calibration`` with the
+        maxima, that of the stream also stage by stage, and what stays FP32.
 
     Raises:
         CheckFailedError: the output for a picture is not finite, or differs too much from FP32.
@@ -177,6 +178,10 @@ def proved_report(
             "worst_torch_db": _rounded(min(row.torch_psnr_db for row in rows)),
             "worst_onnxruntime_db": _rounded(min(row.onnx_psnr_db for row in rows)),
             "worst_picture": worst.picture,
+            "by_picture": {
+                row.picture: [_rounded(row.torch_psnr_db), _rounded(row.onnx_psnr_db)]
+                for row in rows
+            },
         },
     }
     if prepared.calibration is not None:
@@ -185,6 +190,9 @@ def proved_report(
         report["calibration"] = {
             "margin": MARGIN,
             "stream_max": round(prepared.calibration.stream_max, 1),
+            "stream_max_by_stage": [
+                float(f"{largest:.4g}") for largest in prepared.calibration.stream_max_by_stage
+            ],
             "outside_max": round(maxima[largest], 1),
             "outside_max_in": largest,
             "kept_fp32": {name: round(maxima[name], 1) for name in prepared.plan.keep_fp32},

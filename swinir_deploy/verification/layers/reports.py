@@ -91,7 +91,7 @@ class LayersReport:
         return sorted(self.rows, key=badness, reverse=True)[:count]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, with the worst ten rows instead of all rows."""
+        """Return plain values for JSON: the worst ten rows, and of all rows the difference."""
 
         def plain(row: LayerRow) -> dict[str, Any]:
             return {**vars(row), "shape": list(row.shape), "relative": row.relative}
@@ -107,4 +107,8 @@ class LayersReport:
             "unpaired": list(self.unpaired),
             "first": plain(self.first) if self.first else None,
             "worst": [plain(row) for row in self.worst()],
+            "curve": {
+                name: [getattr(row, name) for row in self.rows]
+                for name in ("position", "node", "relative", "limit")
+            },
         }

@@ -1,0 +1,1 @@
+"""An HTTP service that restores pictures for others."""
