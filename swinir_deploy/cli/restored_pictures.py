@@ -1,4 +1,4 @@
-"""What ``swinir-deploy restore`` prints about pictures."""
+"""What the command ``restore`` prints about pictures."""
 
 from __future__ import annotations
 

@@ -440,6 +440,7 @@ def test_the_note_names_the_model_and_its_edges() -> None:
 # -------------------------------------------------------------------------- processes of their own
 
 
+@pytest.mark.slow
 def test_contenders_of_their_own_processes(fp32: Path, fp16: Path) -> None:
     """Two files on a real back end; the peak is that of a process, not its growth."""
     pytest.importorskip("onnxruntime")

@@ -60,6 +60,7 @@ def test_an_engine_and_its_sidecar(tiny: LoadedModel, tmp_path: Path) -> None:
     assert read_cuda_engine(tmp_path / "z.engine").io == "image"
 
 
+@pytest.mark.slow
 def test_two_builds_give_the_same_bytes(tiny: LoadedModel, tmp_path: Path) -> None:
     for name in ("a", "b"):
         build_cuda_engine(tiny, "cuda:sm80", tmp_path / name, precision="bf16")
@@ -92,6 +93,7 @@ def test_info_checks_all_of_the_file(tiny: LoadedModel, tmp_path: Path) -> None:
         read_engine(report.path)
 
 
+@pytest.mark.slow
 def test_a_bundle_names_the_plug_in(tiny: LoadedModel, tmp_path: Path) -> None:
     report = build_cuda_engine(tiny, "cuda:sm80", tmp_path / "x.engine")
     bundle = make_bundle(report.path, tmp_path / "bundle")

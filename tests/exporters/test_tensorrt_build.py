@@ -52,6 +52,7 @@ def changed(model: Path, path: Path, **changes: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_engine_and_its_sidecar(model: Path, tmp_path: Path) -> None:
     output = tmp_path / "x.engine"
     report = build_engine(model, "rtx:sm89,sm86", output, shapes=TILE, progress=False)

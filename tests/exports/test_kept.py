@@ -65,6 +65,7 @@ def no_export(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@pytest.mark.slow
 def test_an_export_is_made_once(tmp_path: Path, cache: ExportCache) -> None:
     model, said = checkpoint(tmp_path / "a.safetensors"), []
     first = kept_export(model, cache=cache, say=said.append)
@@ -82,6 +83,7 @@ def test_an_export_is_made_once(tmp_path: Path, cache: ExportCache) -> None:
     assert compare(found, expected).psnr_db > 90
 
 
+@pytest.mark.slow
 def test_what_decides_the_contents_is_in_the_key(tmp_path: Path, cache: ExportCache) -> None:
     model = checkpoint(tmp_path / "a.safetensors")
     renamed = checkpoint(tmp_path / "b.safetensors")
@@ -127,6 +129,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, cache: ExportCache) -> Non
     assert kept_export(model, cache=cache).read_bytes() == content
 
 
+@pytest.mark.slow
 def test_two_processes_export_once(tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "a.safetensors")
     code = (
@@ -206,6 +209,7 @@ def test_the_recipe_of_a_back_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert recipe_for("ort") == "ort"
 
 
+@pytest.mark.slow
 def test_a_position_embedding_fixes_the_sides(tmp_path: Path, cache: ExportCache) -> None:
     from dataclasses import replace
 

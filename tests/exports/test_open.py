@@ -27,6 +27,7 @@ def small(tmp_path: Path) -> str:
     return checkpoint(tmp_path / "small.safetensors").name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "options", "expected"),
     [

@@ -132,6 +132,7 @@ def check_as_on_a_gpu(precision: str, layout: str) -> None:
 # ------------------------------------------------------------------------------------------ tests
 
 
+@pytest.mark.slow
 def test_compile_takes_it_as_one_operator_for_all_sizes(interpreter: Interpreter) -> None:
     assert min(interpreter(check_compile)) > 60
 

@@ -26,7 +26,8 @@ def test_it_was_made_from_the_weights_beside_it(name: str) -> None:
     assert metadata.shape == f"Nx{card.config.in_chans}xHxW"
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tiny-sr-x3", "tiny-real-sr-x4", "tiny-jpeg-gray-40"])
 def test_it_equals_a_fresh_export(name: str, tmp_path: object) -> None:
     """Node for node and bit for bit, where the same tools make it; the weights everywhere."""
     path = builtin_onnx(load_catalog().get(name))

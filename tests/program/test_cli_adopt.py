@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from cli_runs import Program
 from PIL import Image
 
 
+@pytest.mark.slow
 def test_an_adopted_file_is_used_as_any_other(
     swinir: Program, onnx_file: Path, picture: Path
 ) -> None:

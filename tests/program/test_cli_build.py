@@ -28,6 +28,7 @@ def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter, "export_onnx", export_onnx)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_becomes_an_engine_in_one_command(
     swinir: Program, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -54,6 +55,7 @@ def test_a_checkpoint_becomes_an_engine_in_one_command(
     assert read_engine_metadata("again.engine").profiles == metadata.profiles
 
 
+@pytest.mark.slow
 def test_the_default_is_half_precision_and_an_id_is_enough(swinir: Program) -> None:
     pytest.importorskip("tensorrt_rtx")
     run = swinir("build", "-m", "tiny-sr-x2", "--target", "trt-rtx:sm89", *TILE, "--json")
@@ -103,6 +105,7 @@ def test_without_a_target_it_is_the_library_that_is_installed(
         Target.of_installed()
 
 
+@pytest.mark.slow
 def test_stages_of_an_export_are_told_and_counted(swinir: Program, checkpoint: Path) -> None:
     run = swinir("export", checkpoint, "--precision", "fp16", "-o", "half.onnx")
     stages = [line for line in run.stderr.splitlines() if line.startswith("[")]

@@ -164,6 +164,7 @@ def test_restore_a_picture(swinir: Program, onnx_file: Path, picture: Path) -> N
     assert np.array_equal(read_picture("out.png").pixels, read_picture("wanted.png").pixels)
 
 
+@pytest.mark.slow
 def test_restore_by_a_checkpoint_gives_the_same(
     swinir: Program, onnx_file: Path, checkpoint: Path, picture: Path
 ) -> None:
@@ -320,6 +321,7 @@ def test_bench_with_a_process_for_each(swinir: Program, onnx_file: Path, checkpo
     assert "2x2 pixels" in missing.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
 def test_ctrl_c_ends_every_process_of_bench(onnx_file: Path) -> None:
     options = ["-m", onnx_file, "--against", onnx_file, "--shape", "64x64", "--duration", 100]

@@ -26,6 +26,7 @@ def engine_onnx(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> P
     return path
 
 
+@pytest.mark.slow
 def test_build_then_cache(swinir: Program, engine_onnx: Path, tmp_path: Path) -> None:
     run = swinir("build", engine_onnx, "--target", "rtx:sm89", *TILE, "--json")
     document = run.document

@@ -56,9 +56,11 @@ def lines(model: Path, weights: Path, photos: Path) -> dict[str, list[object]]:
 NAMES = ("models", "info", "verify", "verify --layers", "eval", "bench", "export")
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("bundle", "cache")])
+@pytest.mark.parametrize(
+    "name", [name for name in COMMANDS if name not in ("bundle", "cache", "serve")]
+)
 def test_every_command_that_writes_asks(name: str) -> None:
-    """``bundle`` writes a new folder only, and ``cache`` nothing."""
+    """``bundle`` writes a new folder only, ``cache`` and ``serve`` nothing."""
     command = program.get_command(click.Context(program), name)
     assert command is not None
     options = {option for parameter in command.params for option in parameter.opts}

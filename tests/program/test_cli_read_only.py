@@ -16,7 +16,7 @@ SCRIPT = """
 set -e
 mount --bind "$HOME" "$HOME"
 mount -o remount,ro,bind "$HOME"
-! touch "$HOME/x" 2>/dev/null
+if touch "$HOME/x" 2>/dev/null; then exit 9; fi
 exec "$@"
 """
 

@@ -25,11 +25,12 @@ pytest.importorskip("starlette", reason="the extra 'serve' is not installed")
 
 READ_ONLY = """
 set -e
-mount --bind / /mnt
+mount --rbind / /mnt
 mount -o remount,ro,bind /mnt
-mount -t tmpfs tmpfs /mnt/dev/shm
-mount -t proc proc /mnt/proc || true
-exec chroot /mnt sh -c 'cd "$0"; ! touch "$HOME/x" 2>/dev/null; exec "$@"' "$@"
+mount --bind "$HOME" "/mnt$HOME"
+mount -o remount,ro,bind "/mnt$HOME"
+mount -t tmpfs tmpfs /mnt/media
+exec chroot /mnt sh -c 'cd "$0"; if touch "$HOME/x" 2>/dev/null; then exit 9; fi; exec "$@"' "$@"
 """
 
 
@@ -98,6 +99,7 @@ def test_its_bytes_are_those_of_restore(
         assert process.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_sigterm_finishes_what_was_taken(onnx_file: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (700, 700, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "large.png")
@@ -127,10 +129,11 @@ def test_a_token_file(onnx_file: Path, photo: Path, tmp_path: Path) -> None:
         assert post(f"{address}/v1/restore", body, Authorization="Bearer 0123456789abcdef")
 
 
+@pytest.mark.slow
 def test_on_a_root_that_cannot_be_written(onnx_file: Path, photo: Path, tmp_path: Path) -> None:
-    """As a container with a read-only root: only /dev/shm is writable, and nothing is cached."""
+    """As a container with a read-only root: only /media is writable, and nothing is cached."""
     before = [*unshared("mount"), "sh", "-c", READ_ONLY, "sh", str(Path.cwd())]
-    kept = {"HOME": str(tmp_path), "TMPDIR": "/dev/shm"}
+    kept = {"HOME": str(tmp_path), "TMPDIR": "/media"}
     for backend in ("ort", "openvino"):
         with served([onnx_file, "--backend", backend], before, **kept) as (_, address):
             wait_until_ready(address)

@@ -157,6 +157,7 @@ def test_the_tables_of_the_commands_fit(
             assert len(line) <= 80 or not in_table or is_address, line
 
 
+@pytest.mark.slow
 def test_the_tables_of_engines_and_layers_fit(swinir: Program, checkpoint: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     tile = ("--target", "rtx:sm89", "--tile", "16", "--batch", "1,2")

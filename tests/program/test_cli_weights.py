@@ -52,6 +52,7 @@ def test_info_says_what_was_taken_and_guessed(swinir: Program, several: Path) ->
     assert "notes" not in run.document
 
 
+@pytest.mark.slow
 def test_restore_takes_the_options(swinir: Program, several: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((9, 12, 3), 90, np.uint8)).save(tmp_path / "in.png")
     results = {}
@@ -66,6 +67,7 @@ def test_restore_takes_the_options(swinir: Program, several: Path, tmp_path: Pat
     assert len(set(results.values())) == 3
 
 
+@pytest.mark.slow
 def test_what_an_export_recorded_verifies(swinir: Program, several: Path) -> None:
     options = ["--key", "params", "--img-range", "255", "--mean", "0.4,0.5,0.6"]
     swinir("export", "--model", several, *options, "-o", "mine.onnx")

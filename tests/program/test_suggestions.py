@@ -27,7 +27,7 @@ SUGGESTIONS = [suggestion for text in TEXTS for suggestion in suggestions_in(tex
 _OF_OTHERS = {
     *("--force-reinstall", "--constraint", "--extra-index-url", "--index-url", "--gpus"),
     *("--group", "--editable", "--check", "--target", "--user", "--upgrade", "--no-deps"),
-    "--query-gpu",
+    *("--query-gpu", "--data-binary"),
 }
 
 

@@ -247,6 +247,7 @@ def through_the_runtime(scale_at_least: int) -> list[float]:
         return [compare(runtime.run(picture), wanted).psnr_db for _ in range(2)]
 
 
+@pytest.mark.slow
 def test_a_grown_stream_through_the_back_end(interpreter: Interpreter) -> None:
     found = interpreter(through_the_runtime, 5)
     assert min(found) >= 60

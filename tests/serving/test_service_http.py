@@ -314,6 +314,7 @@ def test_stopping_finishes_what_runs_and_takes_no_more(folder: Path) -> None:
         assert found == [200]
 
 
+@pytest.mark.slow
 def test_mutated_bodies_crash_nothing(client: Client) -> None:
     """1,000 of them: no answer but those of the table, and the service goes on."""
     chance = random.Random(3)

@@ -76,6 +76,7 @@ def test_openvino_gives_every_tensor_of_a_sound_file(fp32: Path) -> None:
     assert report.worst(1)[0].limit == 1e-4
 
 
+@pytest.mark.slow
 def test_the_hint_reaches_openvino_and_its_answer_sets_the_limit(
     fp32: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +171,7 @@ def test_every_module_with_weights_is_compared(small_checkpoint: Path, fp32: Pat
     assert blocks | {"layers.0.junction", "layers.1.junction"} <= compared
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_file_is_the_networks(small_checkpoint: Path, tmp_path: Path) -> None:
     """Padded heads, a wider stream, tokens outermost: the tensors have other shapes."""
     path = tmp_path / "trt.onnx"
