@@ -6,10 +6,11 @@ import asyncio
 import hmac
 import json
 import logging
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -40,7 +41,7 @@ from swinir_deploy.serving.service import (
 from swinir_deploy.serving.ticket import Ticket
 from swinir_deploy.serving.uploads import receive_picture
 
-__all__ = ["make_app"]
+__all__ = ["header_text", "make_app"]
 
 ACCESS_LOG = logging.getLogger("swinir_deploy.access")
 """One line of JSON a request."""
@@ -224,7 +225,7 @@ class _PictureResponse(Response):
         self.headers["content-disposition"] = f'inline; filename="restored{done.target.suffix}"'
         self.headers["x-size"] = f"{done.target_width}x{done.target_height}"
         if done.notes:
-            self.headers["x-notes"] = " ".join(done.notes).encode("ascii", "replace").decode()
+            self.headers["x-notes"] = header_text(done.notes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -235,6 +236,11 @@ class _PictureResponse(Response):
             await send({"type": "http.response.body", "body": b""})
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def header_text(notes: Iterable[str]) -> str:
+    """Return notes as the value of a header, which holds printable ASCII only."""
+    return re.sub(r"[^ -~]", "?", " ".join(notes))
 
 
 class _Gate:

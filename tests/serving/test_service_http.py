@@ -18,6 +18,7 @@ from fake_runtimes import FakeRuntime
 from PIL import Image
 from running import Client, serving
 
+from swinir_deploy.serving.app import header_text
 from swinir_deploy.serving.settings import Limits
 
 LIMITS = Limits(body_bytes=1 << 20, pixels=200 * 200, waiting=2, workers=2, body_seconds=2.0)
@@ -123,6 +124,10 @@ def test_what_was_converted_is_said(client: Client) -> None:
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(stream, "PNG")
     answer = client("/v1/restore", stream.getvalue())
     assert "luma" in answer.headers["x-notes"]
+
+
+def test_a_note_cannot_add_a_header() -> None:
+    assert header_text(["a\r\nSet-Cookie: x", "b\u202e\xe9"]) == "a??Set-Cookie: x b??"
 
 
 def test_models_health_and_the_pages(client: Client) -> None:
