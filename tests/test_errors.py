@@ -22,6 +22,7 @@ TREE = {
     "RuntimeClosedError": ("UsageError", 2),
     "SwinIRDeployError": ("Exception", 1),
     "UsageError": ("SwinIRDeployError", 2),
+    "VideoError": ("InputError", 4),
 }
 
 
