@@ -12,7 +12,7 @@ import pytest
 from isolation import unshared
 
 SCRIPT = r"""
-import json, os, subprocess, sys
+import atexit, json, os, subprocess, sys
 import numpy as np
 from pathlib import Path
 from fake_runtimes import FakeRuntime
@@ -27,6 +27,9 @@ tried = subprocess.run(["sh", "-c", ways], capture_output=True, text=True)
 if tried.returncode:
     print(json.dumps({"skip": tried.stderr.strip() or tried.stdout.strip()}))
     sys.exit()
+# Else the program behind it lives on alone in this namespace. If it is killed then, it waits for
+# itself for ever, and so does every sync of the machine.
+atexit.register(lambda: subprocess.run(["umount", mount], check=False))
 top, local = Path(mount), Path(local)
 found = {"ignores_case": ignores_case(top)}
 
