@@ -50,7 +50,8 @@ _FILES = files("swinir_deploy.serving") / "pages"
 _SWAGGER = ("swagger_ui_bundle", "vendor/swagger-ui-4.15.5")
 _HEAD_BYTES = 64
 _PIECE_BYTES = 1 << 18
-_OPEN_WITHOUT_TOKEN = ("/healthz", "/readyz")
+_OPEN_WITHOUT_TOKEN = ("/", "/healthz", "/readyz", "/docs", "/openapi.json")
+_OPEN_FOLDERS = ("/static/", "/swagger/")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -300,7 +301,8 @@ class _Gate:
             )
 
     def _is_refused(self, scope: Scope) -> bool:
-        if self._token is None or scope["path"] in _OPEN_WITHOUT_TOKEN:
+        path = scope["path"]
+        if self._token is None or path in _OPEN_WITHOUT_TOKEN or path.startswith(_OPEN_FOLDERS):
             return False
         sent = dict(scope["headers"]).get(b"authorization", b"")
         kind, _, value = sent.partition(b" ")

@@ -29,6 +29,8 @@ _FAILURES = {
 def openapi(service: Service, needs_token: bool) -> dict[str, Any]:
     """Return the OpenAPI document of a service."""
     pictures = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _kinds()}
+    # Who has no token learns nothing about the service.
+    names = {} if needs_token else {"enum": list(service.queues)}
     form = {
         "schema": {
             "type": "object",
@@ -39,7 +41,7 @@ def openapi(service: Service, needs_token: bool) -> dict[str, Any]:
         "summary": "Restore a picture",
         "operationId": "restore",
         "parameters": [
-            _parameter("model", "Model.", {"type": "string", "enum": list(service.queues)}),
+            _parameter("model", "Model.", {"type": "string", **names}),
             _parameter(
                 "format",
                 "Format of the result, such as png; else the Accept header decides, else it is "
@@ -68,7 +70,7 @@ def openapi(service: Service, needs_token: bool) -> dict[str, Any]:
         },
     }
     document: dict[str, Any] = {
-        "openapi": "3.1.0",
+        "openapi": "3.0.3",
         "info": {
             "title": "swinir-deploy",
             "version": __version__,

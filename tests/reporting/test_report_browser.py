@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import functools
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import WAIT_MS, Browser, chromium
 from sample_reports import ALL, gallery, identified
 
 from swinir_deploy.reporting.documents import document_of
 from swinir_deploy.reporting.page import write_page
 
-pytest.importorskip("playwright", reason="playwright is not installed (pip install --group test)")
 pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-if CHROMIUM is None:
-    pytest.skip("there is no chromium (Debian: apt-get install chromium)", allow_module_level=True)
-
-Browser = Any
-WAIT_MS = 60_000
-"""For one step; a loaded machine takes its time."""
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import Error, sync_playwright
-
-    with sync_playwright() as driver:
-        arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        try:
-            launched = driver.chromium.launch(
-                executable_path=CHROMIUM, args=arguments, timeout=3 * WAIT_MS
-            )
-        except Error as error:
-            pytest.skip(f"chromium does not start: {str(error).splitlines()[0]}")
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
