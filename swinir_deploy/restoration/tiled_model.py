@@ -97,7 +97,7 @@ class TiledModel:
         self._tile = None if isinstance(tile, str) else tile
         self._overlap_px = overlap_px
         self._requested_batch = batch
-        self._batch = self._batch_within(batch or 1)
+        self._batch = self.spec.batch_within(batch or 1)
         self._progress = progress
         self._largest_tile: int | None = None
         self.memory_limit_bytes: int | None = None
@@ -105,10 +105,6 @@ class TiledModel:
         # An engine may have several profiles. Only those with the same range of batches are used.
         every = [self.spec.ranges, *self.spec.other_ranges]
         self._sides = [sides for batches, *sides in every if batches == self.spec.ranges[0]]
-
-    def _batch_within(self, batch: int) -> int:
-        minimum, maximum = self.spec.ranges[0]
-        return max(minimum, min(batch, maximum or batch))
 
     @property
     def batch(self) -> int:
@@ -182,7 +178,7 @@ class TiledModel:
             limit_bytes=None if limit is None else limit // 2,
             batch=self._requested_batch,
         )
-        self._tile, self._batch = self.choice.tile, self._batch_within(self.choice.batch)
+        self._tile, self._batch = self.choice.tile, self.spec.batch_within(self.choice.batch)
 
     def _plan_axis(
         self, side: int, tile: int, limits: tuple[int, int | None], most_px: int | None = None

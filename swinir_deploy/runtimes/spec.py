@@ -144,6 +144,11 @@ class RuntimeSpec:
         """Return the dtype of input and output: float32 or uint8."""
         return np.dtype(np.float32 if self.io == "tensor" else np.uint8)
 
+    def batch_within(self, batch: int) -> int:
+        """Return the nearest batch size that the model takes, by its first range."""
+        smallest, largest = self.ranges[0]
+        return max(smallest, min(batch, largest or batch))
+
     @property
     def channels_out(self) -> int:
         """Return the number of channels of the output."""

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -69,7 +69,6 @@ def make_app(
     *,
     token: str | None = None,
     folder: Path | None = None,
-    on_close: Callable[[], None] = lambda: None,
 ) -> ASGIApp:
     """Return the application for a service.
 
@@ -78,7 +77,6 @@ def make_app(
         metrics: what to count into.
         token: what clients must send as ``Authorization: Bearer TOKEN``; None asks for nothing.
         folder: where pictures lie while they are worked on; None takes the system's.
-        on_close: called after the service was closed.
     """
     pages = _Pages(service, metrics, folder)
     metrics.watch(service)
@@ -92,7 +90,6 @@ def make_app(
         finally:
             await warm
             await run_in_threadpool(service.close)
-            on_close()
 
     app = Starlette(
         routes=[

@@ -59,9 +59,8 @@ class TileQueue:
         on_batch: Any = None,
     ) -> None:
         self.runtime = runtime
-        smallest, largest = runtime.spec.ranges[0]
-        self._batch = max(smallest, min(batch, largest or batch))
-        self._fixed = smallest
+        self._batch = runtime.spec.batch_within(batch)
+        self._fixed = runtime.spec.ranges[0][0]
         self._delay_s = delay_s
         self._on_batch = on_batch or (lambda tiles: None)
         self._changed = threading.Condition()
