@@ -91,7 +91,7 @@ def through_files(
 
 def _spool(source: str, folder: Path) -> Path:
     """Copy a pipe into a file with the suffix of the picture's format."""
-    from swinir_deploy.pictures.formats import PICTURE_SUFFIXES, format_of
+    from swinir_deploy.pictures.formats import FORMATS, format_of
 
     named = "stdin" if source == PIPE else source
     spooled = folder / "stdin"
@@ -100,8 +100,7 @@ def _spool(source: str, folder: Path) -> Path:
         shutil.copyfileobj(reader, stack.enter_context(open(spooled, "wb")), _PIECE_BYTES)
     with open(spooled, "rb") as handle:
         kind = format_of(handle.read(64), Path(named))
-    suffix = min((s for s, name in PICTURE_SUFFIXES.items() if name == kind), key=len)
-    return spooled.rename(spooled.with_suffix(suffix))
+    return spooled.rename(spooled.with_suffix(FORMATS[kind].suffixes[0]))
 
 
 @contextmanager

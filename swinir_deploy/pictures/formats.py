@@ -26,7 +26,8 @@ class PictureFormat:
 
     Attributes:
         name: its name in messages; Pillow's spelling where Pillow knows it.
-        suffixes: suffixes of its files, in lower case.
+        suffixes: suffixes of its files, in lower case; the first is the usual one.
+        media_type: what HTTP calls its files.
         depths: bits of a sample that it holds; 32 is floating point.
         has_alpha: whether it holds opacity.
         has_gray: whether it holds one colour instead of three.
@@ -40,6 +41,7 @@ class PictureFormat:
 
     name: str
     suffixes: tuple[str, ...]
+    media_type: str
     depths: tuple[int, ...] = (8,)
     has_alpha: bool = True
     has_gray: bool = True
@@ -59,6 +61,7 @@ FORMATS = {
         PictureFormat(
             "PNG",
             (".png", ".apng"),
+            "image/png",
             (8, 16),
             is_streamed=True,
             holds=_EXIF_AND_XMP | {"iptc", "text", "dpi", "png_colour"},
@@ -66,6 +69,7 @@ FORMATS = {
         PictureFormat(
             "JPEG",
             (".jpg", ".jpeg", ".jpe", ".jif", ".jfif"),
+            "image/jpeg",
             has_alpha=False,
             is_streamed=True,
             longest_side=65_500,
@@ -75,6 +79,7 @@ FORMATS = {
         PictureFormat(
             "WEBP",
             (".webp",),
+            "image/webp",
             has_gray=False,
             longest_side=16_383,
             holds=_EXIF_AND_XMP,
@@ -83,15 +88,19 @@ FORMATS = {
         PictureFormat(
             "TIFF",
             (".tif", ".tiff"),
+            "image/tiff",
             (8, 16, 32),
             is_streamed=True,
             holds=_EXIF_AND_XMP | {"iptc", "text", "dpi"},
         ),
-        PictureFormat("BMP", (".bmp", ".dib"), has_alpha=False, holds=frozenset(["dpi"])),
-        PictureFormat("GIF", (".gif",), has_gray=False, longest_side=65_535),
+        PictureFormat(
+            "BMP", (".bmp", ".dib"), "image/bmp", has_alpha=False, holds=frozenset(["dpi"])
+        ),
+        PictureFormat("GIF", (".gif",), "image/gif", has_gray=False, longest_side=65_535),
         PictureFormat(
             "AVIF",
             (".avif",),
+            "image/avif",
             has_gray=False,
             longest_side=16_384,
             holds=_EXIF_AND_XMP,
@@ -100,6 +109,7 @@ FORMATS = {
         PictureFormat(
             "HEIF",
             (".heic", ".heif", ".hif"),
+            "image/heic",
             has_gray=False,
             longest_side=16_384,
             holds=_EXIF_AND_XMP,
@@ -108,11 +118,15 @@ FORMATS = {
             extra="heic",
         ),
         PictureFormat(
-            "JPEG2000", (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"), longest_side=2**31 - 1
+            "JPEG2000",
+            (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+            "image/jp2",
+            longest_side=2**31 - 1,
         ),
         PictureFormat(
             "JXL",
             (".jxl",),
+            "image/jxl",
             longest_side=2**30 - 1,
             holds=_EXIF_AND_XMP,
             has_quality=True,

@@ -25,17 +25,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from swinir_deploy.errors import SwinIRDeployError
-from swinir_deploy.pictures.formats import FORMATS
+from swinir_deploy.pictures.formats import FORMATS, PICTURE_SUFFIXES
 from swinir_deploy.restoration.reports import RestoredFile
 from swinir_deploy.serving.metrics import CONTENT_TYPE, Metrics
 from swinir_deploy.serving.openapi import openapi
 from swinir_deploy.serving.problems import CLIENT_CLOSED, ProblemError, problem_of
 from swinir_deploy.serving.service import (
-    MEDIA_TYPES,
     Order,
     Service,
     check_order,
-    media_type_of,
     suffixes_for,
 )
 from swinir_deploy.serving.ticket import Ticket
@@ -218,7 +216,8 @@ class _PictureResponse(Response):
 
     def __init__(self, done: RestoredFile, folder: Path) -> None:
         self._path, self._folder = done.target, folder
-        super().__init__(media_type=media_type_of(done.target))
+        kind = FORMATS[PICTURE_SUFFIXES[done.target.suffix]]
+        super().__init__(media_type=kind.media_type)
         self.headers["content-length"] = str(done.target.stat().st_size)
         self.headers["content-disposition"] = f'inline; filename="restored{done.target.suffix}"'
         self.headers["x-size"] = f"{done.target_width}x{done.target_height}"
@@ -338,11 +337,11 @@ def _order_of(request: Request) -> Order:
 
 def _accepted(accept: str) -> str:
     """Return the suffix of the first kind of picture that an Accept header names, or nothing."""
-    kinds = {media: name for name, media in MEDIA_TYPES.items()}
+    kinds = {kind.media_type: kind for kind in FORMATS.values()}
     for entry in accept.split(","):
-        name = kinds.get(entry.partition(";")[0].strip().lower())
-        if name is not None:
-            return FORMATS[name].suffixes[0][1:]
+        kind = kinds.get(entry.partition(";")[0].strip().lower())
+        if kind is not None:
+            return kind.suffixes[0][1:]
     return ""
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from swinir_deploy._version import __version__
-from swinir_deploy.serving.service import MEDIA_TYPES, Service
+from swinir_deploy.pictures.formats import FORMATS
+from swinir_deploy.serving.service import Service
 
 __all__ = ["openapi"]
 
@@ -105,7 +106,7 @@ def openapi(service: Service, needs_token: bool) -> dict[str, Any]:
 
 
 def _kinds() -> list[str]:
-    return list(MEDIA_TYPES.values())
+    return [kind.media_type for kind in FORMATS.values()]
 
 
 def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:

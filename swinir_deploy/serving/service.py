@@ -21,21 +21,7 @@ from swinir_deploy.serving.settings import Limits
 from swinir_deploy.serving.ticket import Ticket
 from swinir_deploy.serving.tile_queue import RequestRuntime, TileQueue
 
-__all__ = ["MEDIA_TYPES", "Order", "Service", "check_order", "media_type_of", "suffixes_for"]
-
-MEDIA_TYPES = {
-    "PNG": "image/png",
-    "JPEG": "image/jpeg",
-    "WEBP": "image/webp",
-    "TIFF": "image/tiff",
-    "BMP": "image/bmp",
-    "GIF": "image/gif",
-    "AVIF": "image/avif",
-    "HEIF": "image/heic",
-    "JPEG2000": "image/jp2",
-    "JXL": "image/jxl",
-}
-"""Format -> the media type of its files."""
+__all__ = ["Order", "Service", "check_order", "suffixes_for"]
 
 _WARM_SIDE = 64
 
@@ -252,11 +238,6 @@ def suffixes_for(head: bytes, order: Order) -> tuple[str, str]:
         known = ", ".join(suffix[1:] for suffix in PICTURE_SUFFIXES)
         raise ProblemError(422, f"Unknown format {order.format!r}. Choose one of {known}.")
     return source, target
-
-
-def media_type_of(path: Path) -> str:
-    """Return the media type of a picture file by its suffix."""
-    return MEDIA_TYPES[PICTURE_SUFFIXES[path.suffix.lower()]]
 
 
 def check_order(order: Order) -> None:
